@@ -1,0 +1,24 @@
+"""
+The echo service as an application file: ``twistd -ny echo.tac``.
+
+What is left out keeps its default; all there is to choose is shown.
+"""
+
+from twisted.application.service import Application
+
+from echotwist import EchoService, Settings
+
+application = Application("echo")
+EchoService(
+    Settings(
+        port=1234,  # TCP and UDP; 0 takes a free one
+        interfaces=[],  # everywhere; or "127.0.0.1", "fe80::1%eth0", "eth0", "localhost"
+        reuse=False,  # True: share address and port with other processes
+        tcp=True,
+        udp=True,
+        prefix=b"",  # b"You said : "
+        linger=None,  # seconds; 0 resets on close
+        backlog=1024,  # connections waiting to be accepted
+        verbose=False,  # True: log each connection and each datagram
+    )
+).setServiceParent(application)

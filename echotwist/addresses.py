@@ -1,0 +1,152 @@
+"""
+What a person calls a place to listen on, and how a place is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import closing
+from ipaddress import ip_address
+from typing import Any
+
+from attrs import evolve, frozen
+
+#: ``SO_BINDTODEVICE`` of socket(7); other systems have nothing like it.
+BIND_TO_DEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+
+
+@frozen
+class Address:
+    """
+    One place to listen on.
+
+    :param family: ``AF_INET`` or ``AF_INET6``.
+    :param host: an address in figures.
+    :param scope: the index of the network interface that an IPv6 link-local
+        address belongs to, otherwise 0 (RFC 4007).
+    :param device: the network interface that the socket is bound to, if any.
+    :param dual: an IPv6 wildcard takes IPv4 as well (RFC 3493, section 5.3).
+    """
+
+    family: socket.AddressFamily
+    host: str
+    scope: int = 0
+    device: str = ""
+    dual: bool = False
+
+    def withPort(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        """
+        Give the form that bind(2) takes in Python.
+        """
+        if self.family == socket.AF_INET6:
+            return (self.host, port, 0, self.scope)
+        return (self.host, port)
+
+    def inWords(self, port: int) -> str:
+        """
+        Give the form that a person reads: ``127.0.0.1:7``, ``[::1]:7``.
+        """
+        device = f" on {self.device}" if self.device else ""
+        return peerText(self.withPort(port)) + device
+
+
+def peerText(address: tuple[Any, ...]) -> str:
+    """
+    Write a socket's address as a person reads it.
+
+    IPv4 addresses that came through an IPv6 socket are written as IPv4, and
+    link-local ones bear the name of their network interface.
+
+    :param address: what ``recvfrom`` or ``getsockname`` gave.
+    """
+    host, port = unmapped(str(scoped(address)[0])), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """
+    Write the scope of a link-local IPv6 address into the address itself, as
+    Twisted does: ``fe80::1%eth0`` (RFC 4007, section 11).
+
+    :param address: what ``accept`` or ``recvfrom`` gave.
+    """
+    if len(address) < 4 or not address[3] or "%" in address[0]:
+        return address
+    host, *rest = address
+    return (f"{host}%{_interfaceName(address[3])}", *rest)
+
+
+def unmapped(host: str) -> str:
+    """
+    Give the IPv4 address that an IPv4-mapped one stands for (RFC 4291,
+    section 2.5.5.2); other addresses stay as they are.
+    """
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def _interfaceName(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return str(index)
+
+
+def addressesOf(interface: str) -> list[Address]:
+    """
+    Find the addresses that a word of the user's means.
+
+    :param interface: an IPv4 or IPv6 address, with its scope if link-local; or
+        the name of a network interface; or a host name.
+    :raise OSError: when it is none of these (``socket.gaierror``), or when the
+        system cannot bind to a network interface.
+    """
+    if _isFigures(interface):
+        return _lookUp(interface, socket.AI_NUMERICHOST)
+    if interface in (name for _, name in socket.if_nameindex()):
+        if BIND_TO_DEVICE is None:
+            raise OSError(errno.ENOTSUP, "this system has no SO_BINDTODEVICE")
+        return [evolve(wildcard(), device=interface)]
+    found = _lookUp(interface)
+    # A name may have addresses of a family that this machine does without,
+    # as localhost has in many containers.
+    return [address for address in found if _isOurs(address)] or found
+
+
+def wildcard() -> Address:
+    """
+    Every address of both families, or of IPv4 where there is no IPv6.
+    """
+    if socket.has_dualstack_ipv6():
+        return Address(socket.AF_INET6, "::", dual=True)
+    return Address(socket.AF_INET, "0.0.0.0")
+
+
+def _isFigures(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lookUp(host: str, flags: int = 0) -> list[Address]:
+    if not host:
+        raise socket.gaierror(socket.EAI_NONAME, os.strerror(errno.EINVAL))
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    addresses = [
+        Address(family, str(place[0]).partition("%")[0], int(place[3]) if len(place) > 3 else 0)
+        for family, _, _, _, place in found
+        if family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    return list(dict.fromkeys(addresses))
+
+
+def _isOurs(address: Address) -> bool:
+    try:
+        with closing(socket.socket(address.family, socket.SOCK_DGRAM)) as probe:
+            probe.bind(address.withPort(0))
+    except OSError:
+        return False
+    return True

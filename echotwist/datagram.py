@@ -1,0 +1,112 @@
+"""
+Echo of datagrams: UDP.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import udp
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+
+from echotwist import packetinfo
+from echotwist.addresses import peerText
+from echotwist.journal import Journal
+
+#: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
+LARGEST = 65536
+
+#: Datagrams handled in one go, before others have their turn.
+BATCH = 64
+
+#: Bytes of a datagram that a log line shows.
+SHOWN = 32
+
+
+class DatagramEcho(DatagramProtocol):
+    """
+    Give back each datagram to where it came from (RFC 862).
+
+    :param prefix: bytes put before each datagram; none for an exact echo.
+    :param verbose: log each datagram.
+    """
+
+    noisy = False
+    _log = Logger("echotwist")
+
+    def __init__(self, prefix: bytes = b"", verbose: bool = False) -> None:
+        self.prefix = prefix
+        self._verbose = verbose
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """
+        Give back one datagram.
+
+        :param addr: where it came from; what the transport takes as an address.
+        """
+        if self._verbose:
+            self._log.info(
+                "UDP {peer} {bytes} bytes: {start}",
+                peer=peerText(addr),
+                bytes=len(datagram),
+                start=_escaped(datagram),
+            )
+        assert self.transport is not None
+        self.transport.write(self.prefix + datagram, addr)
+
+
+def _escaped(datagram: bytes) -> str:
+    more = "..." if len(datagram) > SHOWN else ""
+    return repr(datagram[:SHOWN])[1:] + more
+
+
+class DatagramPort(udp.Port):
+    """
+    A UDP port on a socket that is bound already.
+
+    What a protocol writes while it handles a datagram leaves from the address
+    that the datagram was sent to.  No error closes the port.
+
+    :param listener: the socket, which this port takes over.
+    :param protocol: handles the datagrams.
+    :param journal: is told of the errors that were survived.
+    :param reactor: waits for datagrams.
+    """
+
+    _preexistingSocket: Any
+
+    def __init__(
+        self, listener: socket.socket, protocol: DatagramProtocol, journal: Journal, reactor: Any
+    ) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
+        self._preexistingSocket = listener
+        self._journal = journal
+        self._answering: list[packetinfo.Control] = []
+
+    def doRead(self) -> None:
+        """
+        Handle datagrams that wait.
+        """
+        for _ in range(BATCH):
+            try:
+                datagram, self._answering, peer = packetinfo.receive(self.socket, LARGEST)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._journal.failed("UDP receive", error)
+                return
+            self.protocol.datagramReceived(datagram, peer)
+
+    def write(self, datagram: bytes, addr: Any = None) -> None:
+        """
+        Send a datagram; one that cannot be sent is counted and forgotten.
+
+        :param addr: the address in the form that ``doRead`` gave it.
+        """
+        try:
+            packetinfo.send(self.socket, datagram, self._answering, addr)
+        except OSError as error:
+            self._journal.failed("UDP send", error)

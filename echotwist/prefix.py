@@ -1,0 +1,35 @@
+"""
+A text put before each line of a stream.
+"""
+
+from __future__ import annotations
+
+
+class LinePrefix:
+    """
+    Put a text at the start of a stream and after each newline that is
+    followed by more, however the stream is cut into segments.
+
+    Nothing is held back: what has come in is given out at once, and only the
+    fact that a line has ended is kept for the next segment.
+
+    :param prefix: the text, in bytes.
+    """
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._lineEnded = True
+
+    def __call__(self, segment: bytes) -> bytes:
+        """
+        Give the segment with its prefixes.
+
+        :param segment: the bytes that came next; may be empty.
+        """
+        if not segment:
+            return segment
+        start = self._prefix if self._lineEnded else b""
+        self._lineEnded = segment.endswith(b"\n")
+        # The last byte is left out: a newline there has nothing behind it yet.
+        body = segment[:-1].replace(b"\n", b"\n" + self._prefix)
+        return start + body + segment[-1:]

@@ -1,0 +1,3 @@
+"""
+The tests; CONTRIBUTING.rst says how to run them.
+"""

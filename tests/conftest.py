@@ -1,0 +1,46 @@
+"""
+What all tests share under pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import Server, ours
+
+#: Everywhere on Linux; the service must keep its word on each.
+REACTORS = ["epoll", "poll", "select", "asyncio"]
+
+
+@pytest.fixture(params=REACTORS)
+def reactorName(request: pytest.FixtureRequest) -> str:
+    """
+    Each reactor in turn.
+    """
+    return str(request.param)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """
+    The service, as it is by default, on a free port.
+    """
+    with ours(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture(autouse=True)
+def nothingLeftListening() -> Iterator[None]:
+    """
+    See that no test leaves a port or a connection in this process's reactor.
+    """
+    yield
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    left = set(reactor.getReaders()) - reactor._internalReaders
+    assert not left, f"left in the reactor: {left}"

@@ -1,0 +1,167 @@
+"""
+A service in a process of its own, to be talked to over real sockets.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Condition, Thread
+from types import TracebackType
+
+import psutil
+
+#: Seconds after which a thing that should have happened never will.
+PATIENCE = 60.0
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+#: Where the commands of this environment are.
+BIN = Path(sys.executable).parent
+
+
+def waitUntil(done: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """
+    Wait for something that sends no word when it has happened.
+
+    :raise AssertionError: when it does not happen.
+    """
+    deadline = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.01)
+
+
+class Server:
+    """
+    A server process that says on standard output where it listens.
+
+    :param command: how to start it.
+    :param cwd: the folder to run in.
+    :ivar port: the port that it said first.
+    """
+
+    def __init__(self, command: Sequence[str | Path], cwd: Path, limit: str = "") -> None:
+        words = [str(word) for word in command]
+        if limit:
+            words = ["sh", "-c", f'{limit}; exec "$@"', "sh", *words]
+        self.lines: list[str] = []
+        self._news = Condition()
+        self._process = subprocess.Popen(
+            words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port = int(self.waitFor(r"(?:echo on|starting on) .*?(\d+)$")[1])
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._process.stdout.close()
+            self._news.notify_all()
+
+    def waitFor(self, pattern: str) -> re.Match[str]:
+        """
+        Wait for a line of the log.
+
+        :raise AssertionError: when it does not come.
+        """
+
+        def found() -> re.Match[str] | None:
+            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
+
+        with self._news:
+            self._news.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE)
+            match = found()
+        assert match, f"no line with {pattern!r} in:\n" + "\n".join(self.lines)
+        return match
+
+    @property
+    def process(self) -> psutil.Process:
+        """
+        The process, for its memory, descriptors and time.
+        """
+        return psutil.Process(self._process.pid)
+
+    @property
+    def log(self) -> str:
+        """
+        All that it has said.
+        """
+        return "\n".join(self.lines)
+
+    def signal(self, number: int) -> None:
+        """
+        Send it a signal.
+        """
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """
+        Wait for its end.
+
+        :return: its exit status; negative for a signal.
+        """
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            self.wait()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        if error is None:
+            assert "Traceback" not in self.log, self.log
+
+
+def ours(cwd: Path, *options: str, reactor: str = "", limit: str = "") -> Server:
+    """
+    Start the echo service on a free port.
+
+    :param options: of the ``echo`` command.
+    :param reactor: one of ``twistd --help-reactors``.
+    :param limit: shell commands to run first, such as ``ulimit -n 64``.
+    """
+    choice = [f"--reactor={reactor}"] if reactor else []
+    command: list[str | Path] = [
+        BIN / "twistd",
+        "--nodaemon",
+        "--pidfile=",
+        *choice,
+        "echo",
+        "--port=0",
+        *options,
+    ]
+    return Server(command, cwd, limit)
+
+
+def stock(cwd: Path, reactor: str = "") -> Server:
+    """
+    Start what Twisted ships as an echo, to see a rule broken.
+    """
+    choice = [f"--reactor={reactor}"] if reactor else []
+    return Server(
+        [BIN / "twistd", "--nodaemon", "--pidfile=", *choice, "-y", TESTS / "stock.tac"], cwd
+    )

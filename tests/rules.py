@@ -1,0 +1,367 @@
+"""
+The rules that an echo service has to keep, as checks of a running one.
+
+Each raises :class:`AssertionError` when its rule is broken.  The tests of the
+service hold it to them; ``test_rules`` shows that each can fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from threading import Thread
+
+import pytest
+
+from tests.live import PATIENCE, Server, waitUntil
+
+MIB = 2**20
+
+#: Where the sizes of reads, buffers and windows have their edges.
+SIZES = [0, 1, 2, 30_000, 65_535, 65_536, 65_537, MIB]
+
+_noise = random.Random(862).randbytes(MIB)
+
+
+def connected(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """
+    Connect to a stream server.
+    """
+    return socket.create_connection((host, port), timeout=PATIENCE)
+
+
+def asking(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """
+    Make a *connected* datagram socket, which takes no reply from elsewhere.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    client = socket.socket(family, socket.SOCK_DGRAM)
+    client.settimeout(PATIENCE)
+    client.connect((host, port))
+    return client
+
+
+def readAll(stream: socket.socket) -> bytes:
+    """
+    Read until the other end has sent its last byte.
+    """
+    return b"".join(iter(lambda: stream.recv(MIB), b""))
+
+
+def halfClose(port: int, size: int, times: int, late: float = 0) -> None:
+    """
+    Who sends so many bytes and then FIN gets just these bytes and then FIN.
+
+    :param size: in bytes.
+    :param times: how many connections do so at once.
+    :param late: seconds that the reader waits before it reads.
+    """
+    asyncio.run(_halfCloseAll(port, _noise[:size], times, late))
+
+
+async def _halfCloseAll(port: int, payload: bytes, times: int, late: float) -> None:
+    exchanges = [_halfCloseOnce(port, payload, late) for _ in range(times)]
+    failures = [r for r in await asyncio.gather(*exchanges, return_exceptions=True) if r]
+    assert not failures, f"{len(failures)} of {times} failed, the first: {failures[0]!r}"
+
+
+async def _halfCloseOnce(port: int, payload: bytes, late: float) -> None:
+    loop = asyncio.get_running_loop()
+    with closing(socket.socket()) as stream:
+        stream.setblocking(False)
+        await loop.sock_connect(stream, ("127.0.0.1", port))
+        sending = asyncio.create_task(_sendAndEnd(stream, payload))
+        await asyncio.sleep(late)
+        got = 0
+        while data := await asyncio.wait_for(loop.sock_recv(stream, 2**18), PATIENCE):
+            assert payload.startswith(data, got), f"byte {got} and on came back altered"
+            got += len(data)
+        await sending
+        assert got == len(payload), f"{got} of {len(payload)} bytes came back"
+
+
+async def _sendAndEnd(stream: socket.socket, payload: bytes) -> None:
+    await asyncio.get_running_loop().sock_sendall(stream, payload)
+    stream.shutdown(socket.SHUT_WR)
+
+
+def bulk(port: int, mebibytes: int, late: float = 0) -> None:
+    """
+    A long stream comes back whole, by SHA-256, after a half-close.
+
+    :param late: seconds that the reader waits before it reads.
+    """
+    sent, got = hashlib.sha256(), hashlib.sha256()
+
+    def send(stream: socket.socket) -> None:
+        for number in range(mebibytes):
+            block = number.to_bytes(8, "big") + _noise[8:]
+            sent.update(block)
+            stream.sendall(block)
+        stream.shutdown(socket.SHUT_WR)
+
+    with connected(port) as stream:
+        sender = Thread(target=send, args=(stream,))
+        sender.start()
+        time.sleep(late)
+        for data in iter(lambda: stream.recv(MIB), b""):
+            got.update(data)
+        sender.join(PATIENCE)
+    assert got.digest() == sent.digest(), "the stream came back altered"
+
+
+def offer(stream: socket.socket, size: int, block: bytes = _noise) -> int:
+    """
+    Send until nothing more is taken.
+
+    :param size: bytes to offer.
+    :param block: what to send, over and over.
+    :return: bytes taken, by the server and by the kernel's buffers at both ends.
+    """
+    stream.settimeout(1.0)
+    taken = 0
+    try:
+        while taken < size:
+            taken += stream.send(block)
+    except TimeoutError:
+        pass
+    return taken
+
+
+def backPressure(server: Server, clients: int, growth: int, block: bytes = _noise) -> None:
+    """
+    Who offers 1 GiB and reads nothing has at most 16 MiB taken.
+
+    :param clients: how many do so.
+    :param growth: bytes that the process may grow by.
+    :param block: what they send, over and over.
+    """
+    with connected(server.port) as warm:  # so that the first connection's code is loaded
+        warm.sendall(b"warm")
+        assert warm.recv(100).endswith(b"warm")
+    before = server.process.memory_info().rss
+    with ExitStack() as stack:
+        streams = [stack.enter_context(connected(server.port)) for _ in range(clients)]
+        taken = max(_offerAll(streams, block))
+        grown = server.process.memory_info().rss - before
+        worst = percentile(_pings(server.port, 300), 99)
+    print(f"{clients} clients: {taken / MIB:.1f} MiB taken of the greediest, ", end="")
+    print(f"{grown / MIB:.2f} MiB grown, p99 of another {worst * 1000:.2f} ms")
+    assert taken <= 16 * MIB, f"{taken} bytes taken from a client that reads nothing"
+    assert grown < growth, f"the process grew by {grown} bytes"
+    assert worst < 0.010, f"another client's p99 is {worst} s"
+
+
+def _offerAll(streams: list[socket.socket], block: bytes) -> list[int]:
+    taken = [0] * len(streams)
+
+    def one(number: int) -> None:
+        taken[number] = offer(streams[number], 1024 * MIB, block)
+
+    threads = [Thread(target=one, args=(number,)) for number in range(len(streams))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return taken
+
+
+def _pings(port: int, times: int) -> list[float]:
+    """
+    Time one byte there and back, in seconds.
+    """
+    waits = []
+    with connected(port) as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(times):
+            start = time.perf_counter()
+            stream.sendall(b"x")
+            assert stream.recv(100).endswith(b"x")
+            waits.append(time.perf_counter() - start)
+    return waits
+
+
+def percentile(waits: list[float], percent: int) -> float:
+    """
+    Give the time that so many percent of the waits stay under, in seconds.
+    """
+    return statistics.quantiles(waits, n=100)[percent - 1]
+
+
+def reset(stream: socket.socket) -> None:
+    """
+    End a connection with RST.
+    """
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    stream.close()
+
+
+def resets(server: Server, cycles: int) -> None:
+    """
+    Resets in any state leave nothing behind: no descriptor, no memory, no word.
+    """
+
+    def cycle(number: int) -> None:
+        stream = connected(server.port)
+        if number % 3 == 1:  # in mid-echo
+            stream.sendall(b"x" * 1000)
+        elif number % 3 == 2:  # while paused
+            stream.setblocking(False)
+            for _ in range(3):
+                try:
+                    stream.send(_noise)
+                except BlockingIOError:
+                    break
+        reset(stream)
+
+    def settle() -> None:
+        with connected(server.port) as last:
+            last.sendall(b"last")
+            assert last.recv(4) == b"last"
+        waitUntil(lambda: server.process.num_fds() == descriptors, "descriptors are closed")
+
+    descriptors = server.process.num_fds()
+    for number in range(min(cycles // 10, 1000)):
+        cycle(number)
+    settle()
+    before, said = server.process.memory_info().rss, len(server.lines)
+    for number in range(cycles):
+        cycle(number)
+    settle()
+    grown = server.process.memory_info().rss - before
+    print(f"{cycles} resets: {grown / 1024:.0f} KiB grown")
+    assert grown < MIB, f"the process grew by {grown} bytes"
+    assert len(server.lines) == said, server.log
+
+
+def whole(client: socket.socket, size: int) -> None:
+    """
+    A datagram comes back whole.
+
+    :param client: a connected datagram socket.
+    """
+    datagram = _noise[:size]
+    client.send(datagram)
+    assert client.recv(MIB) == datagram, f"a datagram of {size} bytes came back altered"
+
+
+def askedAddress(port: int, host: str) -> None:
+    """
+    The reply bears the address that was asked.
+
+    :param host: one of this machine's addresses.
+    """
+    with asking(port, host) as client:
+        client.settimeout(2)
+        client.send(b"who are you?")
+        try:
+            assert client.recv(100) == b"who are you?"
+        except TimeoutError:
+            raise AssertionError(f"no reply from {host}") from None
+
+
+def spoofable(port: int, source: int, payload: bytes) -> None:
+    """
+    Send one datagram from a source port that no socket can be bound to.
+
+    Needs root: the UDP header is written by hand (RFC 768).
+    """
+    header = struct.pack("!HHHH", source, port, 8 + len(payload), 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+        raw.sendto(header + payload, ("127.0.0.1", 0))
+
+
+def systemCalls(server: Server, seconds: float) -> int:
+    """
+    Count how often the process was woken, or gave the processor up itself.
+    """
+    before = server.process.num_ctx_switches()
+    time.sleep(seconds)
+    after = server.process.num_ctx_switches()
+    return (after.voluntary - before.voluntary) + (after.involuntary - before.involuntary)
+
+
+def idle(server: Server, connections: int, seconds: float) -> None:
+    """
+    Idle connections cost nothing: the process is never woken.
+    """
+    with ExitStack() as stack:
+        for _ in range(connections):
+            stack.enter_context(connected(server.port))
+        with connected(server.port) as last:
+            last.sendall(b"last")
+            assert last.recv(4) == b"last"
+        waitUntil(lambda: systemCalls(server, 0.2) == 0, "the process is at rest")
+        cpu = server.process.cpu_times()
+        assert systemCalls(server, seconds) == 0, "the idle process was woken"
+        assert server.process.cpu_times()[:2] == cpu[:2]
+
+
+@contextmanager
+def injected(server: Server, call: str, error: str, times: int) -> Iterator[None]:
+    """
+    Have the first calls of a kind fail in a running process.
+
+    :param call: a system call.
+    :param error: its symbol, ``ENOBUFS``.
+    """
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    rule = f"inject={call}:error={error}:when=1..{times}"
+    tracer = subprocess.Popen(
+        [strace, "-f", "-p", str(server.process.pid), "-e", rule, "-o", "/dev/null"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tracer.stderr is not None
+    with tracer.stderr:
+        said = tracer.stderr.readline()
+        if "attached" not in said:
+            tracer.wait()
+            pytest.skip(f"strace cannot attach: {said.strip()}")
+        try:
+            yield
+        finally:
+            tracer.terminate()
+            tracer.wait(PATIENCE)
+
+
+_FLOOD = """
+import socket, sys, time
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect(("127.0.0.1", int(sys.argv[1])))
+end = time.monotonic() + 10
+while time.monotonic() < end:
+    for _ in range(1000):
+        try:
+            client.send(b"x")
+        except OSError:
+            pass
+"""
+
+
+def fairness(server: Server) -> None:
+    """
+    While tiny datagrams flood in, another client's p50 on TCP stays under 5 ms.
+    """
+    flood = subprocess.Popen([sys.executable, "-c", _FLOOD, str(server.port)])
+    try:
+        busy = server.process.cpu_times().user + 0.2
+        waitUntil(lambda: server.process.cpu_times().user > busy, "the flood has come")
+        middle = statistics.median(_pings(server.port, 300))
+    finally:
+        flood.kill()
+        flood.wait()
+    print(f"p50 of a stream under a flood of datagrams: {middle * 1000:.2f} ms")
+    assert middle < 0.005, f"a stream's p50 is {middle} s"

@@ -1,0 +1,51 @@
+"""
+Echo as people write it with Twisted's own parts; the rules are seen to break here.
+"""
+
+from twisted.application.internet import StreamServerEndpointService, UDPServer
+from twisted.application.service import Application
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.protocols.wire import Echo
+
+
+class DatagramEcho(DatagramProtocol):
+    """
+    The handler that every tutorial shows.
+    """
+
+    def datagramReceived(self, datagram, addr):
+        """
+        Write it back.
+        """
+        self.transport.write(datagram, addr)
+
+
+class Port:
+    """
+    TCP on a free port, and UDP on the same number.
+    """
+
+    def startService(self):
+        """
+        Listen.
+        """
+
+
+application = Application("stock")
+endpoint = TCP4ServerEndpoint(reactor, 0)
+tcp = StreamServerEndpointService(endpoint, Factory.forProtocol(Echo))
+
+
+def alsoUDP(port):
+    """
+    Take the number that TCP got.
+    """
+    UDPServer(port.getHost().port, DatagramEcho()).setServiceParent(application)
+    return port
+
+
+tcp.setServiceParent(application)
+listen = endpoint.listen
+endpoint.listen = lambda factory: listen(factory).addCallback(alsoUDP)

@@ -1,0 +1,120 @@
+"""
+What goes wrong at the start: one line, status 1, and nothing left behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live import BIN, ROOT
+
+
+def withoutPrivilege() -> None:
+    """
+    Give up binding to ports below 1024, as root too (capabilities(7)).
+    """
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(24, 10)  # PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """
+    A port that another program has, of TCP and of UDP.
+    """
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(tcp.getsockname())
+        yield tcp.getsockname()[1]
+
+
+def mistake(cwd: Path, *command: str | Path, prepare: Callable[[], None] | None = None) -> str:
+    """
+    Run a command that cannot work, and give the line that it says.
+    """
+    run = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=prepare,
+    )
+    assert run.returncode == 1, run
+    [line] = run.stderr.splitlines()
+    assert "Traceback" not in run.stdout + line
+    assert not list(cwd.glob("*.pid")), "a pid file is left behind"
+    return line
+
+
+@pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--no-udp"], "TCP 127.0.0.1:{port}: Address already in use (errno 98)"),
+        (["--no-tcp"], "UDP 127.0.0.1:{port}: Address already in use (errno 98)"),
+        (["-i192.0.2.1"], "TCP 192.0.2.1:{port}: Cannot assign requested address (errno 99)"),
+        (["-inosuch"], "TCP and UDP nosuch:{port}: "),
+        (["--backlog=0"], "--backlog 0: not a whole number from 1 to 65535"),
+        (["--nonsense"], "option --nonsense not recognized"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, taken: int, nodaemon: list[str], options: list[str], said: str
+) -> None:
+    """
+    In the foreground and in the background, the shell sees line and status.
+    """
+    command: list[str | Path] = [BIN / "twistd", *nodaemon, "echo", f"-p{taken}"]
+    where = [] if any(word.startswith("-i") for word in options) else ["-i127.0.0.1"]
+    assert said.format(port=taken) in mistake(tmp_path, *command, *where, *options)
+
+
+def test_twist(tmp_path: Path, taken: int) -> None:
+    """
+    So it is under ``twist``.
+    """
+    said = mistake(tmp_path, BIN / "twist", "echo", f"-p{taken}", "-i127.0.0.1")
+    assert f"TCP 127.0.0.1:{taken}: Address already in use (errno 98)" in said
+
+
+@pytest.mark.parametrize("flags", ["-ny", "-y"])
+def test_tac(tmp_path: Path, taken: int, flags: str) -> None:
+    """
+    And with a tac file.
+    """
+    text = (ROOT / "deploy" / "echo.tac").read_text()
+    (tmp_path / "echo.tac").write_text(text.replace("port=1234", f"port={taken}"))
+    said = mistake(tmp_path, BIN / "twistd", flags, "echo.tac")
+    assert f"]:{taken}: Address already in use (errno 98)" in said
+
+
+@pytest.mark.parametrize("option", ["--no-udp", "--no-tcp"])
+def test_notPermitted(tmp_path: Path, option: str) -> None:
+    """
+    Port 7 is not for ordinary users.
+    """
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
+        pytest.skip("here it is")
+    line = mistake(tmp_path, BIN / "twistd", "echo", "-p7", option, prepare=withoutPrivilege)
+    assert ":7: Permission denied (errno 13); ports below 1024 need root" in line
+
+
+def test_secondListenerFails(tmp_path: Path, taken: int) -> None:
+    """
+    Nothing stays bound when the second of several listeners fails.
+    """
+    mistake(tmp_path, BIN / "twistd", "echo", f"-p{taken}", "-i127.0.0.2", "-i127.0.0.1")
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.2", taken))
+        tcp.listen()
+        udp.bind(("127.0.0.2", taken))

@@ -1,0 +1,198 @@
+"""
+The options and the ways to start, as a person meets them.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import rules
+from tests.live import BIN, ROOT, Server, ours, waitUntil
+from tests.rules import asking, connected, readAll
+
+
+def test_daemon(tmp_path: Path) -> None:
+    """
+    ``twistd echo`` comes back to the shell with the service answering, which
+    leaves a pid file and a log, and removes the one when it is stopped.
+    """
+    command: list[str | Path] = [BIN / "twistd", "echo", "--port=0", "--interface=127.0.0.1"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
+    pidFile = tmp_path / "twistd.pid"
+    process = psutil.Process(int(pidFile.read_text()))
+    try:
+        [port] = {c.laddr.port for c in process.net_connections() if c.laddr}
+        rules.halfClose(port, 1000, times=1)
+        rules.askedAddress(port, "127.0.0.1")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        waitUntil(lambda: not process.is_running(), "the daemon has ended")
+    assert not pidFile.exists()
+    assert f"echo on TCP 127.0.0.1:{port}" in (tmp_path / "twistd.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["twist", "--log-format=text", "echo", "--port=0"],
+        ["twistd", "--pidfile=", "-ny", "echo.tac"],
+    ],
+)
+def test_otherWays(tmp_path: Path, command: list[str]) -> None:
+    """
+    ``twist`` and a tac file start the same service.
+    """
+    text = (ROOT / "deploy" / "echo.tac").read_text()
+    (tmp_path / "echo.tac").write_text(text.replace("port=1234", "port=0"))
+    with Server([BIN / command[0], *command[1:]], tmp_path) as server:
+        rules.halfClose(server.port, 1000, times=1)
+        rules.askedAddress(server.port, "127.0.0.2")
+
+
+def test_portZero(server: Server) -> None:
+    """
+    With port 0 the log names the number, one for TCP and UDP.
+    """
+    for transport in ("TCP", "UDP"):
+        server.waitFor(rf"echo on {transport} \S+:{server.port}$")
+
+
+def test_interfaces(tmp_path: Path) -> None:
+    """
+    It listens just where it is told to.
+    """
+    with ours(tmp_path, "-i127.0.0.2", "-i::1") as server:
+        for host in ("127.0.0.2", "::1"):
+            rules.askedAddress(server.port, host)
+            connected(server.port, host).close()
+        for host in ("127.0.0.1", "127.0.0.3"):
+            with pytest.raises(ConnectionRefusedError):
+                connected(server.port, host)
+
+
+def test_networkInterface(tmp_path: Path) -> None:
+    """
+    A network interface's name binds to it.
+    """
+    with ours(tmp_path, "-ilo") as server:
+        server.waitFor("TCP .* on lo")
+        for host in ("127.0.0.1", "127.0.0.2", "::1"):
+            rules.askedAddress(server.port, host)
+            connected(server.port, host).close()
+
+
+def test_reuse(tmp_path: Path) -> None:
+    """
+    With --reuse a second process shares the port; without it, it cannot.
+    """
+    with ours(tmp_path, "--reuse") as first:
+        share = ["--nodaemon", "--pidfile=", "echo", f"-p{first.port}", "--reuse"]
+        with Server([BIN / "twistd", *share], tmp_path) as second:
+            seen = set()
+            for _ in range(64):
+                with asking(first.port) as client:
+                    client.send(b"x")
+                    assert client.recv(1) == b"x"
+            rules.halfClose(first.port, 1000, times=64)
+            seen = {first.port, second.port}
+            assert seen == {first.port}
+        alone = subprocess.run(
+            [BIN / "twistd", *share[:-1]], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert alone.returncode == 1
+        assert "Address already in use" in alone.stderr
+
+
+def test_restart(tmp_path: Path) -> None:
+    """
+    A restart does not wait for TIME_WAIT, which whoever closes first has.
+    """
+    with ours(tmp_path) as server, connected(server.port) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        server.signal(signal.SIGTERM)
+        server.wait()
+        assert readAll(client) == b""
+        with Server([BIN / "twistd", "-n", "--pidfile=", "echo", f"-p{server.port}"], tmp_path):
+            pass
+
+
+def test_prefix(tmp_path: Path) -> None:
+    """
+    The prefix comes before each line of a stream and before each datagram.
+    """
+    with ours(tmp_path, "--prefix", "You said : ") as server:
+        with connected(server.port) as stream:
+            stream.sendall(b"coucou\r\nencore\r\n")
+            stream.shutdown(socket.SHUT_WR)
+            assert readAll(stream) == b"You said : coucou\r\nYou said : encore\r\n"
+        with asking(server.port) as client:
+            client.send(b"one\ntwo")
+            assert client.recv(100) == b"You said : one\ntwo"
+
+
+def test_lingerZero(tmp_path: Path) -> None:
+    """
+    ``--linger 0`` slams the connection shut: the client sees a reset.
+    """
+    with ours(tmp_path, "--linger=0") as server, connected(server.port) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        client.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_lingerNeverBlocks(tmp_path: Path) -> None:
+    """
+    While a close waits for one client, others are served.
+    """
+    with ours(tmp_path, "--linger=5", "--no-udp") as server, connected(server.port) as slow:
+        slow.sendall(bytes(500_000))  # echoed into the kernel's buffers, and left there
+        slow.shutdown(socket.SHUT_WR)
+        start = time.monotonic()
+        while time.monotonic() - start < 2:
+            with connected(server.port) as other:
+                asked = time.monotonic()
+                other.sendall(b"x")
+                assert other.recv(1) == b"x"
+                assert time.monotonic() - asked < 1
+        assert len(readAll(slow)) == 500_000
+
+
+def test_verbose(tmp_path: Path) -> None:
+    """
+    Asked to, it logs each connection and each datagram.
+    """
+    with ours(tmp_path, "--verbose") as server:
+        with connected(server.port) as stream:
+            peer = stream.getsockname()[1]
+            stream.sendall(b"hello")
+            stream.shutdown(socket.SHUT_WR)
+            assert readAll(stream) == b"hello"
+        server.waitFor(rf"TCP 127.0.0.1:{peer} closed: 5 bytes in \d\.\d+ s")
+        with asking(server.port, "::1") as client:
+            client.send(b"\n{spoofed}\n")
+            server.waitFor(r"UDP \[::1\]:\d+ 11 bytes: '\\n\{spoofed\}\\n'")
+        with connected(server.port) as stream:
+            stream.sendall(b"hello")
+            rules.reset(stream)
+        server.waitFor(r"TCP 127.0.0.1:\d+ lost")
+
+
+def test_quiet(server: Server) -> None:
+    """
+    Otherwise it says nothing of those whom it serves.
+    """
+    said = len(server.lines)
+    rules.halfClose(server.port, 1000, times=10)
+    rules.askedAddress(server.port, "127.0.0.1")
+    assert len(server.lines) == said

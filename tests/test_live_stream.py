@@ -1,0 +1,102 @@
+"""
+The service over real TCP: never lose, alter or hoard a byte.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import rules
+from tests.live import Server, ours
+from tests.rules import MIB
+
+
+def test_halfClose(tmp_path: Path, reactorName: str) -> None:
+    """
+    What was sent before a half-close comes back, all of it.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        for size in rules.SIZES:
+            rules.halfClose(server.port, size, times=30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 1])
+def test_halfCloseEverywhere(tmp_path: Path, reactorName: str, late: float) -> None:
+    """
+    So it does on each reactor, 300 times, the reader starting at once or late.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        for size in rules.SIZES:
+            rules.halfClose(server.port, size, times=300, late=late)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 1])
+def test_bulk(tmp_path: Path, reactorName: str, late: float) -> None:
+    """
+    1 GiB comes back by SHA-256.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.bulk(server.port, 1024, late)
+
+
+def test_backPressure(tmp_path: Path, reactorName: str) -> None:
+    """
+    Who sends and never reads is not read from for long.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.backPressure(server, clients=1, growth=MIB)
+
+
+@pytest.mark.slow
+def test_backPressureOfMany(tmp_path: Path, reactorName: str) -> None:
+    """
+    Nor are a hundred of them.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.backPressure(server, clients=100, growth=32 * MIB)
+
+
+def test_backPressureWithPrefix(tmp_path: Path) -> None:
+    """
+    Prefixes do not pile up either, not even when each byte is a newline.
+    """
+    with ours(tmp_path, "--prefix", "You said : ") as server:
+        rules.backPressure(server, clients=10, growth=4 * MIB, block=b"\n" * MIB)
+
+
+def test_resets(tmp_path: Path, reactorName: str) -> None:
+    """
+    A reset connection leaves nothing behind.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.resets(server, 1000)
+
+
+@pytest.mark.slow
+def test_manyResets(server: Server) -> None:
+    """
+    Nor do 100,000 of them.
+    """
+    rules.resets(server, 100_000)
+
+
+def test_idle(tmp_path: Path, reactorName: str) -> None:
+    """
+    Nothing runs while nobody speaks.
+    """
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.idle(server, connections=100, seconds=1)
+
+
+@pytest.mark.slow
+def test_longIdle(tmp_path: Path, reactorName: str) -> None:
+    """
+    Nor in 10 s with 1,000 connections.
+    """
+    connections = 900 if reactorName == "select" else 1000  # select(2) ends at 1,024
+    with ours(tmp_path, reactor=reactorName) as server:
+        rules.idle(server, connections, seconds=10)

@@ -1,0 +1,261 @@
+"""
+Addresses and the sockets that listen on them.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from echotwist import addresses, packetinfo, sockets
+from echotwist.addresses import Address, addressesOf, peerText, wildcard
+from echotwist.sockets import ListenError, openAll, openDatagram, openStream
+
+LOOPBACK = Address(socket.AF_INET, "127.0.0.1")
+
+
+class AddressTests(SynchronousTestCase):
+    """
+    Tests for what words mean, and how addresses are written.
+    """
+
+    def test_figures(self) -> None:
+        """
+        An address in figures is that address.
+        """
+        self.assertEqual(addressesOf("127.0.0.1"), [LOOPBACK])
+        self.assertEqual(addressesOf("::1"), [Address(socket.AF_INET6, "::1")])
+
+    def test_scope(self) -> None:
+        """
+        A link-local address keeps its network interface.
+        """
+        index = socket.if_nametoindex("lo")
+        self.assertEqual(addressesOf("fe80::1%lo"), [Address(socket.AF_INET6, "fe80::1", index)])
+
+    def test_networkInterface(self) -> None:
+        """
+        A network interface's name means all addresses, on that interface.
+        """
+        [address] = addressesOf("lo")
+        self.assertEqual(address.device, "lo")
+        self.assertTrue(address.inWords(7).endswith(":7 on lo"), address.inWords(7))
+
+    def test_noBindToDevice(self) -> None:
+        """
+        Where a socket cannot be bound to one, the system's lack is named.
+        """
+        self.patch(addresses, "BIND_TO_DEVICE", None)
+        self.assertIn("SO_BINDTODEVICE", str(self.assertRaises(OSError, addressesOf, "lo")))
+
+    def test_hostName(self) -> None:
+        """
+        A host name means those of its addresses that this machine has.
+        """
+        found = [
+            (socket.AF_INET, 0, 0, "", ("127.0.0.1", 0)),
+            (socket.AF_INET6, 0, 0, "", ("2001:db8::1", 0, 0, 0)),
+        ]
+        self.patch(socket, "getaddrinfo", lambda *_, **__: found)
+        self.assertEqual(addressesOf("here.example"), [LOOPBACK])
+
+    def test_foreignHostName(self) -> None:
+        """
+        If it has none of them, binding will tell.
+        """
+        found = [(socket.AF_INET, 0, 0, "", ("192.0.2.1", 0))]
+        self.patch(socket, "getaddrinfo", lambda *_, **__: found)
+        self.assertEqual(addressesOf("there.example"), [Address(socket.AF_INET, "192.0.2.1")])
+
+    def test_wildcard(self) -> None:
+        """
+        Everywhere is one dual-stack listener, or IPv4 without IPv6.
+        """
+        if not socket.has_dualstack_ipv6():
+            raise SkipTest("this machine has no IPv6")
+        self.assertEqual(wildcard(), Address(socket.AF_INET6, "::", dual=True))
+        self.patch(socket, "has_dualstack_ipv6", lambda: False)
+        self.assertEqual(wildcard(), Address(socket.AF_INET, "0.0.0.0"))
+
+    def test_text(self) -> None:
+        """
+        A person reads addresses as they are written everywhere.
+        """
+        index = socket.if_nametoindex("lo")
+        for address, text in [
+            (("127.0.0.1", 7), "127.0.0.1:7"),
+            (("::1", 7, 0, 0), "[::1]:7"),
+            (("::ffff:127.0.0.1", 7, 0, 0), "127.0.0.1:7"),
+            (("fe80::1", 7, 0, index), "[fe80::1%lo]:7"),
+            (("fe80::1%lo", 7, 0, index), "[fe80::1%lo]:7"),
+            (("fe80::1", 7, 0, 99999), "[fe80::1%99999]:7"),
+        ]:
+            self.assertEqual(peerText(address), text)
+
+
+class OpeningTests(SynchronousTestCase):
+    """
+    Tests for opening listeners.
+    """
+
+    def opened(self, listener: socket.socket) -> socket.socket:
+        """
+        Close a listener at the end.
+        """
+        self.addCleanup(listener.close)
+        return listener
+
+    def stream(self, **options: Any) -> socket.socket:
+        """
+        Open a TCP listener.
+        """
+        chosen = {"reuse": False, "backlog": 5, "linger": None} | options
+        return self.opened(openStream(LOOPBACK, chosen.pop("port", 0), **chosen))
+
+    def option(self, of: socket.socket, level: int, name: int) -> int:
+        """
+        Read an option of a socket.
+        """
+        return of.getsockopt(level, name)
+
+    def test_accepted(self) -> None:
+        """
+        Accepted connections do not wait (TCP_NODELAY), and linger as chosen.
+        """
+        listener = self.stream(linger=3)
+        listener.setblocking(True)
+        self.opened(socket.create_connection(listener.getsockname()))
+        accepted = self.opened(listener.accept()[0])
+        self.assertTrue(self.option(accepted, socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        linger = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        self.assertEqual(linger, b"\1\0\0\0\3\0\0\0")
+
+    def test_reuseAddress(self) -> None:
+        """
+        SO_REUSEADDR is set on TCP, so that a restart need not wait, and never
+        on UDP, where others could take our datagrams.
+        """
+        udp = self.opened(openDatagram(LOOPBACK, 0, reuse=True))
+        self.assertTrue(self.option(self.stream(), socket.SOL_SOCKET, socket.SO_REUSEADDR))
+        self.assertFalse(self.option(udp, socket.SOL_SOCKET, socket.SO_REUSEADDR))
+
+    def test_reusePort(self) -> None:
+        """
+        Sharing a port takes both sides' consent, on TCP and on UDP.
+        """
+        for opener in (self.stream, lambda **o: self.opened(openDatagram(LOOPBACK, **o))):
+            port = opener(port=0, reuse=True).getsockname()[1]
+            opener(port=port, reuse=True)
+            error = self.assertRaises(ListenError, opener, port=port, reuse=False)
+            self.assertIn("Address already in use (errno 98)", str(error))
+
+    def test_errors(self) -> None:
+        """
+        An error is one line: transport, address, reason, number.
+        """
+        there = Address(socket.AF_INET, "192.0.2.1")
+        error = self.assertRaises(ListenError, openDatagram, there, 7, reuse=False)
+        self.assertEqual(
+            str(error),
+            "cannot listen on UDP 192.0.2.1:7: Cannot assign requested address (errno 99); "
+            "this machine does not have that address",
+        )
+
+    def test_noFamily(self) -> None:
+        """
+        So is a family that the machine does not have.
+        """
+
+        def missing(*_: object) -> None:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+        self.patch(socket, "socket", missing)
+        error = self.assertRaises(ListenError, openDatagram, LOOPBACK, 7, reuse=False)
+        self.assertIn("UDP 127.0.0.1:7: Address family not supported", str(error))
+
+    def openAll(self, *interfaces: str, port: int = 0) -> list[socket.socket]:
+        """
+        Open TCP and UDP listeners.
+        """
+        found = openAll(interfaces, port, ["TCP", "UDP"], reuse=False, backlog=5, linger=None)
+        return [self.opened(listener) for listener in found]
+
+    def test_sameNumber(self) -> None:
+        """
+        A free port is the same for TCP and UDP, and at each address.
+        """
+        listeners = self.openAll("127.0.0.1", "127.0.0.2", "::1")
+        self.assertEqual(len(listeners), 6)
+        self.assertEqual(len({listener.getsockname()[1] for listener in listeners}), 1)
+
+    def test_sameNumberAgain(self) -> None:
+        """
+        If the number that TCP got is taken for UDP, another is tried.
+        """
+        tries = []
+
+        def taken(address: Address, port: int, *, reuse: bool) -> socket.socket:
+            tries.append(port)
+            if len(tries) < 3:
+                raise ListenError("UDP", "", OSError(errno.EADDRINUSE, "in use"))
+            return openDatagram(address, port, reuse=reuse)
+
+        self.patch(sockets, "openDatagram", taken)
+        self.assertEqual(len(self.openAll("127.0.0.1")), 2)
+        self.assertEqual(len(tries), 3)
+
+    def test_allOrNothing(self) -> None:
+        """
+        If one listener cannot be opened, the others are released.
+        """
+        port = self.opened(openDatagram(LOOPBACK, 0, reuse=False)).getsockname()[1]
+        self.assertRaises(ListenError, self.openAll, "127.0.0.2", "127.0.0.1", port=port)
+        self.assertEqual(len(self.openAll("127.0.0.2", port=port)), 2)
+
+    def test_twice(self) -> None:
+        """
+        One address called by two names is opened once.
+        """
+        self.assertEqual(len(self.openAll("127.0.0.1", "127.0.0.1")), 2)
+
+    def test_families(self) -> None:
+        """
+        ``::`` is IPv6 alone, so that ``0.0.0.0`` can stand beside it.
+        """
+        self.assertEqual(len(self.openAll("0.0.0.0", "::")), 4)
+
+
+class PacketInfoTests(SynchronousTestCase):
+    """
+    Tests for answering from the asked address.
+    """
+
+    def test_none(self) -> None:
+        """
+        Where nothing was told, nothing is asked for.
+        """
+        self.assertEqual(packetinfo.answering([(socket.SOL_SOCKET, 1, b"")]), [])
+
+    def test_linkLocal(self) -> None:
+        """
+        A link-local address keeps its network interface; others are left to
+        the routing table.
+        """
+        kind = socket.IPV6_PKTINFO
+        for host, kept in [("fe80::1", 7), ("febf::1", 7), ("fec0::1", 0), ("2001:db8::1", 0)]:
+            asked = socket.inet_pton(socket.AF_INET6, host)
+            told = [(socket.IPPROTO_IPV6, kind, asked + bytes([7, 0, 0, 0]))]
+            expected = [(socket.IPPROTO_IPV6, kind, asked + bytes([kept, 0, 0, 0]))]
+            self.assertEqual(packetinfo.answering(told), expected)
+
+    def test_plain(self) -> None:
+        """
+        Without recvmsg datagrams are echoed all the same.
+        """
+        with openDatagram(LOOPBACK, 0, reuse=False) as listener:
+            packetinfo._sendPlainly(listener, b"hello", [], listener.getsockname())
+            received = packetinfo._receivePlainly(listener, 100)
+            self.assertEqual(received, (b"hello", [], listener.getsockname()))

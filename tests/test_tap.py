@@ -1,0 +1,230 @@
+"""
+The command line.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from io import BytesIO
+from typing import Any
+
+from hypothesis import given, strategies
+from twisted.application.service import IService, IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+import echotwist
+from echotwist import EchoService, Options, Settings, makeService
+
+
+def parsed(*words: str) -> Settings:
+    """
+    Give the settings that a command line means.
+    """
+    options = Options()
+    options.parseOptions(words)
+    return options.settings
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    Tests for :class:`Options`.
+    """
+
+    def test_defaults(self) -> None:
+        """
+        Without a word it is the service that the settings describe by default.
+        """
+        self.assertEqual(parsed(), Settings())
+        self.assertEqual(Settings().port, 1234)
+        self.assertEqual(Settings().backlog, 1024)
+        self.assertEqual(Settings().prefix, b"")
+
+    def test_all(self) -> None:
+        """
+        Each option reaches its setting.
+        """
+        words = ["--port", "7", "--interface", "127.0.0.1", "--interface", "::1", "--reuse"]
+        words += ["--no-udp", "--prefix", "You said : ", "--linger", "0", "--backlog", "5"]
+        expected = Settings(
+            port=7,
+            interfaces=["127.0.0.1", "::1"],
+            reuse=True,
+            udp=False,
+            prefix=b"You said : ",
+            linger=0,
+            backlog=5,
+            verbose=True,
+        )
+        self.assertEqual(parsed(*words, "--verbose"), expected)
+
+    def test_short(self) -> None:
+        """
+        The frequent ones have a letter.
+        """
+        expected = Settings(port=7, interfaces=["::1"], reuse=True, verbose=True)
+        self.assertEqual(parsed("-p7", "-i", "::1", "-rv"), expected)
+
+    def test_bytes(self) -> None:
+        """
+        A prefix is UTF-8, or whatever bytes the shell passed.
+        """
+        self.assertEqual(parsed("--prefix", "é").prefix, b"\xc3\xa9")
+        self.assertEqual(parsed("--prefix", os.fsdecode(b"\xff")).prefix, b"\xff")
+
+    def mistake(self, *words: str) -> str:
+        """
+        Give what is said of a command line that is wrong.
+        """
+        said = str(self.assertRaises(UsageError, parsed, *words))
+        self.assertEqual(len(said.splitlines()), 1, said)
+        return said
+
+    def test_ranges(self) -> None:
+        """
+        A number out of range is named, with its option and the range.
+        """
+        for option, wrong, bounds in [
+            ("--port", "65536", "from 0 to 65535"),
+            ("--port", "-1", "from 0 to 65535"),
+            ("--port", "echo", "from 0 to 65535"),
+            ("--port", "1_0", "from 0 to 65535"),
+            ("--port", "", "from 0 to 65535"),
+            ("--linger", "1.5", "from 0 to 32767"),
+            ("--backlog", "0", "from 1 to 65535"),
+        ]:
+            said = self.mistake(f"{option}={wrong}")
+            self.assertIn(f"{option} {wrong}: ", said)
+            self.assertIn(bounds, said)
+
+    @given(strategies.integers(-(10**6), 10**6))
+    def test_port(self, number: int) -> None:
+        """
+        Just the numbers that a port can have are taken.
+        """
+        try:
+            self.assertEqual(parsed(f"--port={number}").port, number)
+            taken = True
+        except UsageError:
+            taken = False
+        self.assertEqual(taken, 0 <= number <= 65535)
+
+    def test_nothing(self) -> None:
+        """
+        Neither TCP nor UDP is an error.
+        """
+        self.assertIn("nothing to serve", self.mistake("--no-tcp", "--no-udp"))
+
+    def test_unknownInterface(self) -> None:
+        """
+        A word that means nothing here is named, with the reason.
+        """
+        said = self.mistake("-i", "no-such-thing.invalid")
+        self.assertIn("TCP and UDP no-such-thing.invalid:1234: ", said)
+        self.assertIn("errno", said)
+        self.mistake("-i", "")
+
+    def test_noReusePort(self) -> None:
+        """
+        Where the system cannot share a port, it says so.
+        """
+        if hasattr(socket, "SO_REUSEPORT"):
+            self.patch(socket, "SO_REUSEPORT", None)
+            del socket.SO_REUSEPORT
+        self.assertIn("no SO_REUSEPORT", self.mistake("--reuse"))
+
+    def test_unknownOption(self) -> None:
+        """
+        So is an option that does not exist, and a word too much.
+        """
+        self.assertIn("--nonsense", self.mistake("--nonsense"))
+        self.mistake("nonsense")
+
+    def test_commandLine(self) -> None:
+        """
+        Under ``twistd`` a mistake ends the program with one line.
+        """
+        options = Options()
+        options.parent = Options()
+        error = self.assertRaises(SystemExit, options.parseOptions, ["--port=x"])
+        self.assertEqual(error.code, "echo: --port x: not a whole number from 0 to 65535")
+
+    def test_help(self) -> None:
+        """
+        The help explains each option, on one screen.
+        """
+        lines = str(Options()).splitlines()
+        self.assertLess(len(lines), 24)
+        self.assertLess(max(map(len, lines)), 81)
+        for name in Options().docs:
+            self.assertIn(f"--{name}", str(Options()))
+
+    def test_completion(self) -> None:
+        """
+        zsh completes each option.
+        """
+        options: Any = Options()
+        options._shellCompFile = BytesIO()
+        with self.assertRaises(SystemExit):
+            options.parseOptions(["", "--_shell-completion", "zsh:2"])
+        said = options._shellCompFile.getvalue().decode()
+        for name in options.longOpt:
+            self.assertIn(f"--{name}", said)
+        parameters = {name.rstrip("=") for name in options.longOpt if name.endswith("=")}
+        self.assertEqual(parameters, set(options.compData.optActions))
+
+
+class SettingsTests(SynchronousTestCase):
+    """
+    Tests for :class:`Settings`.
+    """
+
+    def test_wrong(self) -> None:
+        """
+        A tac file's mistakes are told as well.
+        """
+        for wrong in ({"port": 65536}, {"backlog": 0}, {"linger": -1}, {"tcp": 0, "udp": 0}):
+            self.assertRaises(ValueError, Settings, **wrong)
+
+    def test_oneInterface(self) -> None:
+        """
+        One interface need not be in a list.
+        """
+        self.assertEqual(Settings(interfaces="lo").interfaces, ("lo",))
+
+
+class PluginTests(SynchronousTestCase):
+    """
+    Tests for what ``twistd`` finds.
+    """
+
+    def test_found(self) -> None:
+        """
+        There is one plugin called ``echo``, and it leads to this command line.
+        """
+        [plugin] = [found for found in getPlugins(IServiceMaker) if found.tapname == "echo"]
+        self.assertTrue(verifyObject(IServiceMaker, plugin))
+        self.assertIs(plugin.options, Options)
+        self.assertIs(plugin.makeService, makeService)
+
+    def test_service(self) -> None:
+        """
+        It makes a service, which has not opened anything yet.
+        """
+        options = Options()
+        options.parseOptions(["--port=0"])
+        service = makeService(options)
+        self.assertTrue(verifyObject(IService, service))
+        self.assertIsInstance(service, EchoService)
+        self.assertEqual(service.settings.port, 0)
+        self.assertEqual(service.ports, [])
+
+    def test_public(self) -> None:
+        """
+        All that is promised can be imported.
+        """
+        for name in echotwist.__all__:
+            self.assertTrue(hasattr(echotwist, name))

@@ -1,0 +1,12 @@
+"""
+What ``twistd`` reads to learn that there is an ``echo`` command.
+"""
+
+from twisted.application.service import ServiceMaker
+
+echo = ServiceMaker(
+    "echotwist",
+    "echotwist.tap",
+    "The echo service (RFC 862): what comes in goes out, over TCP and UDP.",
+    "echo",
+)
