@@ -40,6 +40,15 @@ def connected(port: int, host: str = "127.0.0.1") -> socket.socket:
     return socket.create_connection((host, port), timeout=PATIENCE)
 
 
+def answers(port: int) -> None:
+    """
+    The service answers.
+    """
+    with connected(port) as stream:
+        stream.sendall(b"hello")
+        assert stream.recv(100) == b"hello"
+
+
 def asking(port: int, host: str = "127.0.0.1") -> socket.socket:
     """
     Make a *connected* datagram socket, which takes no reply from elsewhere.
@@ -206,6 +215,18 @@ def reset(stream: socket.socket) -> None:
     stream.close()
 
 
+def settled(server: Server) -> int:
+    """
+    Count the open descriptors of a server that serves nobody.
+    """
+
+    def alone() -> bool:
+        return all(c.status == "LISTEN" for c in server.process.net_connections("tcp"))
+
+    waitUntil(alone, "nobody is connected")
+    return server.process.num_fds()
+
+
 def resets(server: Server, cycles: int) -> None:
     """
     Resets in any state leave nothing behind: no descriptor, no memory, no word.
@@ -225,12 +246,11 @@ def resets(server: Server, cycles: int) -> None:
         reset(stream)
 
     def settle() -> None:
-        with connected(server.port) as last:
-            last.sendall(b"last")
-            assert last.recv(4) == b"last"
+        answers(server.port)
         waitUntil(lambda: server.process.num_fds() == descriptors, "descriptors are closed")
 
-    descriptors = server.process.num_fds()
+    answers(server.port)  # so that all that it opens for itself is open
+    descriptors = settled(server)
     for number in range(min(cycles // 10, 1000)):
         cycle(number)
     settle()
@@ -298,9 +318,7 @@ def idle(server: Server, connections: int, seconds: float) -> None:
     with ExitStack() as stack:
         for _ in range(connections):
             stack.enter_context(connected(server.port))
-        with connected(server.port) as last:
-            last.sendall(b"last")
-            assert last.recv(4) == b"last"
+        answers(server.port)
         waitUntil(lambda: systemCalls(server, 0.2) == 0, "the process is at rest")
         cpu = server.process.cpu_times()
         assert systemCalls(server, seconds) == 0, "the idle process was woken"

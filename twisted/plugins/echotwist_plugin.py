@@ -7,6 +7,6 @@ from twisted.application.service import ServiceMaker
 echo = ServiceMaker(
     "echotwist",
     "echotwist.tap",
-    "The echo service (RFC 862): what comes in goes out, over TCP and UDP.",
+    "The echo service (RFC 862) over TCP and UDP.",
     "echo",
 )
