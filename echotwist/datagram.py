@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from echotwist import packetinfo
 from echotwist.addresses import peerText
+from echotwist.guard import Guard
 from echotwist.journal import Journal
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
@@ -20,6 +21,9 @@ LARGEST = 65536
 
 #: Datagrams handled in one go, before others have their turn.
 BATCH = 64
+
+#: Bytes of the kernel's buffer that any datagram takes at the least.
+SMALLEST = 256
 
 #: Bytes of a datagram that a log line shows.
 SHOWN = 32
@@ -71,34 +75,60 @@ class DatagramPort(udp.Port):
 
     :param listener: the socket, which this port takes over.
     :param protocol: handles the datagrams.
-    :param journal: is told of the errors that were survived.
+    :param guard: decides which datagrams the protocol gets.
+    :param journal: is told of the errors that were survived, and of refusals.
     :param reactor: waits for datagrams.
     """
 
     _preexistingSocket: Any
 
     def __init__(
-        self, listener: socket.socket, protocol: DatagramProtocol, journal: Journal, reactor: Any
+        self,
+        listener: socket.socket,
+        protocol: DatagramProtocol,
+        guard: Guard,
+        journal: Journal,
+        reactor: Any,
     ) -> None:
         host, port = listener.getsockname()[:2]
         super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
         self._preexistingSocket = listener
+        self._guard = guard
         self._journal = journal
+        self._counters = journal.counters
         self._answering: list[packetinfo.Control] = []
 
     def doRead(self) -> None:
         """
         Handle datagrams that wait.
         """
-        for _ in range(BATCH):
+        self.handle(BATCH)
+
+    def handle(self, most: int) -> None:
+        """
+        Handle so many datagrams of those that wait.
+        """
+        for _ in range(most):
             try:
-                datagram, self._answering, peer = packetinfo.receive(self.socket, LARGEST)
+                received = packetinfo.receive(self.socket, LARGEST)
             except BlockingIOError:
                 return
             except OSError as error:
-                self._journal.failed("UDP receive", error)
+                self._journal.failed("receive", error)
                 return
-            self.protocol.datagramReceived(datagram, peer)
+            self._handleOne(*received)
+
+    def _handleOne(
+        self, datagram: bytes, peer: Any, answering: list[packetinfo.Control], toGroup: bool
+    ) -> None:
+        self._counters.receivedDatagrams += 1
+        self._counters.receivedBytes += len(datagram)
+        objection = self._guard.objection(peer, toGroup, datagram)
+        if objection:
+            self._journal.refused(objection)
+            return
+        self._answering = answering
+        self.protocol.datagramReceived(datagram, peer)
 
     def write(self, datagram: bytes, addr: Any = None) -> None:
         """
@@ -109,4 +139,14 @@ class DatagramPort(udp.Port):
         try:
             packetinfo.send(self.socket, datagram, self._answering, addr)
         except OSError as error:
-            self._journal.failed("UDP send", error)
+            self._journal.failed("send", error)
+            return
+        self._counters.sentDatagrams += 1
+        self._counters.sentBytes += len(datagram)
+
+    def handleRest(self) -> None:
+        """
+        Handle what the kernel has taken already, before the port is closed.
+        """
+        room = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        self.handle(room // SMALLEST)

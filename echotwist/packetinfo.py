@@ -16,6 +16,8 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from contextlib import nullcontext, suppress
+from functools import lru_cache
 from typing import Any
 
 #: Python has no name for it; from Linux's ``in.h`` and macOS' ``netinet/in.h``.
@@ -31,6 +33,10 @@ _V6 = struct.Struct("@16sI")
 #: One control message: level, type and data, as recvmsg(2) and sendmsg(2) have it.
 Control = tuple[int, int, bytes]
 
+#: A datagram, where it came from, what to pass to :func:`send` with the reply,
+#: and whether it was sent to a multicast or broadcast address.
+Received = tuple[bytes, Any, list[Control], bool]
+
 
 def ask(listener: socket.socket) -> None:
     """
@@ -38,40 +44,45 @@ def ask(listener: socket.socket) -> None:
     """
     if listener.family == socket.AF_INET6 and _IPV6_RECVPKTINFO is not None:
         listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
-    elif listener.family == socket.AF_INET and _IP_PKTINFO is not None:
-        listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    if _IP_PKTINFO is not None:
+        # On a dual-stack socket it tells of broadcasts, which the other does not.
+        with nullcontext() if listener.family == socket.AF_INET else suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
-def answering(received: list[Control]) -> list[Control]:
+@lru_cache(maxsize=1024)
+def answering(level: int, kind: int, data: bytes) -> tuple[list[Control], bool]:
     """
     Turn what recvmsg(2) told about a datagram into what makes sendmsg(2)
     answer it from the address that it was sent to.
 
     The interface is left to the routing table, except for link-local
     addresses, which mean nothing without it.
+
+    :return: that, and whether the address was a multicast or broadcast one.
     """
-    for level, kind, data in received:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-            _, source, _ = _V4.unpack(data[: _V4.size])
-            return [(level, kind, _V4.pack(0, source, source))]
-        if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-            asked, interface = _V6.unpack(data[: _V6.size])
-            if not (asked[0] == 0xFE and asked[1] & 0xC0 == 0x80):  # fe80::/10
-                interface = 0
-            return [(level, kind, _V6.pack(asked, interface))]
-    return []
+    if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+        _, source, asked = _V4.unpack(data[: _V4.size])
+        # The two differ when the address that was asked is not one of ours.
+        return [(level, kind, _V4.pack(0, source, source))], source != asked
+    if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+        asked, interface = _V6.unpack(data[: _V6.size])
+        if not (asked[0] == 0xFE and asked[1] & 0xC0 == 0x80):  # fe80::/10
+            interface = 0
+        return [(level, kind, _V6.pack(asked, interface))], asked[0] == 0xFF  # ff00::/8
+    return [], False
 
 
-def _receive(listener: socket.socket, largest: int) -> tuple[bytes, list[Control], Any]:
+def _receive(listener: socket.socket, largest: int) -> Received:
     """
     Receive a datagram.
 
     :param largest: bytes to make room for.
-    :return: the datagram, what to pass to :func:`send` with the reply, and
-        where it came from.
     """
     datagram, told, _, peer = listener.recvmsg(largest, _ROOM)
-    return datagram, answering(told), peer
+    # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
+    control, toGroup = answering(*told[-1]) if told else ([], False)
+    return datagram, peer, control, toGroup
 
 
 def _send(listener: socket.socket, datagram: bytes, answering: list[Control], peer: Any) -> None:
@@ -81,9 +92,9 @@ def _send(listener: socket.socket, datagram: bytes, answering: list[Control], pe
     listener.sendmsg((datagram,), answering, 0, peer)
 
 
-def _receivePlainly(listener: socket.socket, largest: int) -> tuple[bytes, list[Control], Any]:
+def _receivePlainly(listener: socket.socket, largest: int) -> Received:
     datagram, peer = listener.recvfrom(largest)
-    return datagram, [], peer
+    return datagram, peer, [], False
 
 
 def _sendPlainly(

@@ -1,21 +1,28 @@
 """
-The service: opens the listeners, starts them and stops them.
+The service: opens the listeners, starts them, and stops them without loss.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from typing import Any
 
 from twisted.application.service import IProcess, Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from echotwist.counters import Counters
 from echotwist.datagram import DatagramEcho, DatagramPort
+from echotwist.guard import Guard
 from echotwist.journal import Journal
+from echotwist.limits import Limits
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, listenerText, openAll
-from echotwist.stream import EchoFactory, LingeringServer, ResettingServer, StreamPort
+from echotwist.sockets import ListenError, listenerText, openAll, roomForConnections
+from echotwist.stream import EchoFactory
+from echotwist.streamport import LingeringConnection, ResettingConnection, StreamPort
 
 
 class EchoService(Service):
@@ -30,16 +37,20 @@ class EchoService(Service):
     :param reactor: runs the service; by default the global one.
     :ivar ports: the listening ports while the service runs
         (``IListeningPort``), TCP before UDP at each address.
+    :ivar counters: what happened, for each transport.
     """
 
     _log = Logger("echotwist")
 
     def __init__(self, settings: Settings, reactor: Any = None) -> None:
         self.settings = settings
-        self.journal = Journal()
         self.ports: list[Any] = []
-        self._reactor = reactor
+        self.counters = [Counters(transport) for transport in settings.transports]
+        self._reactor: Any = reactor
         self._listeners: list[socket.socket] = []
+        self._metricsPort: Any = None
+        self._streams: EchoFactory | None = None
+        self._isProgram = False
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -49,6 +60,7 @@ class EchoService(Service):
             opened.  The text is one line.
         """
         if IProcess(parent, None) is not None:
+            self._isProgram = True
             try:
                 self.open()
             except ListenError as error:
@@ -71,7 +83,42 @@ class EchoService(Service):
             reuse=chosen.reuse,
             backlog=chosen.backlog,
             linger=chosen.linger,
+            stallTimeout=chosen.stallTimeout,
         )
+        if chosen.metrics is not None:
+            try:
+                self._metricsPort = self._openMetrics(chosen.metrics)
+            except ListenError:
+                self._closeListeners()
+                raise
+
+    def _openMetrics(self, endpoint: str) -> Any:
+        # Both are only needed here, and take longer to import than all else.
+        from twisted.internet.endpoints import serverFromString
+
+        from echotwist.metrics import site
+
+        page = site(self.counters, lambda: bool(self.running))
+        outcome: list[Any] = []
+        serverFromString(self._theReactor(), endpoint).listen(page).addBoth(outcome.append)
+        [port] = outcome  # Twisted's own server endpoints listen at once.
+        if not hasattr(port, "stopListening"):
+            error = port.value
+            cause = error.socketError if port.check(CannotListenError) else OSError(str(error))
+            raise ListenError("metrics", endpoint, cause)
+        return port
+
+    def _theReactor(self) -> Any:
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        return self._reactor
+
+    def _closeListeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
 
     def privilegedStartService(self) -> None:
         """
@@ -85,38 +132,93 @@ class EchoService(Service):
         """
         self.open()
         super().startService()
-        if self._reactor is None:
-            from twisted.internet import reactor
-
-            self._reactor = reactor
+        self._theReactor()
         listeners, self._listeners = self._listeners, []
-        self.ports = [self._portOn(listener) for listener in listeners]
-        for port, listener in zip(self.ports, listeners, strict=True):
+        self.ports = self._portsOn(listeners)
+        for port in self.ports:
             port.startListening()
-            self._log.info("echo on {listener}", listener=listenerText(listener))
+        self._log.info("echo on {listeners}", listeners=", ".join(map(listenerText, listeners)))
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
 
-    def _portOn(self, listener: socket.socket) -> StreamPort | DatagramPort:
-        if listener.type == socket.SOCK_STREAM:
-            return self._streamPortOn(listener)
-        return self._datagramPortOn(listener)
+    def _portsOn(self, listeners: list[socket.socket]) -> list[Any]:
+        journals = {counters.transport: Journal(counters) for counters in self.counters}
+        numbers = {listener.getsockname()[1] for listener in listeners}
+        if "TCP" in journals:
+            self._streams = self._factory(journals["TCP"])
+        return [
+            self._streamPort(listener, journals["TCP"])
+            if listener.type == socket.SOCK_STREAM
+            else self._datagramPort(listener, journals["UDP"], numbers)
+            for listener in listeners
+        ]
 
-    def _streamPortOn(self, listener: socket.socket) -> StreamPort:
-        factory = EchoFactory(self.settings.prefix, self.settings.verbose)
-        port = StreamPort(listener, factory, self.journal, self._reactor)
+    def _factory(self, journal: Journal) -> EchoFactory:
+        chosen = self.settings
+        # select(2) knows no file above 1,023.
+        most = 1024 if hasattr(self._reactor, "doSelect") else None
+        room = chosen.maxConnections or roomForConnections(most)
+        return EchoFactory(
+            chosen.prefix,
+            chosen.verbose,
+            Limits(room, chosen.maxPerPeer or None),
+            chosen.stallTimeout,
+            chosen.idleTimeout,
+            journal,
+            self._reactor,
+        )
+
+    def _streamPort(self, listener: socket.socket, journal: Journal) -> StreamPort:
+        assert self._streams is not None
+        port = StreamPort(listener, self._streams, journal, self._reactor)
         if self.settings.linger is not None:
-            port.transport = LingeringServer if self.settings.linger else ResettingServer
+            port.transport = LingeringConnection if self.settings.linger else ResettingConnection
         return port
 
-    def _datagramPortOn(self, listener: socket.socket) -> DatagramPort:
-        protocol = DatagramEcho(self.settings.prefix, self.settings.verbose)
-        return DatagramPort(listener, protocol, self.journal, self._reactor)
+    def _datagramPort(
+        self, listener: socket.socket, journal: Journal, numbers: set[int]
+    ) -> DatagramPort:
+        chosen = self.settings
+        guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
+        protocol = DatagramEcho(chosen.prefix, chosen.verbose)
+        return DatagramPort(listener, protocol, guard, journal, self._reactor)
 
-    def stopService(self) -> Deferred[list[object]]:
+    @inlineCallbacks
+    def stopService(self) -> Any:
         """
-        Stop listening.
+        Stop without losing a byte: listen no more, give back what has come
+        and still comes, then end.
+
+        :return: fires when nothing is left open.
         """
         super().stopService()
-        for listener in self._listeners:
-            listener.close()
-        ports, self.ports, self._listeners = self.ports, [], []
-        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        self._closeListeners()
+        ports, self.ports = self.ports, []
+        if self._isProgram:
+            self._takeSignals()
+        for port in ports:
+            port.handleRest()
+        yield gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        if self._streams is not None:
+            yield self._streams.drain(self.settings.drain)
+            self._streams = None
+        if self._metricsPort is not None:
+            port, self._metricsPort = self._metricsPort, None
+            yield maybeDeferred(port.stopListening)
+
+    def _takeSignals(self) -> None:
+        """
+        Have a second signal end it at once, and the exit status be 0.
+
+        Where the reactor has the signals, that is: then it is the program's.
+        """
+        reactor = self._theReactor()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if getattr(signal.getsignal(number), "__self__", 0) is reactor:
+                signal.signal(number, self._hurry)
+                # twistd would kill itself with the signal that stopped it.
+                reactor._exitSignal = None
+
+    def _hurry(self, *_: object) -> None:
+        if self._streams is not None:
+            self._theReactor().callFromThread(self._streams.abortAll)

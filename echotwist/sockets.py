@@ -5,6 +5,7 @@ Sockets that listen, and what went wrong, in words.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import sys
@@ -16,8 +17,16 @@ from itertools import product
 from echotwist import packetinfo
 from echotwist.addresses import BIND_TO_DEVICE, Address, addressesOf, peerText, wildcard
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 #: How often a number that is free for one transport may be taken for another.
 TRIES = 20
+
+#: Files that stay free for all else: logs, metrics, a spare one.
+RESERVED_FILES = 16
 
 _Opener = Callable[[Address, int], socket.socket]
 
@@ -85,6 +94,7 @@ def openAll(
     reuse: bool,
     backlog: int,
     linger: int | None,
+    stallTimeout: float,
 ) -> list[socket.socket]:
     """
     Open all listeners, or none.
@@ -95,7 +105,9 @@ def openAll(
     :raise ListenError: for the first listener that cannot be opened.
     """
     openers = {
-        "TCP": partial(openStream, reuse=reuse, backlog=backlog, linger=linger),
+        "TCP": partial(
+            openStream, reuse=reuse, backlog=backlog, linger=linger, stallTimeout=stallTimeout
+        ),
         "UDP": partial(openDatagram, reuse=reuse),
     }
     places = list(
@@ -123,20 +135,33 @@ def _openEach(places: Sequence[tuple[Address, _Opener]], port: int) -> list[sock
 
 
 def openStream(
-    address: Address, port: int, *, reuse: bool, backlog: int, linger: int | None
+    address: Address,
+    port: int,
+    *,
+    reuse: bool,
+    backlog: int,
+    linger: int | None,
+    stallTimeout: float,
 ) -> socket.socket:
     """
     Open a TCP socket that listens.
 
-    ``TCP_NODELAY`` and ``SO_LINGER`` are set here, once: accepted sockets
-    inherit them, on Linux, the BSDs, macOS and Windows alike.
+    What accepted connections need is set here, once: they inherit it, on
+    Linux, the BSDs, macOS and Windows alike.  The kernel itself gives up a
+    peer that takes no bytes for a time (``TCP_USER_TIMEOUT``, RFC 5482; Linux
+    only), and after some hours one that is silently gone (``SO_KEEPALIVE``).
 
+    :param stallTimeout: that time in seconds; 0 for the kernel's own idea.
     :raise ListenError: nothing is left open then.
     """
     with _opening(address, socket.SOCK_STREAM, port, reuse) as listener:
         if sys.platform != "win32":  # There it means something else: to steal the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = round(stallTimeout * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         if linger is not None:
             setLinger(listener, linger)
         listener.bind(address.withPort(port))
@@ -203,3 +228,20 @@ def _opening(
             listener.close()
         transport = "TCP" if kind == socket.SOCK_STREAM else "UDP"
         raise ListenError(transport, address.inWords(port), error) from None
+
+
+def roomForConnections(most: int | None = None) -> int | None:
+    """
+    Tell how many connections the limit on open files leaves room for
+    (``RLIMIT_NOFILE``, getrlimit(2)).
+
+    :param most: a limit that the reactor has itself, if any.
+    :return: nothing where there is no limit.
+    """
+    if resource is None:
+        return most
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = [n for n in (limit, most) if n is not None and n != resource.RLIM_INFINITY]
+    if not limits:
+        return None
+    return max(1, min(limits) - len(os.listdir("/dev/fd")) - RESERVED_FILES)

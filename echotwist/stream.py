@@ -5,46 +5,50 @@ Echo of streams: TCP, and whatever else Twisted calls a stream transport.
 from __future__ import annotations
 
 import errno
-import os
-import socket
-from collections.abc import Callable
-from contextlib import suppress
-from time import monotonic
+import sys
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.addresses import peerText, scoped
+from echotwist.addresses import peerText
+from echotwist.counters import Counters
 from echotwist.journal import Journal
+from echotwist.limits import Limits
+from echotwist.overseer import Overseer
 from echotwist.prefix import LinePrefix
-from echotwist.sockets import setLinger
+
+try:
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+except ImportError:  # Windows
+    ioctl = None  # type: ignore[assignment]
 
 #: Bytes read at once, and kept for a peer that is slow to take them.
 CHUNK = 65536
 
-#: Connections accepted in one go, before others have their turn.
-ACCEPTS = 64
-
-#: Seconds without accepting, after the system had no room for one more.
-BREATH = 0.1
+#: Seconds without a byte after which a connection is over, once the service stops.
+MOMENT = 0.3
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class Echo(Protocol):
     """
     Give back each byte that comes in, in order, and then the end (RFC 862).
 
-    The transport is its own producer: while its peer takes no more it stops
-    reading, so that nothing piles up here.
+    It is the producer of its own transport: while the peer takes no more,
+    nothing more is read, so that nothing piles up here.
 
-    :param owner: is told when the connection begins and ends, if given.
+    :param owner: counts, limits and watches the connection, if given.
     :ivar received: how many bytes have come in.
+    :ivar ending: no more will be read.
     """
 
     #: An ``ITransport``, ``IConsumer`` and ``IPushProducer`` in one, as all of
@@ -53,13 +57,15 @@ class Echo(Protocol):
 
     def __init__(self, owner: EchoFactory | None = None) -> None:
         self.owner = owner
+        self.counters = Counters() if owner is None else owner.counters
         self.received = 0
+        self.ending = False
 
     def connectionMade(self) -> None:
         """
         Tie reading to writing.
         """
-        self.transport.registerProducer(self.transport, True)
+        self.transport.registerProducer(self, True)
         if self.owner is not None:
             self.owner.opened(self)
 
@@ -67,21 +73,52 @@ class Echo(Protocol):
         """
         Give back what came in.
         """
-        self.received += len(data)
+        size = len(data)
+        self.received += size
+        self.counters.receivedBytes += size
+        self.counters.sentBytes += size
         self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """
+        The peer takes no more for now: stop reading.
+        """
+        self.transport.pauseProducing()
+        if self.owner is not None:
+            self.owner.paused(self)
+
+    def resumeProducing(self) -> None:
+        """
+        The peer has taken all there was: read on.
+        """
+        self.transport.resumeProducing()
+        if self.owner is not None:
+            self.owner.resumed(self)
+
+    def stopProducing(self) -> None:
+        """
+        The transport is closed already.
+        """
 
     def readConnectionLost(self) -> None:
         """
         The peer has sent its last byte: give back what is left, then end.
         """
-        # A transport with a producer would wait for more, and never close.
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        self.finish()
 
     def writeConnectionLost(self) -> None:
         """
         Never called: both directions are closed together.
         """
+
+    def finish(self) -> None:
+        """
+        Read no more, give back what is left, then end.
+        """
+        self.ending = True
+        # A transport with a producer would wait for more, and never close.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -115,17 +152,27 @@ class PrefixEcho(Echo):
         """
         Give back what came in, with the prefixes.
         """
+        reply = self._prefixed(data)
         self.received += len(data)
-        self.transport.write(self._prefixed(data))
+        self.counters.receivedBytes += len(data)
+        self.counters.sentBytes += len(reply)
+        self.transport.write(reply)
 
 
 class EchoFactory(Factory):
     """
-    Make an echo for each connection.
+    Make an echo for each connection, and know all that are open.
 
     :param prefix: bytes put before each line; none for an exact echo.
     :param verbose: log each connection when it has ended.
-    :param clock: tells the time in seconds.
+    :param limits: says who is served; by default everybody.
+    :param stallTimeout: seconds after which a peer is reset that has bytes
+        waiting and takes none; 0 for never.
+    :param idleTimeout: seconds after which a connection is ended on which
+        nothing came; 0 for never.
+    :param journal: counts and tells what went wrong.
+    :param reactor: tells the time and calls later (``IReactorTime``); by
+        default the global one.
     """
 
     noisy = False
@@ -135,17 +182,37 @@ class EchoFactory(Factory):
         self,
         prefix: bytes = b"",
         verbose: bool = False,
-        clock: Callable[[], float] = monotonic,
+        limits: Limits | None = None,
+        stallTimeout: float = 0,
+        idleTimeout: float = 0,
+        journal: Journal | None = None,
+        reactor: Any = None,
     ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
         self.prefix = prefix
+        self.journal = journal or Journal(Counters("TCP"))
+        self.counters = self.journal.counters
         self._verbose = verbose
-        self._clock = clock
-        self._since: dict[Echo, float] = {}
+        self._limits = limits or Limits()
+        self._reactor = reactor
+        self._open: dict[Echo, tuple[float, Any]] = {}
+        self._paused: set[Echo] = set()
+        self._stalls = Overseer(stallTimeout, self._waiting, self._stalled, reactor)
+        self._idlers = Overseer(idleTimeout, self._listening, self._idle, reactor)
+        self._leavers = Overseer(MOMENT, self._listening, self._drained, reactor)
+        self._empty: Deferred[None] | None = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Echo:
+    def buildProtocol(self, addr: IAddress | None) -> Echo | None:
         """
         Make the echo for one connection.
+
+        :return: nothing for a peer that is over a limit.
         """
+        reason = self._limits.objection(_hostOf(addr))
+        if reason:
+            self.journal.refused(reason)
+            return None
         echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
         echo.factory = self
         return echo
@@ -154,156 +221,138 @@ class EchoFactory(Factory):
         """
         Hear from an echo that its connection began.
         """
-        self._since[echo] = self._clock()
+        self._limits.opened(_hostOf(echo.transport.getPeer()))
+        self.counters.connections += 1
+        self.counters.active += 1
+        local = echo.transport.getHost() if self._verbose else None
+        self._open[echo] = (self._reactor.seconds(), local)
+        self._idlers.wake()
+
+    def paused(self, echo: Echo) -> None:
+        """
+        Hear from an echo that its peer takes no more for now.
+        """
+        self._paused.add(echo)
+        self._stalls.wake()
+
+    def resumed(self, echo: Echo) -> None:
+        """
+        Hear from an echo that its peer has taken all there was.
+        """
+        self._paused.discard(echo)
 
     def closed(self, echo: Echo, reason: Failure) -> None:
         """
         Hear from an echo that its connection ended.
         """
-        seconds = self._clock() - self._since.pop(echo)
+        since, local = self._open.pop(echo)
+        self._paused.discard(echo)
+        peer = echo.transport.getPeer()
+        self._limits.closed(_hostOf(peer))
+        self.counters.active -= 1
+        # The kernel's own patience has ended, see :func:`openStream`.
+        gone = getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT
+        self.counters.stalled += gone
         if self._verbose:
             self._log.info(
-                "TCP {peer} {end}: {bytes} bytes in {seconds:.3f} s",
-                peer=peerText(_hostAndPort(echo.transport.getPeer())),
+                "{transport} {peer} {reason}: {bytes} bytes in {seconds:.3f} s",
+                transport=self.counters.transport,
+                peer=_text(peer),
+                local=_text(local),
                 bytes=echo.received,
-                seconds=seconds,
-                end=_ENDS.get(reason.type, reason.getErrorMessage()),
+                seconds=self._reactor.seconds() - since,
+                reason="stalled" if gone else _ENDS.get(reason.type, reason.getErrorMessage()),
             )
+        if self._empty is not None and not self._open:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        Echo on until each connection has been quiet for a moment, then end it.
+
+        :param seconds: after which all are ended, quiet or not.
+        :return: fires when no connection is left.
+        """
+        if not self._open:
+            return succeed(None)
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
+        self._leavers.wake()
+        deadline = self._reactor.callLater(seconds, self._finishAll)
+
+        def done(_: None) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return empty.addCallback(done)
+
+    def _finishAll(self) -> None:
+        for echo in list(self._open):
+            if not echo.ending:
+                self._drained(echo)
+        self._reactor.callLater(MOMENT, self.abortAll)
+
+    def abortAll(self) -> None:
+        """
+        Reset all connections at once.
+        """
+        for echo in list(self._open):
+            echo.transport.abortConnection()
+
+    def _waiting(self) -> dict[Echo, object]:
+        return {echo: unsent(echo.transport) for echo in self._paused}
+
+    def _listening(self) -> dict[Echo, object]:
+        return {
+            echo: echo.received
+            for echo in self._open
+            if not echo.ending and echo not in self._paused
+        }
+
+    def _stalled(self, echo: Echo) -> None:
+        self.counters.stalled += 1
+        echo.transport.abortConnection()
+
+    def _idle(self, echo: Echo) -> None:
+        self.counters.idle += 1
+        echo.finish()
+
+    def _drained(self, echo: Echo) -> None:
+        self.counters.drained += 1
+        echo.finish()
 
 
 _ENDS: dict[object, str] = {
     ConnectionDone: "closed",
-    ConnectionLost: "lost (reset, or no longer there)",
-    ConnectionAborted: "reset by us",
+    ConnectionLost: "lost",
+    ConnectionAborted: "reset",
 }
 
 
-def _hostAndPort(address: Any) -> tuple[str, int]:
-    return address.host, address.port
-
-
-class ResettingServer(tcp.Server):
+def unsent(transport: Any) -> object:
     """
-    A connection with ``SO_LINGER`` of 0: close resets it.
+    Tell how many bytes wait for the peer, in the transport and in the kernel.
+
+    :return: a number, or for a transport that has none something that is never
+        the same.
     """
-
-    # shutdown(2) would send FIN first, and leave nothing to reset.
-    _shouldShutdown = False
-
-
-class LingeringServer(tcp.Server):
-    """
-    A connection with ``SO_LINGER`` of some seconds: close waits so long for
-    the peer to take what is left.
-    """
-
-    reactor: Any
-
-    def _closeSocket(self, orderly: bool) -> None:
-        if orderly:
-            # close(2) waits although the socket is non-blocking (Linux 6.18).
-            self.reactor.callInThread(self.socket.close)
-        else:
-            super()._closeSocket(orderly)
+    if not isinstance(transport, FileDescriptor):
+        return object()
+    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    if ioctl is None:
+        return waiting
+    # Where the kernel holds much, it takes more only when a third of it is
+    # gone: at 10 kB/s that may take minutes.
+    queued = ioctl(transport.fileno(), TIOCOUTQ, bytes(4))
+    return waiting + int.from_bytes(queued, sys.byteorder)
 
 
-class StreamPort(tcp.Port):
-    """
-    A port on a socket that listens already.
-
-    :param listener: the socket, which this port takes over.
-    :param factory: makes the protocol of each connection.
-    :param journal: is told of the errors that were survived.
-    :param reactor: waits for connections.
-    """
-
-    factory: Any
-    reactor: Any
-
-    def __init__(
-        self, listener: socket.socket, factory: Factory, journal: Journal, reactor: Any
-    ) -> None:
-        host, port = listener.getsockname()[:2]
-        super().__init__(port, factory, interface=host, reactor=reactor)
-        self._preexistingSocket = listener
-        self._journal = journal
-        self._spare = _openSpare()
-
-    def doRead(self) -> None:
-        """
-        Accept connections that wait.
-        """
-        for _ in range(ACCEPTS):
-            try:
-                stream, peer = self.socket.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._journal.failed("TCP accept", error)
-                self._survive(error)
-                return
-            self._serve(stream, peer)
-
-    def _serve(self, stream: socket.socket, peer: Any) -> None:
-        try:
-            peer = scoped(peer)
-            protocol = self.factory.buildProtocol(self._buildAddr(peer))
-            if protocol is None:
-                refuse(stream)
-                return
-            number, self.sessionno = self.sessionno, self.sessionno + 1
-            transport = self.transport(stream, protocol, peer, self, number, self.reactor)
-        except OSError as error:
-            self._journal.failed("TCP accept", error)
-            refuse(stream)
-            return
-        protocol.makeConnection(transport)
-
-    def _survive(self, error: OSError) -> None:
-        """
-        Keep an error that lasts from waking us again at once, for ever.
-        """
-        if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare is not None:
-            self._refuseOne(self._spare)
-        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-            self.stopReading()
-            self.reactor.callLater(BREATH, self._acceptAgain)
-
-    def _refuseOne(self, spare: int) -> None:
-        """
-        Give up the spare descriptor to learn who waits, and turn them away.
-        """
-        os.close(spare)
-        with suppress(OSError):
-            refuse(self.socket.accept()[0])
-        self._spare = _openSpare()
-
-    def _acceptAgain(self) -> None:
-        if self.connected and not self.disconnecting:
-            self._spare = self._spare if self._spare is not None else _openSpare()
-            self.startReading()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        Close the port, and what it kept in reserve.
-        """
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-        super().connectionLost(reason)
+def _hostOf(address: Any) -> str:
+    return getattr(address, "host", "")
 
 
-def refuse(stream: socket.socket) -> None:
-    """
-    Reset a connection, so that its peer knows at once.
-    """
-    with suppress(OSError):
-        setLinger(stream, 0)
-    stream.close()
-
-
-def _openSpare() -> int | None:
-    try:
-        return os.open(os.devnull, os.O_RDONLY)
-    except OSError:
-        return None
+def _text(address: Any) -> str:
+    if isinstance(address, IPv4Address | IPv6Address):
+        return peerText((address.host, address.port))
+    return str(address)

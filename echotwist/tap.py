@@ -4,14 +4,16 @@ The ``echo`` command of ``twistd`` and ``twist``.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from twisted.python import usage
 
 from echotwist.service import EchoService
-from echotwist.settings import BACKLOGS, LINGERS, PORTS, Settings
+from echotwist.settings import BACKLOGS, COUNTS, LINGERS, LONGEST, PORTS, Settings
 from echotwist.sockets import ListenError, findAll
 
 
@@ -28,6 +30,36 @@ def _number(option: str, allowed: range) -> Callable[[str], int]:
         )
 
     return coerce
+
+
+def _seconds(option: str) -> Callable[[str], float]:
+    """
+    Make what turns the text of an option into a time.
+    """
+
+    def coerce(text: str) -> float:
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) <= LONGEST:
+            return float(text)
+        raise usage.UsageError(f"--{option} {text}: not a time from 0 to {LONGEST} seconds")
+
+    return coerce
+
+
+def _metricsEndpoint(text: str) -> str:
+    """
+    Check an endpoint for metrics, and that what serves them is installed.
+    """
+    if not find_spec("prometheus_client"):
+        raise usage.UsageError(
+            "--metrics needs prometheus_client: pip install 'echotwist[metrics]'"
+        )
+    from twisted.internet.endpoints import serverFromString
+
+    try:
+        serverFromString(None, text)
+    except Exception as error:
+        raise usage.UsageError(f"--metrics {text}: not an endpoint: {error}") from None
+    return text
 
 
 class Options(usage.Options):
@@ -47,16 +79,66 @@ class Options(usage.Options):
             "linger",
             None,
             None,
-            "seconds of SO_LINGER; 0: reset on close",
+            "seconds that a close waits for the peer; 0: reset",
             _number("linger", LINGERS),
         ],
-        ["backlog", None, 1024, "connections waiting to be accepted", _number("backlog", BACKLOGS)],
+        [
+            "backlog",
+            None,
+            1024,
+            "connections that wait to be accepted",
+            _number("backlog", BACKLOGS),
+        ],
+        [
+            "udp-rate",
+            None,
+            10000,
+            "replies a second to one peer; 0: any number",
+            _number("udp-rate", COUNTS),
+        ],
+        [
+            "max-connections",
+            None,
+            0,
+            "connections in all; 0: as many as files may be open",
+            _number("max-connections", COUNTS),
+        ],
+        [
+            "max-per-peer",
+            None,
+            0,
+            "connections of one peer; 0: any number",
+            _number("max-per-peer", COUNTS),
+        ],
+        [
+            "stall-timeout",
+            None,
+            60.0,
+            "seconds until who takes nothing is reset; 0: never",
+            _seconds("stall-timeout"),
+        ],
+        [
+            "idle-timeout",
+            None,
+            0.0,
+            "seconds of silence that end a connection; 0: never",
+            _seconds("idle-timeout"),
+        ],
+        ["drain", None, 10.0, "seconds that connections go on when it stops", _seconds("drain")],
+        [
+            "metrics",
+            None,
+            None,
+            "endpoint for Prometheus: tcp:9464:interface=127.0.0.1",
+            _metricsEndpoint,
+        ],
     ]
 
     optFlags = [
         ["reuse", "r", "share address and port with others (SO_REUSEPORT)"],
         ["no-tcp", None, "leave TCP out"],
         ["no-udp", None, "leave UDP out"],
+        ["answer-low-ports", None, "answer datagrams from ports below 1024"],
         ["verbose", "v", "log each connection and each datagram"],
     ]
 
@@ -65,10 +147,17 @@ class Options(usage.Options):
         mutuallyExclusive=[("no-tcp", "no-udp")],
         optActions={
             "interface": usage.CompleteNetInterfaces(descr="address, host or network interface"),
+            "metrics": usage.Completer(descr="endpoint"),
             "port": usage.Completer(descr="port number"),
             "prefix": usage.Completer(descr="text"),
-            "linger": usage.Completer(descr="seconds"),
-            "backlog": usage.Completer(descr="number of connections"),
+            **dict.fromkeys(
+                ["linger", "stall-timeout", "idle-timeout", "drain"],
+                usage.Completer(descr="seconds"),
+            ),
+            **dict.fromkeys(
+                ["backlog", "udp-rate", "max-connections", "max-per-peer"],
+                usage.Completer(descr="number"),
+            ),
         },
     )
 
@@ -80,8 +169,7 @@ class Options(usage.Options):
 
     def opt_interface(self, word: str) -> None:
         """
-        address, host or network interface to listen on; repeatable;
-        default: everywhere
+        address, host or network interface; repeatable [default: all]
         """
         self["interface"].append(word)
 
@@ -127,6 +215,14 @@ class Options(usage.Options):
                 linger=self["linger"],
                 backlog=self["backlog"],
                 verbose=bool(self["verbose"]),
+                answerLowPorts=bool(self["answer-low-ports"]),
+                udpRate=self["udp-rate"],
+                maxConnections=self["max-connections"],
+                maxPerPeer=self["max-per-peer"],
+                stallTimeout=self["stall-timeout"],
+                idleTimeout=self["idle-timeout"],
+                drain=self["drain"],
+                metrics=self["metrics"],
             )
             findAll(self.settings.interfaces, self.settings.port, self.settings.transports)
         except (ListenError, ValueError) as error:

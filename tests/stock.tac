@@ -8,6 +8,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.protocols.wire import Echo
+from twisted.python.log import msg
 
 
 class DatagramEcho(DatagramProtocol):
@@ -22,17 +23,6 @@ class DatagramEcho(DatagramProtocol):
         self.transport.write(datagram, addr)
 
 
-class Port:
-    """
-    TCP on a free port, and UDP on the same number.
-    """
-
-    def startService(self):
-        """
-        Listen.
-        """
-
-
 application = Application("stock")
 endpoint = TCP4ServerEndpoint(reactor, 0)
 tcp = StreamServerEndpointService(endpoint, Factory.forProtocol(Echo))
@@ -42,7 +32,9 @@ def alsoUDP(port):
     """
     Take the number that TCP got.
     """
-    UDPServer(port.getHost().port, DatagramEcho()).setServiceParent(application)
+    number = port.getHost().port
+    UDPServer(number, DatagramEcho()).setServiceParent(application)
+    msg(f"#stock on {number}")
     return port
 
 

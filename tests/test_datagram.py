@@ -14,7 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import DatagramEcho
 from echotwist.addresses import Address
+from echotwist.counters import Counters
 from echotwist.datagram import BATCH, DatagramPort
+from echotwist.guard import Guard
 from echotwist.journal import Journal
 from echotwist.sockets import openDatagram
 
@@ -99,10 +101,10 @@ class DatagramPortTests(SynchronousTestCase):
         """
         self.reactor = MemoryReactorClock()
         self.protocol = Ignoring()
-        self.journal = Journal()
+        self.journal = Journal(Counters("UDP"))
         listener = openDatagram(Address(socket.AF_INET, "127.0.0.1"), 0, reuse=False)
         self.port = self.listening(
-            DatagramPort(listener, self.protocol, self.journal, self.reactor)
+            DatagramPort(listener, self.protocol, Guard(), self.journal, self.reactor)
         )
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(self.client.close)
@@ -129,4 +131,4 @@ class DatagramPortTests(SynchronousTestCase):
         A datagram that cannot be sent is counted, and that is all.
         """
         self.port.write(b"x" * 70_000, ("127.0.0.1", 9))
-        self.assertEqual(self.journal.errors["UDP send", "EMSGSIZE"], 1)
+        self.assertEqual(self.journal.counters.errors["send", "EMSGSIZE"], 1)

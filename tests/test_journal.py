@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.counters import Counters
 from echotwist.journal import Journal
 
 
@@ -24,7 +25,7 @@ class JournalTests(SynchronousTestCase):
         Make a journal whose clock stands still.
         """
         self.clock = Clock()
-        self.journal = Journal(self.clock.seconds)
+        self.journal = Journal(Counters("UDP"), self.clock.seconds)
 
     def failed(self, number: int, times: int = 1) -> list[str]:
         """
@@ -32,7 +33,7 @@ class JournalTests(SynchronousTestCase):
         """
         with capturedLogs() as events:
             for _ in range(times):
-                self.journal.failed("UDP send", OSError(number, os.strerror(number)))
+                self.journal.failed("send", OSError(number, os.strerror(number)))
         return [formatEvent(event) for event in events]
 
     def test_first(self) -> None:
@@ -41,7 +42,7 @@ class JournalTests(SynchronousTestCase):
         """
         self.assertEqual(
             self.failed(errno.ENOBUFS),
-            ["UDP send failed: No buffer space available (errno 105) (1 since the last such line)"],
+            ["UDP send failed: No buffer space available (errno 105)."],
         )
 
     def test_flood(self) -> None:
@@ -51,11 +52,21 @@ class JournalTests(SynchronousTestCase):
         self.assertEqual(len(self.failed(errno.ENOBUFS, 10_000)), 1)
         self.clock.advance(60)
         [line] = self.failed(errno.ENOBUFS, 10_000)
-        self.assertIn("(10000 since the last such line)", line)
-        self.assertEqual(self.journal.errors["UDP send", "ENOBUFS"], 20_000)
+        self.assertIn("(10000 times)", line)
+        self.assertEqual(self.journal.counters.errors["send", "ENOBUFS"], 20_000)
 
     def test_kinds(self) -> None:
         """
         Each kind has a line of its own.
         """
         self.assertEqual(len(self.failed(errno.ENOBUFS) + self.failed(errno.EPERM)), 2)
+
+    def test_refused(self) -> None:
+        """
+        Refusals are told as sparingly: 10,000 in less than 1 KiB.
+        """
+        with capturedLogs() as events:
+            for _ in range(10_000):
+                self.journal.refused("rate")
+        self.assertEqual([formatEvent(event) for event in events], ["UDP refused: rate."])
+        self.assertEqual(self.journal.counters.refused["rate"], 10_000)

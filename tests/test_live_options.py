@@ -61,8 +61,7 @@ def test_portZero(server: Server) -> None:
     """
     With port 0 the log names the number, one for TCP and UDP.
     """
-    for transport in ("TCP", "UDP"):
-        server.waitFor(rf"echo on {transport} \S+:{server.port}$")
+    server.waitFor(rf"echo on TCP \S+:{server.port}, UDP \S+:{server.port}$")
 
 
 def test_interfaces(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class OpeningTests(SynchronousTestCase):
         """
         Open a TCP listener.
         """
-        chosen = {"reuse": False, "backlog": 5, "linger": None} | options
+        chosen = {"reuse": False, "backlog": 5, "linger": None, "stallTimeout": 60} | options
         return self.opened(openStream(LOOPBACK, chosen.pop("port", 0), **chosen))
 
     def option(self, of: socket.socket, level: int, name: int) -> int:
@@ -180,7 +180,8 @@ class OpeningTests(SynchronousTestCase):
         """
         Open TCP and UDP listeners.
         """
-        found = openAll(interfaces, port, ["TCP", "UDP"], reuse=False, backlog=5, linger=None)
+        options: Any = {"reuse": False, "backlog": 5, "linger": None, "stallTimeout": 0}
+        found = openAll(interfaces, port, ["TCP", "UDP"], **options)
         return [self.opened(listener) for listener in found]
 
     def test_sameNumber(self) -> None:
@@ -237,7 +238,7 @@ class PacketInfoTests(SynchronousTestCase):
         """
         Where nothing was told, nothing is asked for.
         """
-        self.assertEqual(packetinfo.answering([(socket.SOL_SOCKET, 1, b"")]), [])
+        self.assertEqual(packetinfo.answering(socket.SOL_SOCKET, 1, b""), ([], False))
 
     def test_linkLocal(self) -> None:
         """
@@ -247,9 +248,22 @@ class PacketInfoTests(SynchronousTestCase):
         kind = socket.IPV6_PKTINFO
         for host, kept in [("fe80::1", 7), ("febf::1", 7), ("fec0::1", 0), ("2001:db8::1", 0)]:
             asked = socket.inet_pton(socket.AF_INET6, host)
-            told = [(socket.IPPROTO_IPV6, kind, asked + bytes([7, 0, 0, 0]))]
-            expected = [(socket.IPPROTO_IPV6, kind, asked + bytes([kept, 0, 0, 0]))]
-            self.assertEqual(packetinfo.answering(told), expected)
+            told = packetinfo.answering(socket.IPPROTO_IPV6, kind, asked + bytes([7, 0, 0, 0]))
+            expected = (socket.IPPROTO_IPV6, kind, asked + bytes([kept, 0, 0, 0]))
+            self.assertEqual(told, ([expected], False))
+
+    def test_group(self) -> None:
+        """
+        Multicast and broadcast addresses are recognised.
+        """
+        multicast = socket.inet_pton(socket.AF_INET6, "ff02::1") + bytes(4)
+        kind = socket.IPV6_PKTINFO
+        self.assertTrue(packetinfo.answering(socket.IPPROTO_IPV6, kind, multicast)[1])
+        ours, broadcast = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 255])
+        for asked, toGroup in [(broadcast, True), (ours, False)]:
+            told = packetinfo.answering(socket.IPPROTO_IP, 8, bytes(4) + ours + asked)
+            expected = [(socket.IPPROTO_IP, 8, bytes(4) + ours + ours)]
+            self.assertEqual(told, (expected, toGroup))
 
     def test_plain(self) -> None:
         """
@@ -258,4 +272,4 @@ class PacketInfoTests(SynchronousTestCase):
         with openDatagram(LOOPBACK, 0, reuse=False) as listener:
             packetinfo._sendPlainly(listener, b"hello", [], listener.getsockname())
             received = packetinfo._receivePlainly(listener, 100)
-            self.assertEqual(received, (b"hello", [], listener.getsockname()))
+            self.assertEqual(received, (b"hello", listener.getsockname(), [], False))

@@ -23,8 +23,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotwist import Echo, EchoFactory
+from echotwist.counters import Counters
 from echotwist.journal import Journal
-from echotwist.stream import CHUNK, StreamPort
+from echotwist.stream import CHUNK
+from echotwist.streamport import StreamPort
 
 
 class EchoTests(SynchronousTestCase):
@@ -61,10 +63,14 @@ class EchoTests(SynchronousTestCase):
 
     def test_producer(self) -> None:
         """
-        The transport is its own push producer: reading waits for writing.
+        It is a push producer to its own transport: reading waits for writing.
         """
-        self.assertIs(self.transport.producer, self.transport)
+        self.assertIs(self.transport.producer, self.echo)
         self.assertTrue(self.transport.streaming)
+        self.echo.pauseProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.echo.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
 
     def test_halfClose(self) -> None:
         """
@@ -102,6 +108,7 @@ class EchoFactoryTests(SynchronousTestCase):
         Connect an echo of a factory's.
         """
         echo = factory.buildProtocol(self.peer)
+        assert echo is not None
         transport = StringTransport(peerAddress=self.peer)
         echo.makeConnection(transport)
         return echo, transport
@@ -145,14 +152,14 @@ class EchoFactoryTests(SynchronousTestCase):
         """
         Asked to, it logs peer, bytes, seconds and end of each connection.
         """
-        factory = EchoFactory(verbose=True, clock=clock.seconds)
+        factory = EchoFactory(verbose=True, reactor=clock)
         self.assertEqual(self.ended(factory), ["TCP 192.0.2.1:4567 closed: 5 bytes in 1.500 s"])
 
     def test_quiet(self) -> None:
         """
         Otherwise it says nothing.
         """
-        self.assertEqual(self.ended(EchoFactory(clock=clock.seconds)), [])
+        self.assertEqual(self.ended(EchoFactory(reactor=clock)), [])
 
 
 clock = Clock()
@@ -189,8 +196,10 @@ class StreamPortTests(SynchronousTestCase):
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen()
         self.reactor = MemoryReactorClock()
-        self.journal = Journal()
-        self.port = StreamPort(self.listener, EchoFactory(), self.journal, self.reactor)
+        self.journal = Journal(Counters("TCP"))
+        self.port = StreamPort(
+            self.listener, EchoFactory(reactor=self.reactor), self.journal, self.reactor
+        )
         self.port.startListening()
         self.addCleanup(self.stop)
 
@@ -237,7 +246,7 @@ class StreamPortTests(SynchronousTestCase):
             self.port.doRead()
             self.port.doRead()
         self.assertEqual(self.served(), 4)
-        self.assertEqual(sum(self.journal.errors.values()), 4)
+        self.assertEqual(sum(self.journal.counters.errors.values()), 4)
 
     def test_noDescriptor(self) -> None:
         """
@@ -275,4 +284,4 @@ class StreamPortTests(SynchronousTestCase):
         self.port.doRead()
         with self.assertRaises(ConnectionResetError):
             client.recv(1)
-        self.assertEqual(self.journal.errors["TCP accept", "ENOSPC"], 1)
+        self.assertEqual(self.journal.counters.errors["accept", "ENOSPC"], 1)

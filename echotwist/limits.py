@@ -1,0 +1,99 @@
+"""
+Whom a stream echo serves, and how long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from ipaddress import ip_address
+from time import monotonic
+from typing import Generic, TypeVar
+
+from echotwist.addresses import unmapped
+from echotwist.guard import peerNetwork
+
+#: How often those who are watched are looked at, for each time they have.
+LOOKS = 8
+
+Watched = TypeVar("Watched", bound=Hashable)
+
+
+class Limits:
+    """
+    Decide for each new connection whether it is served.
+
+    :param most: connections at a time; ``None`` for no limit.
+    :param mostPerPeer: connections of one peer (an IPv4 address, or a /64 of
+        IPv6) at a time; ``None`` for no limit.
+    """
+
+    def __init__(self, most: int | None = None, mostPerPeer: int | None = None) -> None:
+        self._most = most
+        self._mostPerPeer = mostPerPeer
+        self._all = 0
+        self._ofPeer: Counter[str] = Counter()
+
+    def objection(self, host: str) -> str:
+        """
+        Say why a newcomer must not be served, or nothing.
+        """
+        if self._most is not None and self._all >= self._most:
+            return "too many connections"
+        if self._mostPerPeer is not None and self._ofPeer[_peer(host)] >= self._mostPerPeer:
+            return "too many connections of one peer"
+        return ""
+
+    def opened(self, host: str) -> None:
+        """
+        Count a connection.
+        """
+        self._all += 1
+        if self._mostPerPeer is not None:
+            self._ofPeer[_peer(host)] += 1
+
+    def closed(self, host: str) -> None:
+        """
+        Count a connection that is gone.
+        """
+        self._all -= 1
+        if self._mostPerPeer is not None:
+            peer = _peer(host)
+            self._ofPeer[peer] -= 1
+            if not self._ofPeer[peer]:
+                del self._ofPeer[peer]
+
+
+def _peer(host: str) -> str:
+    try:
+        return peerNetwork(ip_address(unmapped(host)))
+    except ValueError:
+        return host
+
+
+class Patience(Generic[Watched]):
+    """
+    Notice who has not moved for a time.
+
+    :param seconds: how long.
+    :param clock: tells the time in seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._seen: dict[Watched, tuple[object, float]] = {}
+
+    def lost(self, marks: Mapping[Watched, object]) -> list[Watched]:
+        """
+        Look at all of them, and give those who stood still for the time.
+
+        :param marks: something for each that changes when they move.  Who is
+            no longer among them is forgotten.
+        """
+        now = self._clock()
+        before, self._seen = self._seen, {}
+        for one, mark in marks.items():
+            sawMark, since = before.get(one, (mark, now))
+            self._seen[one] = (mark, since if sawMark == mark else now)
+        return [one for one, (_, since) in self._seen.items() if now - since >= self.seconds]

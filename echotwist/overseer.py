@@ -1,0 +1,55 @@
+"""
+Somebody who looks from time to time, and rests while there is nobody to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Generic, TypeVar
+
+from echotwist.limits import LOOKS, Patience
+
+Watched = TypeVar("Watched", bound=Hashable)
+
+
+class Overseer(Generic[Watched]):
+    """
+    End those who have stood still for too long.
+
+    It wakes the process only while there is somebody to watch.
+
+    :param seconds: how long is too long; 0 for never.
+    :param marks: gives who is watched now, each with something that changes
+        when they move.
+    :param end: ends one of them.
+    :param reactor: tells the time and calls later (``IReactorTime``).
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        marks: Callable[[], Mapping[Watched, object]],
+        end: Callable[[Watched], object],
+        reactor: Any,
+    ) -> None:
+        self._patience: Patience[Watched] = Patience(seconds, reactor.seconds)
+        self._marks = marks
+        self._end = end
+        self._reactor = reactor
+        self._awake = False
+
+    def wake(self) -> None:
+        """
+        Hear that there is somebody to watch.
+        """
+        if self._patience.seconds and not self._awake:
+            self._awake = True
+            self._look()
+
+    def _look(self) -> None:
+        marks = self._marks()
+        for one in self._patience.lost(marks):
+            self._end(one)
+        self._awake = bool(marks)
+        if marks:
+            self._reactor.callLater(self._patience.seconds / LOOKS, self._look)

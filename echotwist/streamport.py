@@ -1,0 +1,265 @@
+"""
+The port that accepts TCP connections, and the connections.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.main import CONNECTION_LOST
+from twisted.python.failure import Failure
+
+from echotwist.addresses import scoped
+from echotwist.journal import Journal
+from echotwist.settings import BACKLOGS
+from echotwist.sockets import setLinger
+
+#: Connections accepted in one go, before others have their turn.
+ACCEPTS = 64
+
+#: Seconds without accepting, after the system had no room for one more.
+BREATH = 0.1
+
+#: Errors that say "not now": the bytes stay where they are.
+_LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
+
+#: How often a change of what the reactor watches is tried.
+TRIES = 3
+
+
+class Connection(tcp.Server):
+    """
+    A connection that survives what the kernel has no room for, and that knows
+    why it was lost.
+
+    :ivar lastError: why, as the number of an error; 0 if it was not.
+    """
+
+    server: StreamPort
+    lastError = 0
+
+    def doRead(self) -> Any:
+        """
+        Read what has come.
+        """
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except OSError as error:
+            return self._failed("receive", error, None)
+        return self._dataReceived(data)
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """
+        Write what the kernel takes.
+        """
+        try:
+            return self.socket.send(memoryview(data)[: self.SEND_LIMIT])
+        except OSError as error:
+            return self._failed("send", error, 0)
+
+    def _failed(self, call: str, error: OSError, later: int | None) -> Any:
+        if error.errno == errno.EAGAIN:
+            return later
+        if error.errno in _LATER:
+            self.server.journal.failed(call, error)
+            return later
+        self.lastError = error.errno or 0
+        return CONNECTION_LOST
+
+    def startReading(self) -> None:
+        """
+        Have the reactor tell when there is something to read.
+        """
+        self._watch(super().startReading)
+
+    def stopReading(self) -> None:
+        """
+        Let what comes wait.
+        """
+        self._watch(super().stopReading)
+
+    def startWriting(self) -> None:
+        """
+        Have the reactor tell when there is room to write.
+        """
+        self._watch(super().startWriting)
+
+    def stopWriting(self) -> None:
+        """
+        There is nothing to write.
+        """
+        self._watch(super().stopWriting)
+
+    def _watch(self, change: Callable[[], object]) -> None:
+        """
+        Change what the reactor watches; a connection that it cannot watch is lost.
+
+        :raise OSError: for a connection that has not begun yet.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                change()
+            except OSError as error:
+                if left:
+                    continue
+                if not (self.connected or self.disconnected):
+                    raise
+                self.server.journal.failed("watch", error)
+                self.server.reactor.callLater(0, self.connectionLost, Failure(CONNECTION_LOST))
+            return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is gone.
+        """
+        if hasattr(self, "socket") and not self.lastError:
+            with suppress(OSError):
+                self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        super().connectionLost(reason)
+
+
+class ResettingConnection(Connection):
+    """
+    A connection with ``SO_LINGER`` of 0: close resets it.
+    """
+
+    # shutdown(2) would send FIN first, and leave nothing to reset.
+    _shouldShutdown = False
+
+
+class LingeringConnection(Connection):
+    """
+    A connection with ``SO_LINGER`` of some seconds: close waits so long for
+    the peer to take what is left.
+    """
+
+    reactor: Any
+
+    def _closeSocket(self, orderly: bool) -> None:
+        if orderly:
+            # close(2) waits although the socket is non-blocking (Linux 6.18).
+            self.reactor.callInThread(self.socket.close)
+        else:
+            super()._closeSocket(orderly)
+
+
+class StreamPort(tcp.Port):
+    """
+    A port on a socket that listens already.
+
+    :param listener: the socket, which this port takes over.
+    :param factory: makes the protocol of each connection.
+    :param journal: is told of the errors that were survived.
+    :param reactor: waits for connections.
+    """
+
+    transport = Connection
+    factory: Any
+    reactor: Any
+
+    def __init__(
+        self, listener: socket.socket, factory: IProtocolFactory, journal: Journal, reactor: Any
+    ) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__(port, factory, interface=host, reactor=reactor)
+        self._preexistingSocket = listener
+        self.journal = journal
+        self._spare = _openSpare()
+
+    def doRead(self) -> None:
+        """
+        Accept connections that wait.
+        """
+        self.accept(ACCEPTS)
+
+    def accept(self, most: int) -> None:
+        """
+        Accept so many connections of those that wait.
+        """
+        for _ in range(most):
+            try:
+                stream, peer = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.journal.failed("accept", error)
+                self._survive(error)
+                return
+            self._serve(stream, peer)
+
+    def handleRest(self) -> None:
+        """
+        Accept whom the kernel has accepted already, before the port is closed.
+        """
+        self.accept(BACKLOGS[-1])
+
+    def _serve(self, stream: socket.socket, peer: Any) -> None:
+        try:
+            peer = scoped(peer)
+            protocol = self.factory.buildProtocol(self._buildAddr(peer))
+            if protocol is None:
+                refuse(stream)
+                return
+            number, self.sessionno = self.sessionno, self.sessionno + 1
+            transport = self.transport(stream, protocol, peer, self, number, self.reactor)
+        except OSError as error:
+            self.journal.failed("accept", error)
+            refuse(stream)
+            return
+        protocol.makeConnection(transport)
+
+    def _survive(self, error: OSError) -> None:
+        """
+        Keep an error that lasts from waking us again at once, for ever.
+        """
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare is not None:
+            self._refuseOne(self._spare)
+        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+            self.stopReading()
+            self.reactor.callLater(BREATH, self._acceptAgain)
+
+    def _refuseOne(self, spare: int) -> None:
+        """
+        Give up the spare descriptor to learn who waits, and turn them away.
+        """
+        os.close(spare)
+        with suppress(OSError):
+            refuse(self.socket.accept()[0])
+        self._spare = _openSpare()
+
+    def _acceptAgain(self) -> None:
+        if self.connected and not self.disconnecting:
+            self._spare = self._spare if self._spare is not None else _openSpare()
+            self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Close the port, and what it kept in reserve.
+        """
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        super().connectionLost(reason)
+
+
+def refuse(stream: socket.socket) -> None:
+    """
+    Reset a connection, so that its peer knows at once.
+    """
+    with suppress(OSError):
+        setLinger(stream, 0)
+    stream.close()
+
+
+def _openSpare() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None
