@@ -5,7 +5,6 @@ What a person calls a place to listen on, and how a place is written.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from contextlib import closing
 from ipaddress import ip_address
@@ -93,34 +92,41 @@ def _interfaceName(index: int) -> str:
         return str(index)
 
 
-def addressesOf(interface: str) -> list[Address]:
+def addressesOf(word: str) -> list[Address]:
     """
     Find the addresses that a word of the user's means.
 
-    :param interface: an IPv4 or IPv6 address, with its scope if link-local; or
-        the name of a network interface; or a host name.
-    :raise OSError: when it is none of these (``socket.gaierror``), or when the
-        system cannot bind to a network interface.
+    :param word: an IPv4 or IPv6 address, with its scope if link-local; or the
+        name of a network interface; or a host name.
+    :raise OSError: when it is none of these, or nobody can listen there.
     """
-    if _isFigures(interface):
-        return _lookUp(interface, socket.AI_NUMERICHOST)
-    if interface in (name for _, name in socket.if_nameindex()):
+    if _isFigures(word):
+        return _lookUp(unmapped(word), socket.AI_NUMERICHOST)
+    if _isNetworkInterface(word):
         if BIND_TO_DEVICE is None:
             raise OSError(errno.ENOTSUP, "this system has no SO_BINDTODEVICE")
-        return [evolve(wildcard(), device=interface)]
-    found = _lookUp(interface)
+        return [evolve(address, device=word) for address in wildcards()]
+    try:
+        found = _lookUp(word)
+    except (socket.gaierror, UnicodeError) as error:
+        number = getattr(error, "errno", socket.EAI_NONAME)
+        reason = getattr(error, "strerror", None) or "not a host name"
+        text = f"no address, no network interface, and as a host: {reason}"
+        raise OSError(number, text) from None
     # A name may have addresses of a family that this machine does without,
     # as localhost has in many containers.
     return [address for address in found if _isOurs(address)] or found
 
 
-def wildcard() -> Address:
+def wildcards() -> list[Address]:
     """
-    Every address of both families, or of IPv4 where there is no IPv6.
+    Every address of both families, in one if the system can, or of IPv4 alone
+    where there is no IPv6.
     """
     if socket.has_dualstack_ipv6():
-        return Address(socket.AF_INET6, "::", dual=True)
-    return Address(socket.AF_INET, "0.0.0.0")
+        return [Address(socket.AF_INET6, "::", dual=True)]
+    four, six = Address(socket.AF_INET, "0.0.0.0"), Address(socket.AF_INET6, "::")
+    return [four, six] if _isOurs(six) else [four]
 
 
 def _isFigures(text: str) -> bool:
@@ -131,16 +137,33 @@ def _isFigures(text: str) -> bool:
     return True
 
 
+def _isNetworkInterface(name: str) -> bool:
+    try:
+        socket.if_nametoindex(name)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _lookUp(host: str, flags: int = 0) -> list[Address]:
-    if not host:
-        raise socket.gaierror(socket.EAI_NONAME, os.strerror(errno.EINVAL))
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    found = socket.getaddrinfo(host or ".", None, type=socket.SOCK_STREAM, flags=flags)
     addresses = [
         Address(family, str(place[0]).partition("%")[0], int(place[3]) if len(place) > 3 else 0)
         for family, _, _, _, place in found
         if family in (socket.AF_INET, socket.AF_INET6)
     ]
+    for address in addresses:
+        _checkThatPeersCanAsk(address)
     return list(dict.fromkeys(addresses))
+
+
+def _checkThatPeersCanAsk(address: Address) -> None:
+    host = ip_address(address.host)
+    if host.is_multicast or address.host == "255.255.255.255":
+        raise OSError(errno.EADDRNOTAVAIL, "nobody connects to a multicast or broadcast address")
+    if host.version == 6 and host.is_link_local and not address.scope:
+        text = "a link-local address needs its network interface, as in fe80::1%eth0"
+        raise OSError(errno.EINVAL, text)
 
 
 def _isOurs(address: Address) -> bool:

@@ -38,7 +38,7 @@ class DatagramEcho(DatagramProtocol):
     """
 
     noisy = False
-    _log = Logger("echotwist")
+    _log = Logger()
 
     def __init__(self, prefix: bytes = b"", verbose: bool = False) -> None:
         self.prefix = prefix
@@ -50,15 +50,16 @@ class DatagramEcho(DatagramProtocol):
 
         :param addr: where it came from; what the transport takes as an address.
         """
+        assert self.transport is not None
+        self.transport.write(self.prefix + datagram, addr)
         if self._verbose:
             self._log.info(
-                "UDP {peer} {bytes} bytes: {start}",
-                peer=peerText(addr),
+                "{transport} {peer} {bytes} bytes: {start}",
+                transport="UDP",
+                peer=peerText(addr) if isinstance(addr, tuple) else str(addr),
                 bytes=len(datagram),
                 start=_escaped(datagram),
             )
-        assert self.transport is not None
-        self.transport.write(self.prefix + datagram, addr)
 
 
 def _escaped(datagram: bytes) -> str:
@@ -81,6 +82,8 @@ class DatagramPort(udp.Port):
     """
 
     _preexistingSocket: Any
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -128,7 +131,11 @@ class DatagramPort(udp.Port):
             self._journal.refused(objection)
             return
         self._answering = answering
-        self.protocol.datagramReceived(datagram, peer)
+        try:
+            self.protocol.datagramReceived(datagram, peer)
+        except Exception:
+            self._log.failure("while handling a datagram")
+        self._answering = []
 
     def write(self, datagram: bytes, addr: Any = None) -> None:
         """

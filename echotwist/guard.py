@@ -138,11 +138,11 @@ class Guard:
         """
         if not self._cost:
             return False
-        busyUntil = max(self._busyUntil.get(peer) or now, now) + self._cost
-        if busyUntil > now + 1:
-            return True
-        self._busyUntil.put(peer, busyUntil, now)
-        return False
+        busyUntil = max(self._busyUntil.get(peer) or now, now)
+        tooFast = busyUntil + self._cost / 2 > now + 1  # the half is for rounding
+        # Who asks too much is remembered all the more.
+        self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
+        return tooFast
 
     def _loops(self, source: tuple[Any, ...], datagram: bytes, now: float) -> bool:
         """

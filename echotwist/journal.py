@@ -28,7 +28,7 @@ class Journal:
     :param clock: tells the time in seconds.
     """
 
-    _log = Logger("echotwist")
+    _log = Logger()
 
     def __init__(self, counters: Counters, clock: Callable[[], float] = monotonic) -> None:
         self.counters = counters

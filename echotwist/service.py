@@ -20,9 +20,9 @@ from echotwist.guard import Guard
 from echotwist.journal import Journal
 from echotwist.limits import Limits
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, listenerText, openAll, roomForConnections
+from echotwist.sockets import ListenError, listenerText, oneLine, openAll, roomForConnections
 from echotwist.stream import EchoFactory
-from echotwist.streamport import LingeringConnection, ResettingConnection, StreamPort
+from echotwist.streamport import StreamPort, lingering
 
 
 class EchoService(Service):
@@ -31,7 +31,8 @@ class EchoService(Service):
 
     Its sockets are opened when it joins an application, or else when it is
     started.  The former is the last moment at which a ``twistd`` that is going
-    to daemonise can still tell the person who called it what is wrong.
+    to daemonise can still tell the person who called it what is wrong.  (A
+    service that joins by way of a ``MultiService`` should be opened first.)
 
     :param settings: what was chosen.
     :param reactor: runs the service; by default the global one.
@@ -40,7 +41,7 @@ class EchoService(Service):
     :ivar counters: what happened, for each transport.
     """
 
-    _log = Logger("echotwist")
+    _log = Logger()
 
     def __init__(self, settings: Settings, reactor: Any = None) -> None:
         self.settings = settings
@@ -64,7 +65,7 @@ class EchoService(Service):
             try:
                 self.open()
             except ListenError as error:
-                raise SystemExit(f"echo: {error}") from None
+                raise SystemExit(oneLine(error)) from None
         super().setServiceParent(parent)
 
     def open(self) -> None:
@@ -137,9 +138,9 @@ class EchoService(Service):
         self.ports = self._portsOn(listeners)
         for port in self.ports:
             port.startListening()
-        self._log.info("echo on {listeners}", listeners=", ".join(map(listenerText, listeners)))
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+        self._log.info("echo on {listeners}", listeners=", ".join(map(listenerText, listeners)))
 
     def _portsOn(self, listeners: list[socket.socket]) -> list[Any]:
         journals = {counters.transport: Journal(counters) for counters in self.counters}
@@ -159,20 +160,20 @@ class EchoService(Service):
         most = 1024 if hasattr(self._reactor, "doSelect") else None
         room = chosen.maxConnections or roomForConnections(most)
         return EchoFactory(
-            chosen.prefix,
-            chosen.verbose,
-            Limits(room, chosen.maxPerPeer or None),
-            chosen.stallTimeout,
-            chosen.idleTimeout,
-            journal,
-            self._reactor,
+            prefix=chosen.prefix,
+            verbose=chosen.verbose,
+            limits=Limits(room, chosen.maxPerPeer or None),
+            stallTimeout=chosen.stallTimeout,
+            idleTimeout=chosen.idleTimeout,
+            journal=journal,
+            reactor=self._reactor,
         )
 
     def _streamPort(self, listener: socket.socket, journal: Journal) -> StreamPort:
         assert self._streams is not None
         port = StreamPort(listener, self._streams, journal, self._reactor)
         if self.settings.linger is not None:
-            port.transport = LingeringConnection if self.settings.linger else ResettingConnection
+            port.transport = lingering(self.settings.linger)
         return port
 
     def _datagramPort(
@@ -180,7 +181,7 @@ class EchoService(Service):
     ) -> DatagramPort:
         chosen = self.settings
         guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
-        protocol = DatagramEcho(chosen.prefix, chosen.verbose)
+        protocol = DatagramEcho(chosen.prefix, verbose=chosen.verbose)
         return DatagramPort(listener, protocol, guard, journal, self._reactor)
 
     @inlineCallbacks
@@ -214,7 +215,8 @@ class EchoService(Service):
         """
         reactor = self._theReactor()
         for number in (signal.SIGTERM, signal.SIGINT):
-            if getattr(signal.getsignal(number), "__self__", 0) is reactor:
+            handler: Any = signal.getsignal(number)
+            if getattr(handler, "__self__", None) == reactor:
                 signal.signal(number, self._hurry)
                 # twistd would kill itself with the signal that stopped it.
                 reactor._exitSignal = None

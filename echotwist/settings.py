@@ -4,10 +4,11 @@ What a person can choose, checked once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from attrs import Attribute, field, frozen
-from attrs.validators import in_, optional
+from attrs.validators import deep_iterable, instance_of, optional
 
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
@@ -27,9 +28,41 @@ COUNTS = range(10**9 + 1)
 LONGEST = 2_000_000
 
 
-def _time(_: object, attribute: Attribute[float], seconds: float) -> None:
-    if not 0 <= seconds <= LONGEST:
-        raise ValueError(f"{attribute.name} {seconds}: not a time from 0 to {LONGEST} seconds")
+def mustBeIn(allowed: range) -> Callable[[object, Attribute[Any], Any], None]:
+    """
+    Make the check of a whole number.
+    """
+
+    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+        if type(value) is not int or value not in allowed:
+            raise ValueError(notIn(allowed, attribute.name, value))
+
+    return check
+
+
+def notIn(allowed: range, name: str, value: object) -> str:
+    """
+    Say that a number is out of range.
+    """
+    return f"{name} {value}: not a whole number from {allowed[0]} to {allowed[-1]}"
+
+
+def noTime(name: str, value: object) -> str:
+    """
+    Say that a time is out of range.
+    """
+    return f"{name} {value}: not a time from 0 to {LONGEST} seconds"
+
+
+def _time(_: object, attribute: Attribute[Any], value: Any) -> None:
+    if type(value) not in (int, float) or not 0 <= value <= LONGEST:
+        raise ValueError(noTime(attribute.name, value))
+
+
+def _type(_: object, attribute: Attribute[Any], value: object) -> None:
+    expected = type(attribute.default)
+    if type(value) is not expected:
+        raise ValueError(f"{attribute.name} {value!r}: not of type {expected.__name__}")
 
 
 def _words(words: Iterable[str]) -> tuple[str, ...]:
@@ -69,28 +102,32 @@ class Settings:
     :raise ValueError: for a value that no service could run with.
     """
 
-    port: int = field(default=1234, validator=in_(PORTS))
-    interfaces: tuple[str, ...] = field(default=(), converter=_words)
-    reuse: bool = False
-    tcp: bool = True
-    udp: bool = field(default=True)
-    prefix: bytes = b""
-    linger: int | None = field(default=None, validator=optional(in_(LINGERS)))
-    backlog: int = field(default=1024, validator=in_(BACKLOGS))
-    verbose: bool = False
-    answerLowPorts: bool = False
-    udpRate: int = field(default=10_000, validator=in_(COUNTS))
-    maxConnections: int = field(default=0, validator=in_(COUNTS))
-    maxPerPeer: int = field(default=0, validator=in_(COUNTS))
+    port: int = field(default=1234, validator=mustBeIn(PORTS))
+    interfaces: tuple[str, ...] = field(
+        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+    )
+    reuse: bool = field(default=False, validator=_type)
+    tcp: bool = field(default=True, validator=_type)
+    udp: bool = field(default=True, validator=_type)
+    prefix: bytes = field(default=b"", validator=_type)
+    linger: int | None = field(default=None, validator=optional(mustBeIn(LINGERS)))
+    backlog: int = field(default=1024, validator=mustBeIn(BACKLOGS))
+    verbose: bool = field(default=False, validator=_type)
+    answerLowPorts: bool = field(default=False, validator=_type)
+    udpRate: int = field(default=10_000, validator=mustBeIn(COUNTS))
+    maxConnections: int = field(default=0, validator=mustBeIn(COUNTS))
+    maxPerPeer: int = field(default=0, validator=mustBeIn(COUNTS))
     stallTimeout: float = field(default=60.0, validator=_time)
     idleTimeout: float = field(default=0.0, validator=_time)
     drain: float = field(default=10.0, validator=_time)
     metrics: str | None = None
 
-    @udp.validator
-    def _somethingToServe(self, _: object, udp: bool) -> None:
-        if not (self.tcp or udp):
-            raise ValueError("--no-tcp and --no-udp together leave nothing to serve")
+    def __attrs_post_init__(self) -> None:
+        """
+        Check what the settings mean together.
+        """
+        if not (self.tcp or self.udp):
+            raise ValueError("without TCP (--no-tcp) and UDP (--no-udp) there is nothing to serve")
 
     @property
     def transports(self) -> tuple[str, ...]:

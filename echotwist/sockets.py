@@ -10,32 +10,52 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import product
+from typing import Protocol
 
 from echotwist import packetinfo
-from echotwist.addresses import BIND_TO_DEVICE, Address, addressesOf, peerText, wildcard
+from echotwist.addresses import BIND_TO_DEVICE, Address, addressesOf, peerText, wildcards
 
 try:
     import resource
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+    ioctl = None  # type: ignore[assignment]
 
-#: How often a number that is free for one transport may be taken for another.
+#: ``struct linger``: two integers, but short ones on Windows.
+_LINGER = "hh" if sys.platform == "win32" else "ii"
+
+#: How often to look for a number that is free for all.
 TRIES = 20
 
 #: Files that stay free for all else: logs, metrics, a spare one.
 RESERVED_FILES = 16
 
+_NAMES: dict[int, str] = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP"}
+
 _Opener = Callable[[Address, int], socket.socket]
 
 #: What helps, where the reason alone does not say it.
 _HINTS = {
-    errno.EACCES: "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-    errno.EADDRINUSE: "another program has it; --reuse shares it if both ask for that",
+    errno.EADDRINUSE: "another program has it, or another --interface of ours; "
+    "--reuse shares it with programs that do the same",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
 }
+
+
+class HasFileno(Protocol):
+    """
+    A socket, or what has one.
+    """
+
+    def fileno(self) -> int:
+        """
+        Give its descriptor.
+        """
 
 
 class ListenError(Exception):
@@ -45,13 +65,22 @@ class ListenError(Exception):
     :param transport: ``TCP``, ``UDP`` or both.
     :param place: the address and port.
     :param error: what the system said.
+    :param hint: what may help, if anything is known.
+    :ivar number: that of the error.
     """
 
-    def __init__(self, transport: str, place: str, error: OSError) -> None:
-        hint = _HINTS.get(error.errno or 0)
+    def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
         said = f"cannot listen on {transport} {place}: {inWords(error)}"
+        hint = hint or _HINTS.get(error.errno or 0, "")
         super().__init__(f"{said}; {hint}" if hint else said)
-        self.error = error
+        self.number = error.errno
+
+
+def oneLine(error: Exception) -> str:
+    """
+    Say what keeps the program from running, as its last words.
+    """
+    return "echo: " + " ".join(str(error).split())
 
 
 def inWords(error: OSError) -> str:
@@ -83,7 +112,7 @@ def findAll(interfaces: Sequence[str], port: int, transports: Sequence[str]) -> 
         except OSError as error:
             place = f"{interface}:{port}"
             raise ListenError(" and ".join(transports), place, error) from None
-    return list(dict.fromkeys(found)) or [wildcard()]
+    return list(dict.fromkeys(found)) or wildcards()
 
 
 def openAll(
@@ -113,12 +142,14 @@ def openAll(
     places = list(
         product(findAll(interfaces, port, transports), [openers[name] for name in transports])
     )
-    for _ in range(TRIES if port == 0 else 0):
-        # The kernel gives a number that is free for the first; for the others
-        # it may be taken.
-        with suppress(ListenError):
+    for left in reversed(range(TRIES)):
+        try:
             return _openEach(places, port)
-    return _openEach(places, port)
+        except ListenError as error:
+            # A number that was free for the first may be taken for the others.
+            if port or error.number != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError("never reached")
 
 
 def _openEach(places: Sequence[tuple[Address, _Opener]], port: int) -> list[socket.socket]:
@@ -175,9 +206,27 @@ def setLinger(stream: socket.socket, seconds: int) -> None:
 
     :param seconds: how long a close waits; with 0 it resets the connection.
     """
-    # Two integers for Unix, two short ones for Windows.
-    layout = "hh" if sys.platform == "win32" else "ii"
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(layout, 1, seconds))
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, seconds))
+
+
+def stopLingering(stream: socket.socket) -> None:
+    """
+    Clear ``SO_LINGER``: close does not wait, and the kernel sends the rest.
+    """
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 0, 0))
+
+
+def queued(stream: HasFileno) -> int:
+    """
+    Tell how many bytes the kernel keeps until the peer has taken them
+    (``SIOCOUTQ``, tcp(7)); 0 where it does not say.
+    """
+    if ioctl is None:
+        return 0
+    try:
+        return int.from_bytes(ioctl(stream.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
@@ -200,12 +249,12 @@ def listenerText(listener: socket.socket) -> str:
     """
     Write where a socket listens, as a person reads it.
     """
-    transport = "TCP" if listener.type == socket.SOCK_STREAM else "UDP"
     device = b""
-    if BIND_TO_DEVICE is not None:
+    place = peerText(listener.getsockname())
+    if BIND_TO_DEVICE is not None and "%" not in place:
         device = listener.getsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, 16).rstrip(b"\0")
     on = f" on {device.decode()}" if device else ""
-    return f"{transport} {peerText(listener.getsockname())}{on}"
+    return f"{_NAMES[listener.type]} {place}{on}"
 
 
 @contextmanager
@@ -226,8 +275,9 @@ def _opening(
     except OSError as error:
         if listener is not None:
             listener.close()
-        transport = "TCP" if kind == socket.SOCK_STREAM else "UDP"
-        raise ListenError(transport, address.inWords(port), error) from None
+        forbidden = error.errno == errno.EACCES and 0 < port < 1024
+        hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE" if forbidden else ""
+        raise ListenError(_NAMES[kind], address.inWords(port), error, hint) from None
 
 
 def roomForConnections(most: int | None = None) -> int | None:

@@ -5,7 +5,6 @@ Echo of streams: TCP, and whatever else Twisted calls a stream transport.
 from __future__ import annotations
 
 import errno
-import sys
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -24,18 +23,13 @@ from echotwist.journal import Journal
 from echotwist.limits import Limits
 from echotwist.overseer import Overseer
 from echotwist.prefix import LinePrefix
-
-try:
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-except ImportError:  # Windows
-    ioctl = None  # type: ignore[assignment]
+from echotwist.sockets import queued
 
 #: Bytes read at once, and kept for a peer that is slow to take them.
 CHUNK = 65536
 
 #: Seconds without a byte after which a connection is over, once the service stops.
-MOMENT = 0.3
+MOMENT = 0.6
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -49,6 +43,7 @@ class Echo(Protocol):
     :param owner: counts, limits and watches the connection, if given.
     :ivar received: how many bytes have come in.
     :ivar ending: no more will be read.
+    :ivar why: what the connection is ended for, if by us.
     """
 
     #: An ``ITransport``, ``IConsumer`` and ``IPushProducer`` in one, as all of
@@ -60,6 +55,7 @@ class Echo(Protocol):
         self.counters = Counters() if owner is None else owner.counters
         self.received = 0
         self.ending = False
+        self.why = ""
 
     def connectionMade(self) -> None:
         """
@@ -176,7 +172,7 @@ class EchoFactory(Factory):
     """
 
     noisy = False
-    _log = Logger("echotwist")
+    _log = Logger()
 
     def __init__(
         self,
@@ -240,6 +236,9 @@ class EchoFactory(Factory):
         Hear from an echo that its peer has taken all there was.
         """
         self._paused.discard(echo)
+        self._idlers.wake()
+        if self._empty is not None:
+            self._leavers.wake()
 
     def closed(self, echo: Echo, reason: Failure) -> None:
         """
@@ -251,8 +250,9 @@ class EchoFactory(Factory):
         self._limits.closed(_hostOf(peer))
         self.counters.active -= 1
         # The kernel's own patience has ended, see :func:`openStream`.
-        gone = getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT
-        self.counters.stalled += gone
+        if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
+            echo.why = "stalled"
+            self.counters.stalled += 1
         if self._verbose:
             self._log.info(
                 "{transport} {peer} {reason}: {bytes} bytes in {seconds:.3f} s",
@@ -261,7 +261,7 @@ class EchoFactory(Factory):
                 local=_text(local),
                 bytes=echo.received,
                 seconds=self._reactor.seconds() - since,
-                reason="stalled" if gone else _ENDS.get(reason.type, reason.getErrorMessage()),
+                reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
             )
         if self._empty is not None and not self._open:
             empty, self._empty = self._empty, None
@@ -311,14 +311,17 @@ class EchoFactory(Factory):
         }
 
     def _stalled(self, echo: Echo) -> None:
+        echo.why = "stalled"
         self.counters.stalled += 1
         echo.transport.abortConnection()
 
     def _idle(self, echo: Echo) -> None:
+        echo.why = "idle"
         self.counters.idle += 1
         echo.finish()
 
     def _drained(self, echo: Echo) -> None:
+        echo.why = "ended, as the service stops"
         self.counters.drained += 1
         echo.finish()
 
@@ -340,12 +343,9 @@ def unsent(transport: Any) -> object:
     if not isinstance(transport, FileDescriptor):
         return object()
     waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    if ioctl is None:
-        return waiting
     # Where the kernel holds much, it takes more only when a third of it is
     # gone: at 10 kB/s that may take minutes.
-    queued = ioctl(transport.fileno(), TIOCOUTQ, bytes(4))
-    return waiting + int.from_bytes(queued, sys.byteorder)
+    return waiting + queued(transport)
 
 
 def _hostOf(address: Any) -> str:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from echotwist.addresses import scoped
 from echotwist.journal import Journal
 from echotwist.settings import BACKLOGS
-from echotwist.sockets import setLinger
+from echotwist.sockets import queued, setLinger, stopLingering
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS = 64
@@ -125,29 +125,58 @@ class Connection(tcp.Server):
         super().connectionLost(reason)
 
 
-class ResettingConnection(Connection):
+def lingering(seconds: int) -> type[Connection]:
     """
-    A connection with ``SO_LINGER`` of 0: close resets it.
-    """
+    Make the class of connections whose close does what ``SO_LINGER`` says:
+    wait so long for the peer to take what is left, and then reset it.
 
-    # shutdown(2) would send FIN first, and leave nothing to reset.
-    _shouldShutdown = False
-
-
-class LingeringConnection(Connection):
-    """
-    A connection with ``SO_LINGER`` of some seconds: close waits so long for
-    the peer to take what is left.
+    The kernel itself would wait in close(2), non-blocking or not (Linux 6.18),
+    and everybody else with it.
     """
 
-    reactor: Any
+    class LingeringConnection(Connection):
+        """
+        A connection that is closed in its own time.
+        """
 
-    def _closeSocket(self, orderly: bool) -> None:
-        if orderly:
-            # close(2) waits although the socket is non-blocking (Linux 6.18).
-            self.reactor.callInThread(self.socket.close)
+        # To send FIN first, in shutdown(2), would leave nothing to reset.
+        _shouldShutdown = seconds > 0
+
+        def _closeSocket(self, orderly: bool) -> None:
+            if orderly and seconds:
+                Farewell(self.socket, self.server.reactor, seconds)
+            else:
+                super()._closeSocket(orderly)
+
+    return LingeringConnection
+
+
+class Farewell:
+    """
+    A socket that is closed when its peer has taken what is left, or reset
+    after a time.
+
+    :param stream: has nothing more to say.
+    :param reactor: tells the time and calls later (``IReactorTime``).
+    :param seconds: how long to wait.
+    """
+
+    def __init__(self, stream: socket.socket, reactor: Any, seconds: int) -> None:
+        self._stream = stream
+        self._reactor = reactor
+        self._end = reactor.seconds() + seconds
+        with suppress(OSError):
+            stream.shutdown(socket.SHUT_WR)
+        self._look(BREATH / 8)
+
+    def _look(self, pause: float) -> None:
+        if self._reactor.seconds() >= self._end:
+            refuse(self._stream)
+        elif queued(self._stream):
+            self._reactor.callLater(pause, self._look, min(2 * pause, 1.0))
         else:
-            super()._closeSocket(orderly)
+            stopLingering(self._stream)
+            self._stream.close()
 
 
 class StreamPort(tcp.Port):
@@ -171,7 +200,14 @@ class StreamPort(tcp.Port):
         super().__init__(port, factory, interface=host, reactor=reactor)
         self._preexistingSocket = listener
         self.journal = journal
+        self._spare: int | None = None
+
+    def startListening(self) -> None:
+        """
+        Begin to accept.
+        """
         self._spare = _openSpare()
+        super().startListening()
 
     def doRead(self) -> None:
         """

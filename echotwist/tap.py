@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from twisted.python import usage
 
 from echotwist.service import EchoService
-from echotwist.settings import BACKLOGS, COUNTS, LINGERS, LONGEST, PORTS, Settings
-from echotwist.sockets import ListenError, findAll
+from echotwist.settings import BACKLOGS, COUNTS, LINGERS, LONGEST, PORTS, Settings, noTime, notIn
+from echotwist.sockets import ListenError, findAll, oneLine
 
 
 def _number(option: str, allowed: range) -> Callable[[str], int]:
@@ -23,11 +23,9 @@ def _number(option: str, allowed: range) -> Callable[[str], int]:
     """
 
     def coerce(text: str) -> int:
-        if text.isascii() and text.isdigit() and int(text) in allowed:
+        if re.fullmatch("[0-9]{1,10}", text) and int(text) in allowed:
             return int(text)
-        raise usage.UsageError(
-            f"--{option} {text}: not a whole number from {allowed[0]} to {allowed[-1]}"
-        )
+        raise usage.UsageError(notIn(allowed, f"--{option}", text))
 
     return coerce
 
@@ -38,9 +36,9 @@ def _seconds(option: str) -> Callable[[str], float]:
     """
 
     def coerce(text: str) -> float:
-        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) <= LONGEST:
+        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text) and float(text) <= LONGEST:
             return float(text)
-        raise usage.UsageError(f"--{option} {text}: not a time from 0 to {LONGEST} seconds")
+        raise usage.UsageError(noTime(f"--{option}", text))
 
     return coerce
 
@@ -196,7 +194,7 @@ class Options(usage.Options):
         except usage.UsageError as error:
             if self.parent is None:
                 raise
-            raise SystemExit(f"echo: {error}") from None
+            raise SystemExit(oneLine(error)) from None
 
     def postOptions(self) -> None:
         """
@@ -224,6 +222,7 @@ class Options(usage.Options):
                 drain=self["drain"],
                 metrics=self["metrics"],
             )
+            # Opening the sockets would tell as well, but only later.
             findAll(self.settings.interfaces, self.settings.port, self.settings.transports)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None

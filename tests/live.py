@@ -58,7 +58,9 @@ class Server:
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(self.waitFor(r"(?:echo on \w+ \S*:|#stock on )(\d+)")[1])
+        self.port = int(
+            self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')[1]
+        )
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from echotwist import addresses, packetinfo, sockets
-from echotwist.addresses import Address, addressesOf, peerText, wildcard
+from echotwist.addresses import Address, addressesOf, peerText, wildcards
 from echotwist.sockets import ListenError, openAll, openDatagram, openStream
 
 LOOPBACK = Address(socket.AF_INET, "127.0.0.1")
@@ -35,6 +35,27 @@ class AddressTests(SynchronousTestCase):
         """
         index = socket.if_nametoindex("lo")
         self.assertEqual(addressesOf("fe80::1%lo"), [Address(socket.AF_INET6, "fe80::1", index)])
+
+    def test_mapped(self) -> None:
+        """
+        An IPv4-mapped address is the IPv4 address.
+        """
+        self.assertEqual(addressesOf("::ffff:127.0.0.1"), [LOOPBACK])
+
+    def test_useless(self) -> None:
+        """
+        Addresses that nobody could ask are told apart, with the reason.
+        """
+        for word, reason in [
+            ("224.0.0.1", "multicast"),
+            ("255.255.255.255", "broadcast"),
+            ("ff02::1%lo", "multicast"),
+            ("fe80::1", "needs its network interface"),
+            ("a..b", "no address, no network interface, and as a host: "),
+            ("", "no address, no network interface, and as a host: "),
+            ("x" * 100, "no address, no network interface, and as a host: "),
+        ]:
+            self.assertIn(reason, str(self.assertRaises(OSError, addressesOf, word)))
 
     def test_networkInterface(self) -> None:
         """
@@ -72,13 +93,16 @@ class AddressTests(SynchronousTestCase):
 
     def test_wildcard(self) -> None:
         """
-        Everywhere is one dual-stack listener, or IPv4 without IPv6.
+        Everywhere is one dual-stack listener; or one of each; or IPv4 without IPv6.
         """
         if not socket.has_dualstack_ipv6():
             raise SkipTest("this machine has no IPv6")
-        self.assertEqual(wildcard(), Address(socket.AF_INET6, "::", dual=True))
+        self.assertEqual(wildcards(), [Address(socket.AF_INET6, "::", dual=True)])
         self.patch(socket, "has_dualstack_ipv6", lambda: False)
-        self.assertEqual(wildcard(), Address(socket.AF_INET, "0.0.0.0"))
+        four, six = Address(socket.AF_INET, "0.0.0.0"), Address(socket.AF_INET6, "::")
+        self.assertEqual(wildcards(), [four, six])
+        self.patch(addresses, "_isOurs", lambda _: False)
+        self.assertEqual(wildcards(), [four])
 
     def test_text(self) -> None:
         """

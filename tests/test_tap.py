@@ -95,6 +95,9 @@ class OptionsTests(SynchronousTestCase):
             ("--port", "", "from 0 to 65535"),
             ("--linger", "1.5", "from 0 to 32767"),
             ("--backlog", "0", "from 1 to 65535"),
+            ("--port", "9" * 5000, "from 0 to 65535"),
+            ("--drain", "1e9", "from 0 to 2000000 seconds"),
+            ("--stall-timeout", "-1", "from 0 to 2000000 seconds"),
         ]:
             said = self.mistake(f"{option}={wrong}")
             self.assertIn(f"{option} {wrong}: ", said)
@@ -186,8 +189,21 @@ class SettingsTests(SynchronousTestCase):
         """
         A tac file's mistakes are told as well.
         """
-        for wrong in ({"port": 65536}, {"backlog": 0}, {"linger": -1}, {"tcp": 0, "udp": 0}):
-            self.assertRaises(ValueError, Settings, **wrong)
+        wrongs: list[dict[str, Any]] = [
+            {"port": 65536},
+            {"port": True},
+            {"backlog": 0},
+            {"linger": -1},
+            {"tcp": False, "udp": False},
+            {"reuse": "no"},
+            {"prefix": "You said : "},
+            {"drain": "10"},
+            {"drain": float("nan")},
+        ]
+        for wrong in wrongs:
+            said = str(self.assertRaises(ValueError, Settings, **wrong))
+            self.assertLess(len(said), 100)
+        self.assertRaises(TypeError, Settings, interfaces=[b"lo"])
 
     def test_oneInterface(self) -> None:
         """

@@ -1,0 +1,251 @@
+"""
+Whom a stream echo serves, and how long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, strategies
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist.limits import LOOKS, Limits, Patience
+from echotwist.overseer import Overseer
+from echotwist.stream import MOMENT, Echo, EchoFactory
+
+
+class LimitsTests(SynchronousTestCase):
+    """
+    Tests for :class:`Limits`.
+    """
+
+    def test_none(self) -> None:
+        """
+        Without limits everybody is served.
+        """
+        limits = Limits()
+        for _ in range(1000):
+            self.assertEqual(limits.objection("192.0.2.1"), "")
+            limits.opened("192.0.2.1")
+
+    def test_all(self) -> None:
+        """
+        There are so many at a time.
+        """
+        limits = Limits(most=2)
+        limits.opened("192.0.2.1")
+        self.assertEqual(limits.objection("192.0.2.2"), "")
+        limits.opened("192.0.2.2")
+        self.assertEqual(limits.objection("192.0.2.3"), "too many connections")
+        limits.closed("192.0.2.1")
+        self.assertEqual(limits.objection("192.0.2.3"), "")
+
+    def test_perPeer(self) -> None:
+        """
+        One peer has so many, under all of its addresses.
+        """
+        for one, same, other in [
+            ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+            ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"),
+        ]:
+            limits = Limits(mostPerPeer=1)
+            limits.opened(one)
+            self.assertEqual(limits.objection(same), "too many connections of one peer")
+            self.assertEqual(limits.objection(other), "")
+            limits.closed(same)
+            self.assertEqual(limits.objection(one), "")
+            self.assertEqual(len(limits._ofPeer), 0)
+
+
+class PatienceTests(SynchronousTestCase):
+    """
+    Tests for :class:`Patience`.
+    """
+
+    @given(strategies.lists(strategies.tuples(strategies.floats(0.1, 3), strategies.booleans())))
+    def test_moves(self, steps: list[tuple[float, bool]]) -> None:
+        """
+        Just who stood still for the time is lost.
+        """
+        clock, mark, still = Clock(), 0, 0.0
+        patience: Patience[str] = Patience(5, clock.seconds)
+        patience.lost({"a": mark})
+        for seconds, moves in steps:
+            clock.advance(seconds)
+            mark += moves
+            still = 0.0 if moves else still + seconds
+            since = clock.seconds() - still
+            self.assertEqual(patience.lost({"a": mark}) == ["a"], clock.seconds() - since >= 5)
+
+    def test_forgets(self) -> None:
+        """
+        Who is not there any more is forgotten.
+        """
+        clock = Clock()
+        patience: Patience[str] = Patience(5, clock.seconds)
+        patience.lost({"a": 0})
+        patience.lost({})
+        clock.advance(10)
+        self.assertEqual(patience.lost({"a": 0}), [])
+
+
+class OverseerTests(SynchronousTestCase):
+    """
+    Tests for :class:`Overseer`.
+    """
+
+    def test_rests(self) -> None:
+        """
+        It wakes the process only while there is somebody to watch.
+        """
+        clock, watched, ended = Clock(), {"a": 0}, list[str]()
+        overseer: Overseer[str] = Overseer(8, lambda: watched, ended.append, clock)
+        overseer.wake()
+        overseer.wake()
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
+        clock.pump([8 / LOOKS] * LOOKS)
+        self.assertEqual(ended, ["a"])
+        watched.clear()
+        clock.advance(8)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_never(self) -> None:
+        """
+        With no time it never wakes.
+        """
+        clock = Clock()
+        Overseer(0, lambda: {"a": 0}, self.fail, clock).wake()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class WatchedTransport(StringTransport):
+    """
+    A transport that ends at once.
+    """
+
+    echo: Echo
+
+    def loseConnection(self) -> None:
+        """
+        End.
+        """
+        super().loseConnection()
+        self.echo.connectionLost(Failure(ConnectionDone()))
+
+    abortConnection = loseConnection
+
+
+class FactoryTests(SynchronousTestCase):
+    """
+    Tests for how :class:`EchoFactory` applies the limits.
+    """
+
+    peer = IPv4Address("TCP", "192.0.2.1", 4567)
+
+    def setUp(self) -> None:
+        """
+        Start the clock.
+        """
+        self.clock = Clock()
+
+    def connect(self, factory: EchoFactory) -> Echo | None:
+        """
+        Connect an echo of a factory's.
+        """
+        echo = factory.buildProtocol(self.peer)
+        if echo is not None:
+            transport: Any = WatchedTransport(peerAddress=self.peer)
+            transport.echo = echo
+            echo.makeConnection(transport)
+        return echo
+
+    def factory(self, **options: Any) -> EchoFactory:
+        """
+        Make a factory.
+        """
+        return EchoFactory(reactor=self.clock, **options)
+
+    def test_limit(self) -> None:
+        """
+        Who is over a limit gets no protocol, and is counted.
+        """
+        factory = self.factory(limits=Limits(1))
+        first = self.connect(factory)
+        assert first is not None
+        self.assertIsNone(self.connect(factory))
+        self.assertEqual(factory.counters.refused["too many connections"], 1)
+        self.assertEqual((factory.counters.connections, factory.counters.active), (1, 1))
+        first.finish()
+        self.assertIsNotNone(self.connect(factory))
+        self.assertEqual((factory.counters.connections, factory.counters.active), (2, 1))
+
+    def test_idle(self) -> None:
+        """
+        A silent connection ends after its time, and one that speaks does not.
+        """
+        factory = self.factory(idleTimeout=8)
+        self.connect(factory)
+        speaker = self.connect(factory)
+        assert speaker is not None
+        for _ in range(20):
+            speaker.dataReceived(b"x")
+            self.clock.advance(1)
+        self.assertEqual((factory.counters.idle, factory.counters.active), (1, 1))
+
+    def test_paused(self) -> None:
+        """
+        Who has yet to take bytes is not idle.
+        """
+        factory = self.factory(idleTimeout=8)
+        echo = self.connect(factory)
+        assert echo is not None
+        echo.pauseProducing()
+        self.clock.pump([1] * 20)
+        self.assertEqual(factory.counters.active, 1)
+        echo.resumeProducing()
+        self.clock.pump([1] * 20)
+        self.assertEqual(factory.counters.active, 0)
+
+    def test_drain(self) -> None:
+        """
+        When the service stops a connection goes on until it is quiet.
+        """
+        factory = self.factory()
+        self.connect(factory)
+        speaker = self.connect(factory)
+        assert speaker is not None
+        drained = factory.drain(10)
+        for _ in range(20):
+            speaker.dataReceived(b"x")
+            self.clock.advance(MOMENT / LOOKS)
+        self.assertEqual(factory.counters.active, 1)
+        self.assertNoResult(drained)
+        self.clock.pump([MOMENT / LOOKS] * (LOOKS + 2))
+        self.successResultOf(drained)
+        self.assertEqual(factory.counters.drained, 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_drainEnds(self) -> None:
+        """
+        It does not go on for longer than that.
+        """
+        factory = self.factory()
+        speaker = self.connect(factory)
+        assert speaker is not None
+        drained = factory.drain(1)
+        for _ in range(8):
+            self.assertNoResult(drained)
+            speaker.dataReceived(b"x")
+            self.clock.advance(0.125)
+        self.successResultOf(drained)
+
+    def test_drainOfNobody(self) -> None:
+        """
+        With no connection it is done at once.
+        """
+        self.successResultOf(self.factory().drain(10))

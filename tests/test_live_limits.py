@@ -1,0 +1,193 @@
+"""
+The service under people who want more than their share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests import rules
+from tests.live import Server, ours, waitUntil
+from tests.rules import MIB, connected, offer
+
+
+def isServed(stream: socket.socket) -> bool:
+    """
+    Tell whether a connection is echoed on, or was reset.
+    """
+    try:
+        stream.sendall(b"x")
+        return stream.recv(1) == b"x"
+    except ConnectionError:
+        return False
+
+
+def serve(server: Server, stack: ExitStack, count: int) -> list[socket.socket]:
+    """
+    Connect so often, and give those connections that are served.
+    """
+    streams = [stack.enter_context(connected(server.port)) for _ in range(count)]
+    return [stream for stream in streams if isServed(stream)]
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [("--max-connections=10", "too many connections"), ("--max-per-peer=10", "of one peer")],
+)
+def test_limit(tmp_path: Path, option: str, reason: str) -> None:
+    """
+    Newcomers over a limit are reset, those who are served notice nothing, and
+    when one leaves there is room for another.
+    """
+    with ours(tmp_path, option) as server, ExitStack() as stack:
+        served = serve(server, stack, 30)
+        assert len(served) == 10
+        assert serve(server, stack, 5) == []
+        assert all(map(isServed, served))
+        served.pop().close()
+        waitUntil(lambda: len(serve(server, stack, 1)) == 1, "there is room again")
+        [line] = [line for line in server.lines if "refused" in line]
+        assert reason in line
+
+
+def test_limitsWrapNothing(tmp_path: Path) -> None:
+    """
+    Half-close and back-pressure hold with all limits on.
+    """
+    limits = ["--max-connections=200", "--max-per-peer=200", "--stall-timeout=30"]
+    with ours(tmp_path, *limits, "--idle-timeout=30") as server:
+        for size in rules.SIZES:
+            rules.halfClose(server.port, size, times=30)
+        rules.backPressure(server, clients=1, growth=MIB)
+
+
+def test_fewDescriptors(tmp_path: Path) -> None:
+    """
+    With 64 open files allowed, of 200 connections some are served and stay so,
+    the others are reset at once, and the log has one line.
+    """
+    with ours(tmp_path, limit="ulimit -n 64") as server, ExitStack() as stack:
+        said = len(server.lines)
+        served = serve(server, stack, 200)
+        print(f"{len(served)} of 200 served with 64 descriptors")
+        assert 30 <= len(served) < 64
+        assert all(map(isServed, served))
+        waitUntil(lambda: rules.systemCalls(server, 0.2) == 0, "the process is at rest")
+        assert len(server.lines) == said + 1, server.log
+
+
+def test_noDescriptors(tmp_path: Path) -> None:
+    """
+    If the limit is more than there are descriptors, the same holds.
+    """
+    few = "ulimit -n 64"
+    with ours(tmp_path, "--max-connections=1000", limit=few) as server, ExitStack() as stack:
+        served = serve(server, stack, 200)
+        assert 30 <= len(served) < 64
+        assert all(map(isServed, served))
+        waitUntil(lambda: rules.systemCalls(server, 0.2) == 0, "the process is at rest")
+        assert len([line for line in server.lines if "EMFILE" in line or "errno 24" in line]) == 1
+    assert not [line for line in server.lines if "errno" in line and "24" not in line]
+
+
+def test_burst(server: Server) -> None:
+    """
+    5,000 connections at once are all served.
+    """
+
+    async def one() -> None:
+        loop = asyncio.get_running_loop()
+        with closing(socket.socket()) as stream:
+            stream.setblocking(False)
+            await loop.sock_connect(stream, ("127.0.0.1", server.port))
+            await loop.sock_sendall(stream, b"x")
+            assert await loop.sock_recv(stream, 1) == b"x"
+            served.append(stream.fileno())
+            await everybody.wait()
+
+    async def burst() -> None:
+        tasks = [asyncio.create_task(one()) for _ in range(5000)]
+        while len(served) < 5000 and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.01)
+        print(f"5,000 connections served in {time.monotonic() - start:.2f} s")
+        everybody.set()
+        await asyncio.gather(*tasks)
+
+    served: list[int] = []
+    everybody = asyncio.Event()
+    start = time.monotonic()
+    asyncio.run(burst())
+
+
+def test_stall(tmp_path: Path, reactorName: str) -> None:
+    """
+    Who has bytes waiting and takes none is reset.
+    """
+    options = ["--stall-timeout=1", "--verbose", "--no-udp"]
+    with ours(tmp_path, *options, reactor=reactorName) as server, connected(server.port) as client:
+        offer(client, 64 * MIB)
+        server.waitFor("TCP .* stalled: ")
+        with pytest.raises(ConnectionError):
+            while client.send(b"x"):
+                pass
+
+
+def test_slow(tmp_path: Path) -> None:
+    """
+    Who takes some is kept, although it is long before the kernel takes more.
+    """
+    options = ["--stall-timeout=2", "--verbose", "--no-udp"]
+    with ours(tmp_path, *options) as server, connected(server.port) as client:
+        offer(client, 64 * MIB)
+        client.settimeout(10)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            assert client.recv(20_000)
+            time.sleep(0.05)
+        assert "stalled" not in server.log
+
+
+def test_idle(tmp_path: Path) -> None:
+    """
+    A silent connection is ended in order, and one that speaks is not.
+    """
+    with (
+        ours(tmp_path, "--idle-timeout=1", "--verbose") as server,
+        connected(server.port) as silent,
+        connected(server.port) as speaker,
+    ):
+        silent.settimeout(0.1)
+        while True:
+            assert isServed(speaker)
+            try:
+                assert silent.recv(1) == b""
+                break
+            except TimeoutError:
+                continue
+        server.waitFor("TCP .* idle: ")
+        assert isServed(speaker)
+
+
+@pytest.mark.parametrize(("options", "answered"), [([], False), (["--answer-low-ports"], True)])
+def test_lowPorts(tmp_path: Path, options: list[str], answered: bool) -> None:
+    """
+    Datagrams from ports below 1024 are answered only if asked to.
+    """
+    with ours(tmp_path, *options) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+        try:
+            client.bind(("127.0.0.1", 1023))
+        except PermissionError:
+            pytest.skip("needs root, for a low port")
+        client.settimeout(60 if answered else 0.5)
+        client.sendto(b"hello", ("127.0.0.1", server.port))
+        try:
+            assert (client.recv(10) == b"hello") is answered
+        except TimeoutError:
+            assert not answered
+            server.waitFor("UDP refused: low source port")
