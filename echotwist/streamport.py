@@ -30,6 +30,15 @@ BREATH = 0.1
 #: Errors that say "not now": the bytes stay where they are.
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 
+#: Errors that say that the peer, or the way to it, is gone.
+_ENDINGS = (
+    errno.ECONNRESET,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+)
+
 #: How often a change of what the reactor watches is tried.
 TRIES = 3
 
@@ -71,6 +80,8 @@ class Connection(tcp.Server):
             self.server.journal.failed(call, error)
             return later
         self.lastError = error.errno or 0
+        if error.errno not in _ENDINGS:
+            self.server.journal.failed(call, error)
         return CONNECTION_LOST
 
     def startReading(self) -> None:

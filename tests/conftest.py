@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import Server, ours
+from tests.live import Server, figures, ours
 
 #: Everywhere on Linux; the service must keep its word on each.
 REACTORS = ["epoll", "poll", "select", "asyncio"]
@@ -44,3 +44,13 @@ def nothingLeftListening() -> Iterator[None]:
     reactor: Any = installed
     left = set(reactor.getReaders()) - reactor._internalReaders
     assert not left, f"left in the reactor: {left}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """
+    Print what was measured.
+    """
+    if figures:
+        terminalreporter.section("figures")
+        for figure in figures:
+            terminalreporter.write_line(figure)

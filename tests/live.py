@@ -26,6 +26,10 @@ ROOT = TESTS.parent
 BIN = Path(sys.executable).parent
 
 
+#: What was measured; pytest prints it in the end.
+figures: list[str] = []
+
+
 def waitUntil(done: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """
     Wait for something that sends no word when it has happened.

@@ -23,7 +23,7 @@ from threading import Thread
 
 import pytest
 
-from tests.live import PATIENCE, Server, waitUntil
+from tests.live import PATIENCE, Server, figures, waitUntil
 
 MIB = 2**20
 
@@ -164,8 +164,10 @@ def backPressure(server: Server, clients: int, growth: int, block: bytes = _nois
         taken = max(_offerAll(streams, block))
         grown = server.process.memory_info().rss - before
         worst = percentile(_pings(server.port, 300), 99)
-    print(f"{clients} clients: {taken / MIB:.1f} MiB taken of the greediest, ", end="")
-    print(f"{grown / MIB:.2f} MiB grown, p99 of another {worst * 1000:.2f} ms")
+    figures.append(
+        f"{clients} clients that never read: {taken / MIB:.1f} MiB taken of the greediest, "
+        f"{grown / MIB:.2f} MiB grown, p99 of another client {worst * 1000:.2f} ms"
+    )
     assert taken <= 16 * MIB, f"{taken} bytes taken from a client that reads nothing"
     assert grown < growth, f"the process grew by {grown} bytes"
     assert worst < 0.010, f"another client's p99 is {worst} s"
@@ -259,7 +261,7 @@ def resets(server: Server, cycles: int) -> None:
         cycle(number)
     settle()
     grown = server.process.memory_info().rss - before
-    print(f"{cycles} resets: {grown / 1024:.0f} KiB grown")
+    figures.append(f"{cycles} resets: {grown / 1024:.0f} KiB grown")
     assert grown < MIB, f"the process grew by {grown} bytes"
     assert len(server.lines) == said, server.log
 
@@ -381,5 +383,5 @@ def fairness(server: Server) -> None:
     finally:
         flood.kill()
         flood.wait()
-    print(f"p50 of a stream under a flood of datagrams: {middle * 1000:.2f} ms")
+    figures.append(f"p50 of a stream under a flood of datagrams: {middle * 1000:.2f} ms")
     assert middle < 0.005, f"a stream's p50 is {middle} s"

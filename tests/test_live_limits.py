@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import rules
-from tests.live import Server, ours, waitUntil
+from tests.live import Server, figures, ours, waitUntil
 from tests.rules import MIB, connected, offer
 
 
@@ -75,7 +75,7 @@ def test_fewDescriptors(tmp_path: Path) -> None:
     with ours(tmp_path, limit="ulimit -n 64") as server, ExitStack() as stack:
         said = len(server.lines)
         served = serve(server, stack, 200)
-        print(f"{len(served)} of 200 served with 64 descriptors")
+        figures.append(f"{len(served)} of 200 served with 64 descriptors")
         assert 30 <= len(served) < 64
         assert all(map(isServed, served))
         waitUntil(lambda: rules.systemCalls(server, 0.2) == 0, "the process is at rest")
@@ -115,7 +115,7 @@ def test_burst(server: Server) -> None:
         tasks = [asyncio.create_task(one()) for _ in range(5000)]
         while len(served) < 5000 and not any(task.done() for task in tasks):
             await asyncio.sleep(0.01)
-        print(f"5,000 connections served in {time.monotonic() - start:.2f} s")
+        figures.append(f"5,000 connections served in {time.monotonic() - start:.2f} s")
         everybody.set()
         await asyncio.gather(*tasks)
 

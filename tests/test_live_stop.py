@@ -17,7 +17,7 @@ from threading import Thread
 import pytest
 
 from tests import rules
-from tests.live import Server, ours, stock
+from tests.live import Server, figures, ours, stock
 from tests.rules import MIB, asking, connected, offer, readAll
 
 
@@ -33,7 +33,9 @@ def stopped(server: Server, number: int = signal.SIGTERM) -> None:
         except ConnectionError:
             break
         assert time.monotonic() - start < 1
-    print(f"connects are refused {(time.monotonic() - start) * 1000:.0f} ms after the signal")
+    figures.append(
+        f"connects are refused {(time.monotonic() - start) * 1000:.0f} ms after the signal"
+    )
 
 
 def halfWay(server: Server, stop: Callable[[Server], None]) -> None:
@@ -71,7 +73,7 @@ def queued(server: Server) -> None:
         while data := stream.recv(256 * 1024):
             got += len(data)
             time.sleep(0.02)
-    print(f"{taken / MIB:.1f} MiB had been taken")
+    figures.append(f"{taken / MIB:.1f} MiB had been taken")
     assert got == taken, f"{taken - got} of {taken} bytes were lost"
 
 

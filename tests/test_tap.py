@@ -4,11 +4,14 @@ The command line.
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+from attrs import fields
 from hypothesis import given, strategies
 from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import getPlugins
@@ -210,6 +213,26 @@ class SettingsTests(SynchronousTestCase):
         One interface need not be in a list.
         """
         self.assertEqual(Settings(interfaces="lo").interfaces, ("lo",))
+
+
+class TacTests(SynchronousTestCase):
+    """
+    Tests for ``deploy/echo.tac``.
+    """
+
+    def test_all(self) -> None:
+        """
+        It shows each setting, with its default.
+        """
+        text = (Path(__file__).parent.parent / "deploy" / "echo.tac").read_text()
+        [call] = [
+            node
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Settings"
+        ]
+        shown = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        self.assertEqual(shown.keys(), {field.name for field in fields(Settings)})
+        self.assertEqual(Settings(**shown), Settings())
 
 
 class PluginTests(SynchronousTestCase):
