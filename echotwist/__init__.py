@@ -8,10 +8,11 @@ a command line's :class:`Options`.
 """
 
 from echotwist.datagram import DatagramEcho
+from echotwist.factory import EchoFactory
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError
-from echotwist.stream import Echo, EchoFactory
+from echotwist.stream import Echo
 from echotwist.tap import Options, makeService
 
 __all__ = [

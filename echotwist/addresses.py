@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import socket
 from contextlib import closing
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from attrs import evolve, frozen
@@ -83,6 +83,17 @@ def unmapped(host: str) -> str:
     section 2.5.5.2); other addresses stay as they are.
     """
     return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def peerNetwork(address: IPv4Address | IPv6Address) -> str:
+    """
+    Give what stands for one peer: an IPv4 address, or the /64 of an IPv6 one,
+    from which a host may take as many addresses as it likes (RFC 4291,
+    section 2.5.4).
+    """
+    if address.version == 4:
+        return str(address)
+    return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _interfaceName(index: int) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-from echotwist.addresses import unmapped
+from echotwist.addresses import peerNetwork, unmapped
 
 #: Ports below this belong to services, not to clients (RFC 6335, section 6).
 FIRST_CLIENT_PORT = 1024
@@ -181,14 +181,3 @@ def _kindOf(host: str) -> tuple[str, str]:
     if address.is_multicast:
         return "source is a group", host
     return _LOOPBACK if address.is_loopback else "", peerNetwork(address)
-
-
-def peerNetwork(address: IPv4Address | IPv6Address) -> str:
-    """
-    Give what stands for one peer: an IPv4 address, or the /64 of an IPv6 one,
-    from which a host may take as many addresses as it likes (RFC 4291,
-    section 2.5.4).
-    """
-    if address.version == 4:
-        return str(address)
-    return str(ip_network((int(address) >> 64 << 64, 64)))

@@ -10,8 +10,7 @@ from ipaddress import ip_address
 from time import monotonic
 from typing import Generic, TypeVar
 
-from echotwist.addresses import unmapped
-from echotwist.guard import peerNetwork
+from echotwist.addresses import peerNetwork, unmapped
 
 #: How often those who are watched are looked at, for each time they have.
 LOOKS = 8

@@ -14,15 +14,16 @@ from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
+from echotwist.connection import lingering
 from echotwist.counters import Counters
 from echotwist.datagram import DatagramEcho, DatagramPort
+from echotwist.factory import EchoFactory
 from echotwist.guard import Guard
 from echotwist.journal import Journal
 from echotwist.limits import Limits
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError, listenerText, oneLine, openAll, roomForConnections
-from echotwist.stream import EchoFactory
-from echotwist.streamport import StreamPort, lingering
+from echotwist.streamport import StreamPort
 
 
 class EchoService(Service):

@@ -4,12 +4,14 @@ Whom a datagram echo answers.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
 from hypothesis import given, settings, strategies
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.addresses import peerNetwork
 from echotwist.guard import (
     ENTRIES,
     FORGET_SECONDS,
@@ -17,7 +19,6 @@ from echotwist.guard import (
     LOOP_SECONDS,
     Guard,
     Recent,
-    peerNetwork,
 )
 
 PEER = ("192.0.2.1", 4567)
@@ -307,7 +308,5 @@ class RecentTests(SynchronousTestCase):
         """
         One peer is an IPv4 address, or a /64.
         """
-        from ipaddress import ip_address
-
         self.assertEqual(peerNetwork(ip_address("192.0.2.1")), "192.0.2.1")
         self.assertEqual(peerNetwork(ip_address("2001:db8::1")), "2001:db8::/64")

@@ -14,9 +14,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.factory import MOMENT, EchoFactory
 from echotwist.limits import LOOKS, Limits, Patience
 from echotwist.overseer import Overseer
-from echotwist.stream import MOMENT, Echo, EchoFactory
+from echotwist.stream import Echo
 
 
 class LimitsTests(SynchronousTestCase):

@@ -1,0 +1,231 @@
+"""
+The factory of stream echoes, which knows all that are open.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echotwist.addresses import peerText
+from echotwist.counters import Counters
+from echotwist.journal import Journal
+from echotwist.limits import Limits
+from echotwist.overseer import Overseer
+from echotwist.sockets import queued
+from echotwist.stream import Echo, PrefixEcho
+
+#: Seconds without a byte after which a connection is over, once the service stops.
+MOMENT = 0.6
+
+
+class EchoFactory(Factory):
+    """
+    Make an echo for each connection, and know all that are open.
+
+    :param prefix: bytes put before each line; none for an exact echo.
+    :param verbose: log each connection when it has ended.
+    :param limits: says who is served; by default everybody.
+    :param stallTimeout: seconds after which a peer is reset that has bytes
+        waiting and takes none; 0 for never.
+    :param idleTimeout: seconds after which a connection is ended on which
+        nothing came; 0 for never.
+    :param journal: counts and tells what went wrong.
+    :param reactor: tells the time and calls later (``IReactorTime``); by
+        default the global one.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        prefix: bytes = b"",
+        verbose: bool = False,
+        limits: Limits | None = None,
+        stallTimeout: float = 0,
+        idleTimeout: float = 0,
+        journal: Journal | None = None,
+        reactor: Any = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.prefix = prefix
+        self.journal = journal or Journal(Counters("TCP"))
+        self.counters = self.journal.counters
+        self._verbose = verbose
+        self._limits = limits or Limits()
+        self._reactor = reactor
+        self._open: dict[Echo, tuple[float, Any]] = {}
+        self._paused: set[Echo] = set()
+        self._stalls = Overseer(stallTimeout, self._waiting, self._stalled, reactor)
+        self._idlers = Overseer(idleTimeout, self._listening, self._idle, reactor)
+        self._leavers = Overseer(MOMENT, self._listening, self._drained, reactor)
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Echo | None:
+        """
+        Make the echo for one connection.
+
+        :return: nothing for a peer that is over a limit.
+        """
+        reason = self._limits.objection(_hostOf(addr))
+        if reason:
+            self.journal.refused(reason)
+            return None
+        echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
+        echo.factory = self
+        return echo
+
+    def opened(self, echo: Echo) -> None:
+        """
+        Begin to look after a connection.
+        """
+        self._limits.opened(_hostOf(echo.transport.getPeer()))
+        self.counters.connections += 1
+        self.counters.active += 1
+        local = echo.transport.getHost() if self._verbose else None
+        self._open[echo] = (self._reactor.seconds(), local)
+        self._idlers.wake()
+
+    def paused(self, echo: Echo) -> None:
+        """
+        Watch whether the peer takes something again.
+        """
+        self._paused.add(echo)
+        self._stalls.wake()
+
+    def resumed(self, echo: Echo) -> None:
+        """
+        Watch the peer no more.
+        """
+        self._paused.discard(echo)
+        self._idlers.wake()
+        if self._empty is not None:
+            self._leavers.wake()
+
+    def closed(self, echo: Echo, reason: Failure) -> None:
+        """
+        Count and tell the end of a connection.
+        """
+        since, local = self._open.pop(echo)
+        self._paused.discard(echo)
+        peer = echo.transport.getPeer()
+        self._limits.closed(_hostOf(peer))
+        self.counters.active -= 1
+        # The kernel's own patience has ended, see :func:`openStream`.
+        if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
+            echo.why = "stalled"
+            self.counters.stalled += 1
+        if self._verbose:
+            self._log.info(
+                "{transport} {peer} {reason}: {bytes} bytes in {seconds:.3f} s",
+                transport=self.counters.transport,
+                peer=_text(peer),
+                local=_text(local),
+                bytes=echo.received,
+                seconds=self._reactor.seconds() - since,
+                reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
+            )
+        if self._empty is not None and not self._open:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        Echo on until each connection has been quiet for a moment, then end it.
+
+        :param seconds: after which all are ended, quiet or not.
+        :return: fires when no connection is left.
+        """
+        if not self._open:
+            return succeed(None)
+        empty: Deferred[None] = Deferred()
+        self._empty = empty
+        self._leavers.wake()
+        deadline = self._reactor.callLater(seconds, self._finishAll)
+
+        def done(_: None) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return empty.addCallback(done)
+
+    def _finishAll(self) -> None:
+        for echo in list(self._open):
+            if not echo.ending:
+                self._drained(echo)
+        self._reactor.callLater(MOMENT, self.abortAll)
+
+    def abortAll(self) -> None:
+        """
+        Reset all connections at once.
+        """
+        for echo in list(self._open):
+            echo.transport.abortConnection()
+
+    def _waiting(self) -> dict[Echo, object]:
+        return {echo: unsent(echo.transport) for echo in self._paused}
+
+    def _listening(self) -> dict[Echo, object]:
+        return {
+            echo: echo.received
+            for echo in self._open
+            if not echo.ending and echo not in self._paused
+        }
+
+    def _stalled(self, echo: Echo) -> None:
+        echo.why = "stalled"
+        self.counters.stalled += 1
+        echo.transport.abortConnection()
+
+    def _idle(self, echo: Echo) -> None:
+        echo.why = "idle"
+        self.counters.idle += 1
+        echo.finish()
+
+    def _drained(self, echo: Echo) -> None:
+        echo.why = "ended, as the service stops"
+        self.counters.drained += 1
+        echo.finish()
+
+
+_ENDS: dict[object, str] = {
+    ConnectionDone: "closed",
+    ConnectionLost: "lost",
+    ConnectionAborted: "reset",
+}
+
+
+def unsent(transport: Any) -> object:
+    """
+    Tell how many bytes wait for the peer, in the transport and in the kernel.
+
+    :return: a number, or for a transport that has none something that is never
+        the same.
+    """
+    if not isinstance(transport, FileDescriptor):
+        return object()
+    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    # Where the kernel holds much, it takes more only when a third of it is
+    # gone: at 10 kB/s that may take minutes.
+    return waiting + queued(transport)
+
+
+def _hostOf(address: Any) -> str:
+    return getattr(address, "host", "")
+
+
+def _text(address: Any) -> str:
+    if isinstance(address, IPv4Address | IPv6Address):
+        return peerText((address.host, address.port))
+    return str(address)
