@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from echotwist.sockets import queued, setLinger, stopLingering
 
-#: Seconds after which a socket is looked at first, to see whether it can be closed.
-FIRST_LOOK = 0.01
+#: Seconds between two looks at whether a connection can be closed, at first and
+#: in the end.
+FIRST_LOOK, LAST_LOOK = 0.01, 1.0
 
 #: Errors that say "not now": the bytes stay where they are.
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
@@ -45,7 +46,10 @@ class Connection(tcp.Server):
 
     #: The :class:`StreamPort` that accepted it.
     server: Any
+    #: Seconds of ``SO_LINGER``; ``None`` for as long as it takes.
+    lingers: int | None = None
     lastError = 0
+    _saidAll = False
 
     def doRead(self) -> Any:
         """
@@ -119,6 +123,51 @@ class Connection(tcp.Server):
                 self.server.reactor.callLater(0, self.connectionLost, Failure(CONNECTION_LOST))
             return
 
+    def _postLoseConnection(self) -> Any:
+        """
+        All is written: say so to the peer, and wait until it has taken it.
+
+        close(2) now would leave the rest to the kernel, which watches nobody;
+        and with ``SO_LINGER`` it would wait in the call itself, non-blocking
+        or not (Linux 6.18), and everybody else with it.
+        """
+        if self.lingers == 0 or not queued(self):
+            return CONNECTION_DONE
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        self._saidAll = True
+        if self.lingers is not None:
+            self.server.reactor.callLater(self.lingers, self.abortConnection)
+        self.server.reactor.callLater(FIRST_LOOK, self._closeWhenTaken, FIRST_LOOK)
+        return None
+
+    def _closeWhenTaken(self, pause: float) -> None:
+        if not self.connected:
+            return
+        self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if self.lastError:
+            self.connectionLost(Failure(CONNECTION_LOST))
+        elif queued(self):
+            pause = min(2 * pause, LAST_LOOK)
+            self.server.reactor.callLater(pause, self._closeWhenTaken, pause)
+        else:
+            self.connectionLost(Failure(CONNECTION_DONE))
+
+    def letGo(self) -> None:
+        """
+        Close, and leave to the kernel what the peer has yet to take.
+        """
+        if self._saidAll and self.connected:
+            self.connectionLost(Failure(CONNECTION_DONE))
+        else:
+            self.abortConnection()
+
+    def _closeSocket(self, orderly: bool) -> None:
+        if orderly and self.lingers:
+            with suppress(OSError):
+                stopLingering(self.socket)
+        super()._closeSocket(orderly)
+
     def connectionLost(self, reason: Failure) -> None:
         """
         The connection is gone.
@@ -133,54 +182,18 @@ def lingering(seconds: int) -> type[Connection]:
     """
     Make the class of connections whose close does what ``SO_LINGER`` says:
     wait so long for the peer to take what is left, and then reset it.
-
-    The kernel itself would wait in close(2), non-blocking or not (Linux 6.18),
-    and everybody else with it.
     """
 
     class LingeringConnection(Connection):
         """
-        A connection that is closed in its own time.
+        A connection that waits so long.
         """
 
+        lingers = seconds
         # To send FIN first, in shutdown(2), would leave nothing to reset.
         _shouldShutdown = seconds > 0
 
-        def _closeSocket(self, orderly: bool) -> None:
-            if orderly and seconds:
-                Farewell(self.socket, self.server.reactor, seconds)
-            else:
-                super()._closeSocket(orderly)
-
     return LingeringConnection
-
-
-class Farewell:
-    """
-    A socket that is closed when its peer has taken what is left, or reset
-    after a time.
-
-    :param stream: has nothing more to say.
-    :param reactor: tells the time and calls later (``IReactorTime``).
-    :param seconds: how long to wait.
-    """
-
-    def __init__(self, stream: socket.socket, reactor: Any, seconds: int) -> None:
-        self._stream = stream
-        self._reactor = reactor
-        self._end = reactor.seconds() + seconds
-        with suppress(OSError):
-            stream.shutdown(socket.SHUT_WR)
-        self._look(FIRST_LOOK)
-
-    def _look(self, pause: float) -> None:
-        if self._reactor.seconds() >= self._end:
-            refuse(self._stream)
-        elif queued(self._stream):
-            self._reactor.callLater(pause, self._look, min(2 * pause, 1.0))
-        else:
-            stopLingering(self._stream)
-            self._stream.close()
 
 
 def refuse(stream: socket.socket) -> None:

@@ -66,10 +66,16 @@ class EchoFactory(Factory):
         self._limits = limits or Limits()
         self._reactor = reactor
         self._open: dict[Echo, tuple[float, Any]] = {}
-        self._paused: set[Echo] = set()
-        self._stalls = Overseer(stallTimeout, self._waiting, self._stalled, reactor)
-        self._idlers = Overseer(idleTimeout, self._listening, self._idle, reactor)
-        self._leavers = Overseer(MOMENT, self._listening, self._drained, reactor)
+        self._watched: set[Echo] = set()
+        self._stalls = Overseer(
+            stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
+        )
+        self._idlers = Overseer(
+            idleTimeout, self._quiet, self._idle, reactor, lambda: bool(self._open)
+        )
+        self._leavers = Overseer(
+            MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
+        )
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Echo | None:
@@ -97,32 +103,24 @@ class EchoFactory(Factory):
         self._open[echo] = (self._reactor.seconds(), local)
         self._idlers.wake()
 
-    def paused(self, echo: Echo) -> None:
+    def wrote(self, echo: Echo) -> None:
         """
-        Watch whether the peer takes something again.
+        Watch whether the peer takes what was written.
         """
-        self._paused.add(echo)
+        echo.watched = True
+        self._watched.add(echo)
         self._stalls.wake()
-
-    def resumed(self, echo: Echo) -> None:
-        """
-        Watch the peer no more.
-        """
-        self._paused.discard(echo)
-        self._idlers.wake()
-        if self._empty is not None:
-            self._leavers.wake()
 
     def closed(self, echo: Echo, reason: Failure) -> None:
         """
         Count and tell the end of a connection.
         """
         since, local = self._open.pop(echo)
-        self._paused.discard(echo)
+        self._watched.discard(echo)
         peer = echo.transport.getPeer()
         self._limits.closed(_hostOf(peer))
         self.counters.active -= 1
-        # The kernel's own patience has ended, see :func:`openStream`.
+        # It may be the kernel that gave up first: it has asked in vain for long.
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
             echo.why = "stalled"
             self.counters.stalled += 1
@@ -164,7 +162,7 @@ class EchoFactory(Factory):
         for echo in list(self._open):
             if not echo.ending:
                 self._drained(echo)
-        self._reactor.callLater(MOMENT, self.abortAll)
+        self._reactor.callLater(MOMENT, self._letGo)
 
     def abortAll(self) -> None:
         """
@@ -173,14 +171,28 @@ class EchoFactory(Factory):
         for echo in list(self._open):
             echo.transport.abortConnection()
 
-    def _waiting(self) -> dict[Echo, object]:
-        return {echo: unsent(echo.transport) for echo in self._paused}
+    def _letGo(self) -> None:
+        for echo in list(self._open):
+            getattr(echo.transport, "letGo", echo.transport.abortConnection)()
 
-    def _listening(self) -> dict[Echo, object]:
+    def _waiting(self) -> dict[Echo, object]:
+        """
+        Find who has bytes to take, among those who may have.
+        """
+        marks = {echo: unsent(echo.transport) for echo in self._watched}
+        for echo, waiting in marks.items():
+            echo.watched = bool(waiting)
+        self._watched = {echo for echo in marks if echo.watched}
+        return {echo: marks[echo] for echo in self._watched}
+
+    def _quiet(self) -> dict[Echo, object]:
+        """
+        Find who has taken everything, with a mark of when they last spoke.
+        """
         return {
             echo: echo.received
             for echo in self._open
-            if not echo.ending and echo not in self._paused
+            if not echo.ending and not unsent(echo.transport)
         }
 
     def _stalled(self, echo: Echo) -> None:
@@ -206,15 +218,13 @@ _ENDS: dict[object, str] = {
 }
 
 
-def unsent(transport: Any) -> object:
+def unsent(transport: Any) -> int:
     """
-    Tell how many bytes wait for the peer, in the transport and in the kernel.
-
-    :return: a number, or for a transport that has none something that is never
-        the same.
+    Tell how many bytes wait for the peer, in the transport and in the kernel;
+    0 for a transport that does not say.
     """
     if not isinstance(transport, FileDescriptor):
-        return object()
+        return 0
     waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
     # Where the kernel holds much, it takes more only when a third of it is
     # gone: at 10 kB/s that may take minutes.

@@ -28,8 +28,8 @@ LOOP_DATAGRAMS = 9000
 #: The same bytes after so many seconds are no loop, but somebody who asks again.
 FORGET_SECONDS = 10.0
 
-#: Entries of each half of a table; some 3 MiB.
-ENTRIES = 20_000
+#: Entries of each half of a table; some 2 MiB.
+ENTRIES = 15_000
 
 _NOWHERE = [ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4")]
 
@@ -107,8 +107,10 @@ class Guard:
         # When each source will have had all that it may; one that has been
         # silent for a second may have everything again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
-        # First and last time that the same bytes came from a source, and how often.
+        # When the same bytes came from a source first and last, and its turn then.
         self._repeated: Recent[tuple[float, float, int]] = Recent(ENTRIES, FORGET_SECONDS)
+        # How often any bytes came again from a source, in which turn.
+        self._repeats: Recent[tuple[int, int]] = Recent(ENTRIES // 4, FORGET_SECONDS)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
@@ -153,14 +155,23 @@ class Guard:
         payload = datagram.rpartition(self._prefix)[2] if self._prefix else datagram
         # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
         key = hash((source, payload))
-        first, last, count = self._repeated.get(key) or (now, now, 0)
-        if now - last >= FORGET_SECONDS:
-            first, last, count = now, now, 0
+        known = self._repeated.get(key)
+        repeats, turn = self._repeats.get(source) or (0, 0)
+        if known is None or now - known[1] >= FORGET_SECONDS:
+            self._repeated.put(key, (now, now, turn), now)
+            return False
+        # Several may go round at once: when they have had their number
+        # together, each is left unanswered once.
+        repeats += 1
+        if repeats >= LOOP_DATAGRAMS:
+            repeats, turn = 0, turn + 1
+        self._repeats.put(source, (repeats, turn), now)
+        first, last, firstTurn = known
         # The next would come as late again.
-        if now - first + (now - last) > LOOP_SECONDS or count >= LOOP_DATAGRAMS:
+        if now - first + (now - last) > LOOP_SECONDS or firstTurn < turn:
             self._repeated.drop(key)
             return True
-        self._repeated.put(key, (first, now, count + 1), now)
+        self._repeated.put(key, (first, now, firstTurn), now)
         return False
 
 

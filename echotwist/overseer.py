@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from echotwist.limits import LOOKS, Patience
 
+#: Seconds until the first look: who is all right by then need not wake us again.
+FIRST_LOOK = 0.25
+
 Watched = TypeVar("Watched", bound=Hashable)
 
 
@@ -23,6 +26,7 @@ class Overseer(Generic[Watched]):
         when they move.
     :param end: ends one of them.
     :param reactor: tells the time and calls later (``IReactorTime``).
+    :param anybody: tells whether to look again.
     """
 
     def __init__(
@@ -31,11 +35,14 @@ class Overseer(Generic[Watched]):
         marks: Callable[[], Mapping[Watched, object]],
         end: Callable[[Watched], object],
         reactor: Any,
+        anybody: Callable[[], bool],
     ) -> None:
         self._patience: Patience[Watched] = Patience(seconds, reactor.seconds)
         self._marks = marks
         self._end = end
         self._reactor = reactor
+        self._anybody = anybody
+        self._pause = seconds / LOOKS
         self._awake = False
 
     def wake(self) -> None:
@@ -44,12 +51,12 @@ class Overseer(Generic[Watched]):
         """
         if self._patience.seconds and not self._awake:
             self._awake = True
-            self._look()
+            self._reactor.callLater(min(FIRST_LOOK, self._pause), self._look)
 
     def _look(self) -> None:
         marks = self._marks()
         for one in self._patience.lost(marks):
             self._end(one)
-        self._awake = bool(marks)
-        if marks:
-            self._reactor.callLater(self._patience.seconds / LOOKS, self._look)
+        self._awake = self._anybody()
+        if self._awake:
+            self._reactor.callLater(self._pause, self._look)

@@ -85,7 +85,6 @@ class EchoService(Service):
             reuse=chosen.reuse,
             backlog=chosen.backlog,
             linger=chosen.linger,
-            stallTimeout=chosen.stallTimeout,
         )
         if chosen.metrics is not None:
             try:
@@ -172,7 +171,8 @@ class EchoService(Service):
 
     def _streamPort(self, listener: socket.socket, journal: Journal) -> StreamPort:
         assert self._streams is not None
-        port = StreamPort(listener, self._streams, journal, self._reactor)
+        backlog = self.settings.backlog
+        port = StreamPort(listener, self._streams, journal, self._reactor, backlog)
         if self.settings.linger is not None:
             port.transport = lingering(self.settings.linger)
         return port

@@ -123,7 +123,6 @@ def openAll(
     reuse: bool,
     backlog: int,
     linger: int | None,
-    stallTimeout: float,
 ) -> list[socket.socket]:
     """
     Open all listeners, or none.
@@ -134,9 +133,7 @@ def openAll(
     :raise ListenError: for the first listener that cannot be opened.
     """
     openers = {
-        "TCP": partial(
-            openStream, reuse=reuse, backlog=backlog, linger=linger, stallTimeout=stallTimeout
-        ),
+        "TCP": partial(openStream, reuse=reuse, backlog=backlog, linger=linger),
         "UDP": partial(openDatagram, reuse=reuse),
     }
     places = list(
@@ -166,23 +163,16 @@ def _openEach(places: Sequence[tuple[Address, _Opener]], port: int) -> list[sock
 
 
 def openStream(
-    address: Address,
-    port: int,
-    *,
-    reuse: bool,
-    backlog: int,
-    linger: int | None,
-    stallTimeout: float,
+    address: Address, port: int, *, reuse: bool, backlog: int, linger: int | None
 ) -> socket.socket:
     """
     Open a TCP socket that listens.
 
     What accepted connections need is set here, once: they inherit it, on
-    Linux, the BSDs, macOS and Windows alike.  The kernel itself gives up a
-    peer that takes no bytes for a time (``TCP_USER_TIMEOUT``, RFC 5482; Linux
-    only), and after some hours one that is silently gone (``SO_KEEPALIVE``).
+    Linux, the BSDs, macOS and Windows alike.  ``SO_KEEPALIVE`` is for peers
+    that are silently gone.  ``TCP_USER_TIMEOUT`` (RFC 5482) is not set: Linux
+    6.18 then resets peers with small windows too, although they take bytes.
 
-    :param stallTimeout: that time in seconds; 0 for the kernel's own idea.
     :raise ListenError: nothing is left open then.
     """
     with _opening(address, socket.SOCK_STREAM, port, reuse) as listener:
@@ -190,9 +180,6 @@ def openStream(
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = round(stallTimeout * 1000)
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         if linger is not None:
             setLinger(listener, linger)
         listener.bind(address.withPort(port))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 from typing import Protocol as Shape
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -31,14 +31,9 @@ class Owner(Shape):
         Hear that a connection began.
         """
 
-    def paused(self, echo: Echo) -> None:
+    def wrote(self, echo: Echo) -> None:
         """
-        Hear that a peer takes no more for now.
-        """
-
-    def resumed(self, echo: Echo) -> None:
-        """
-        Hear that a peer has taken all there was.
+        Hear that there may be bytes that a peer has yet to take.
         """
 
     def closed(self, echo: Echo, reason: Failure) -> None:
@@ -47,16 +42,17 @@ class Owner(Shape):
         """
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol)
 class Echo(Protocol):
     """
     Give back each byte that comes in, in order, and then the end (RFC 862).
 
-    It is the producer of its own transport: while the peer takes no more,
-    nothing more is read, so that nothing piles up here.
+    The transport is its own producer: while its peer takes no more it stops
+    reading, so that nothing piles up here.
 
     :param owner: counts, limits and watches the connection, if given.
     :ivar received: how many bytes have come in.
+    :ivar watched: the owner knows that there may be bytes to take.
     :ivar ending: no more will be read.
     :ivar why: what the connection is ended for, if by us.
     """
@@ -66,9 +62,10 @@ class Echo(Protocol):
     transport: Any
 
     def __init__(self, owner: Owner | None = None) -> None:
-        self.owner = owner
+        self.owner: Any = owner
         self.counters = Counters() if owner is None else owner.counters
         self.received = 0
+        self.watched = owner is None
         self.ending = False
         self.why = ""
 
@@ -76,7 +73,7 @@ class Echo(Protocol):
         """
         Tie reading to writing.
         """
-        self.transport.registerProducer(self, True)
+        self.transport.registerProducer(self.transport, True)
         if self.owner is not None:
             self.owner.opened(self)
 
@@ -89,27 +86,8 @@ class Echo(Protocol):
         self.counters.receivedBytes += size
         self.counters.sentBytes += size
         self.transport.write(data)
-
-    def pauseProducing(self) -> None:
-        """
-        The peer takes no more for now: stop reading.
-        """
-        self.transport.pauseProducing()
-        if self.owner is not None:
-            self.owner.paused(self)
-
-    def resumeProducing(self) -> None:
-        """
-        The peer has taken all there was: read on.
-        """
-        self.transport.resumeProducing()
-        if self.owner is not None:
-            self.owner.resumed(self)
-
-    def stopProducing(self) -> None:
-        """
-        The transport is closed already.
-        """
+        if not self.watched:
+            self.owner.wrote(self)
 
     def readConnectionLost(self) -> None:
         """
@@ -168,3 +146,5 @@ class PrefixEcho(Echo):
         self.counters.receivedBytes += len(data)
         self.counters.sentBytes += len(reply)
         self.transport.write(reply)
+        if not self.watched:
+            self.owner.wrote(self)

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from echotwist.addresses import scoped
 from echotwist.connection import Connection, refuse
 from echotwist.journal import Journal
-from echotwist.settings import BACKLOGS
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS = 64
@@ -34,6 +33,7 @@ class StreamPort(tcp.Port):
     :param factory: makes the protocol of each connection.
     :param journal: is told of the errors that were survived.
     :param reactor: waits for connections.
+    :param backlog: connections that may wait to be accepted.
     """
 
     transport = Connection
@@ -41,10 +41,15 @@ class StreamPort(tcp.Port):
     reactor: Any
 
     def __init__(
-        self, listener: socket.socket, factory: IProtocolFactory, journal: Journal, reactor: Any
+        self,
+        listener: socket.socket,
+        factory: IProtocolFactory,
+        journal: Journal,
+        reactor: Any,
+        backlog: int = 50,
     ) -> None:
         host, port = listener.getsockname()[:2]
-        super().__init__(port, factory, interface=host, reactor=reactor)
+        super().__init__(port, factory, backlog, host, reactor)
         self._preexistingSocket = listener
         self.journal = journal
         self._spare: int | None = None
@@ -79,9 +84,10 @@ class StreamPort(tcp.Port):
 
     def handleRest(self) -> None:
         """
-        Accept whom the kernel has accepted already, before the port is closed.
+        Accept whom the kernel has accepted already, before the port is closed,
+        but not those who come meanwhile, of whom there may be no end.
         """
-        self.accept(BACKLOGS[-1])
+        self.accept(self.backlog)
 
     def _serve(self, stream: socket.socket, peer: Any) -> None:
         try:

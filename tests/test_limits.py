@@ -105,11 +105,13 @@ class OverseerTests(SynchronousTestCase):
         It wakes the process only while there is somebody to watch.
         """
         clock, watched, ended = Clock(), {"a": 0}, list[str]()
-        overseer: Overseer[str] = Overseer(8, lambda: watched, ended.append, clock)
+        overseer: Overseer[str] = Overseer(
+            8, lambda: watched, ended.append, clock, lambda: bool(watched)
+        )
         overseer.wake()
         overseer.wake()
         self.assertEqual(len(clock.getDelayedCalls()), 1)
-        clock.pump([8 / LOOKS] * LOOKS)
+        clock.pump([8 / LOOKS] * (LOOKS + 1))
         self.assertEqual(ended, ["a"])
         watched.clear()
         clock.advance(8)
@@ -120,7 +122,7 @@ class OverseerTests(SynchronousTestCase):
         With no time it never wakes.
         """
         clock = Clock()
-        Overseer(0, lambda: {"a": 0}, self.fail, clock).wake()
+        Overseer(0, lambda: {"a": 0}, self.fail, clock, lambda: True).wake()
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
@@ -197,20 +199,6 @@ class FactoryTests(SynchronousTestCase):
             speaker.dataReceived(b"x")
             self.clock.advance(1)
         self.assertEqual((factory.counters.idle, factory.counters.active), (1, 1))
-
-    def test_paused(self) -> None:
-        """
-        Who has yet to take bytes is not idle.
-        """
-        factory = self.factory(idleTimeout=8)
-        echo = self.connect(factory)
-        assert echo is not None
-        echo.pauseProducing()
-        self.clock.pump([1] * 20)
-        self.assertEqual(factory.counters.active, 1)
-        echo.resumeProducing()
-        self.clock.pump([1] * 20)
-        self.assertEqual(factory.counters.active, 0)
 
     def test_drain(self) -> None:
         """

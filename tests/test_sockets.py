@@ -136,7 +136,7 @@ class OpeningTests(SynchronousTestCase):
         """
         Open a TCP listener.
         """
-        chosen = {"reuse": False, "backlog": 5, "linger": None, "stallTimeout": 60} | options
+        chosen = {"reuse": False, "backlog": 5, "linger": None} | options
         return self.opened(openStream(LOOPBACK, chosen.pop("port", 0), **chosen))
 
     def option(self, of: socket.socket, level: int, name: int) -> int:
@@ -204,7 +204,7 @@ class OpeningTests(SynchronousTestCase):
         """
         Open TCP and UDP listeners.
         """
-        options: Any = {"reuse": False, "backlog": 5, "linger": None, "stallTimeout": 0}
+        options: Any = {"reuse": False, "backlog": 5, "linger": None}
         found = openAll(interfaces, port, ["TCP", "UDP"], **options)
         return [self.opened(listener) for listener in found]
 
