@@ -117,6 +117,8 @@ class EchoFactory(Factory):
         """
         since, local = self._open.pop(echo)
         self._watched.discard(echo)
+        for overseer in (self._stalls, self._idlers, self._leavers):
+            overseer.forget(echo)
         peer = echo.transport.getPeer()
         self._limits.closed(_hostOf(peer))
         self.counters.active -= 1

@@ -96,3 +96,9 @@ class Patience(Generic[Watched]):
             sawMark, since = before.get(one, (mark, now))
             self._seen[one] = (mark, since if sawMark == mark else now)
         return [one for one, (_, since) in self._seen.items() if now - since >= self.seconds]
+
+    def forget(self, one: Watched) -> None:
+        """
+        Forget somebody who is gone.
+        """
+        self._seen.pop(one, None)

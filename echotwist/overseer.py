@@ -53,6 +53,12 @@ class Overseer(Generic[Watched]):
             self._awake = True
             self._reactor.callLater(min(FIRST_LOOK, self._pause), self._look)
 
+    def forget(self, one: Watched) -> None:
+        """
+        Let go of somebody who is gone, with all that hangs on them.
+        """
+        self._patience.forget(one)
+
     def _look(self) -> None:
         marks = self._marks()
         for one in self._patience.lost(marks):

@@ -83,6 +83,16 @@ class PatienceTests(SynchronousTestCase):
             since = clock.seconds() - still
             self.assertEqual(patience.lost({"a": mark}) == ["a"], clock.seconds() - since >= 5)
 
+    def test_forget(self) -> None:
+        """
+        Who is gone is let go of at once.
+        """
+        patience: Patience[str] = Patience(5, Clock().seconds)
+        patience.lost({"a": 0})
+        patience.forget("a")
+        patience.forget("a")
+        self.assertEqual(len(patience._seen), 0)
+
     def test_forgets(self) -> None:
         """
         Who is not there any more is forgotten.

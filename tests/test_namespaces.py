@@ -19,7 +19,7 @@ from threading import Thread
 import pytest
 
 from tests import namespaces, rules
-from tests.live import PATIENCE, Server, waitUntil
+from tests.live import PATIENCE, Server, figures, waitUntil
 from tests.namespaces import WIRE, Namespace, Pair, Relay, ask, packet, received, udpOf
 from tests.rules import MIB
 
@@ -170,7 +170,7 @@ def test_forged(hosts: Pair, tmp_path: Path, interface: list[str]) -> None:
         found = udpOf(wire, server.port)
         counted = numbers(hosts)
     refused = {key.split('"')[1]: count for key, count in counted.items() if "reason" in key}
-    print(f"{len(datagrams)} forged: {refused}")
+    figures.append(f"{len(datagrams)} forged: {refused}")
     assert [data for _, data in found] == [b"well", b"well", b"good", b"good"], found
     # The kernel lets in no more of the others.
     assert refused["source port 0"] == 2
@@ -214,7 +214,7 @@ def dies(hosts: Pair, begin: Callable[[], object], quiet: float = 0.5) -> int:
         assert changed - start <= LOOP_SECONDS, f"still alive after {changed - start:.1f} s"
         assert last - first <= LOOP_DATAGRAMS, f"still alive after {last - first} datagrams"
         time.sleep(0.005)
-    print(f"{last - first} datagrams in {changed - start:.2f} s")
+    figures.append(f"{last - first} datagrams in {changed - start:.2f} s")
     assert last > first, "there was no exchange"
     return last - first
 
@@ -315,7 +315,7 @@ def test_loopWithDelay(hosts: Pair, tmp_path: Path, kind: str) -> None:
         waitUntil(lambda: time.monotonic() > max(sleepers) + 0.2, "the last has come")
         for relay in relays:
             took = relay.lastAt - start
-            print(f"{kind}, {relay.delay} s: {relay.carried} datagrams in {took:.2f} s")
+            figures.append(f"{kind}, {relay.delay} s: {relay.carried} datagrams in {took:.2f} s")
             assert took <= LOOP_SECONDS
             assert 0 < relay.carried <= LOOP_DATAGRAMS
 
@@ -368,7 +368,7 @@ def test_differentDatagrams(hosts: Pair, tmp_path: Path, host: str) -> None:
     ):
         assert exchange(client, [b"%d" % number for number in range(size)]) == 0
         lost = exchange(client, [b"same"] * size)
-    print(f"of {size} with the same bytes {lost} lost")
+    figures.append(f"of {size} with the same bytes {lost} lost")
     assert lost <= size // 9000
 
 
@@ -395,7 +395,7 @@ def test_rate(hosts: Pair, tmp_path: Path) -> None:
     with near.ours(tmp_path, "--udp-rate=100") as server:
         with far.asking(server.port, near.v4) as client:
             [got], took = replies([client], 1000)
-            print(f"{got} replies in {took:.2f} s")
+            figures.append(f"{got} replies in {took:.2f} s")
             assert 100 <= got <= 100 + took * 100
             with far.asking(server.port, near.v4) as same:
                 start = time.monotonic()
@@ -422,7 +422,7 @@ def test_rateOfNetwork(hosts: Pair, tmp_path: Path) -> None:
             )
         )
         found, took = replies([one, two], 300)
-        print(f"{found} replies to two of one network in {took:.2f} s")
+        figures.append(f"{found} replies to two of one network in {took:.2f} s")
         assert 100 <= sum(found) <= 100 + took * 100
         [got], took = replies([other], 300)
         assert 100 <= got <= 100 + took * 100
@@ -452,8 +452,10 @@ def test_manySources(hosts: Pair, tmp_path: Path) -> None:
         took = time.monotonic() - start
         grown = server.process.memory_info().rss - before
         dropped = namespaces.queued(pid, server.port)[1] - dropped
-    print(f"1,000,000 sources in {took:.1f} s ({dropped} dropped by the kernel): ", end="")
-    print(f"{grown / MIB:.1f} MiB grown, {answered} of {asked} answered")
+    figures.append(
+        f"1,000,000 sources in {took:.1f} s ({dropped} dropped by the kernel): "
+        f"{grown / MIB:.1f} MiB grown, {answered} of {asked} answered"
+    )
     assert flood.returncode == 0
     assert dropped < 10_000
     assert asked > 500
@@ -483,7 +485,7 @@ def givenUp(server: Server, descriptors: int, since: float) -> None:
     waitUntil(lambda: server.process.num_fds() == descriptors, "its descriptor is closed", 20)
     took = time.monotonic() - since
     server.waitFor(r"TCP \S+ (stalled|reset): ")
-    print(f"given up after {took:.2f} s")
+    figures.append(f"given up after {took:.2f} s")
     assert 2.5 <= took <= 8
 
 
@@ -574,7 +576,7 @@ def test_slow(hosts: Pair, tmp_path: Path, room: int, size: int, bite: int) -> N
                     time.sleep(0.5)
                     while len(got) < turn * bite and (more := stream.recv(10_000)):
                         got += more
-                print(f"{len(got)} bytes taken in 7 s")
+                figures.append(f"{len(got)} bytes taken in 7 s")
                 got += rules.readAll(stream)
             finally:
                 sender.join(PATIENCE)
@@ -610,6 +612,6 @@ def test_loss(hosts: Pair, tmp_path: Path) -> None:
         sender.join(PATIENCE)
         took = time.monotonic() - start
     lost = [namespaces.lost(one) for one in hosts]
-    print(f"32 MiB under 2 % loss in {took:.1f} s, {lost} packets lost")
+    figures.append(f"32 MiB under 2 % loss in {took:.1f} s, {lost} packets lost")
     assert min(lost) > 200
     assert got.digest() == hashlib.sha256(data).digest()
