@@ -171,7 +171,7 @@ def _lookUp(host: str, flags: int = 0) -> list[Address]:
 def _checkThatPeersCanAsk(address: Address) -> None:
     host = ip_address(address.host)
     if host.is_multicast or address.host == "255.255.255.255":
-        raise OSError(errno.EADDRNOTAVAIL, "nobody connects to a multicast or broadcast address")
+        raise OSError(errno.EINVAL, "nobody connects to a multicast or broadcast address")
     if host.version == 6 and host.is_link_local and not address.scope:
         text = "a link-local address needs its network interface, as in fe80::1%eth0"
         raise OSError(errno.EINVAL, text)

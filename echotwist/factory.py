@@ -21,7 +21,7 @@ from echotwist.counters import Counters
 from echotwist.journal import Journal
 from echotwist.limits import Limits
 from echotwist.overseer import Overseer
-from echotwist.sockets import queued
+from echotwist.sockets import queued, unread
 from echotwist.stream import Echo, PrefixEcho
 
 #: Seconds without a byte after which a connection is over, once the service stops.
@@ -76,7 +76,7 @@ class EchoFactory(Factory):
         self._leavers = Overseer(
             MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
         )
-        self._empty: Deferred[None] | None = None
+        self._drains: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> Echo | None:
         """
@@ -136,9 +136,10 @@ class EchoFactory(Factory):
                 seconds=self._reactor.seconds() - since,
                 reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
             )
-        if self._empty is not None and not self._open:
-            empty, self._empty = self._empty, None
-            empty.callback(None)
+        if not self._open:
+            drains, self._drains = self._drains, []
+            for drained in drains:
+                drained.callback(None)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
@@ -149,8 +150,8 @@ class EchoFactory(Factory):
         """
         if not self._open:
             return succeed(None)
-        empty: Deferred[None] = Deferred()
-        self._empty = empty
+        drained: Deferred[None] = Deferred()
+        self._drains.append(drained)
         self._leavers.wake()
         deadline = self._reactor.callLater(seconds, self._finishAll)
 
@@ -158,7 +159,7 @@ class EchoFactory(Factory):
             if deadline.active():
                 deadline.cancel()
 
-        return empty.addCallback(done)
+        return drained.addCallback(done)
 
     def _finishAll(self) -> None:
         for echo in list(self._open):
@@ -189,12 +190,13 @@ class EchoFactory(Factory):
 
     def _quiet(self) -> dict[Echo, object]:
         """
-        Find who has taken everything, with a mark of when they last spoke.
+        Find who has taken everything and says nothing, with a mark of what
+        they said so far.
         """
         return {
             echo: echo.received
             for echo in self._open
-            if not echo.ending and not unsent(echo.transport)
+            if not (echo.ending or unsent(echo.transport) or _unread(echo.transport))
         }
 
     def _stalled(self, echo: Echo) -> None:
@@ -231,6 +233,11 @@ def unsent(transport: Any) -> int:
     # Where the kernel holds much, it takes more only when a third of it is
     # gone: at 10 kB/s that may take minutes.
     return waiting + queued(transport)
+
+
+def _unread(transport: Any) -> int:
+    # After a hiccup of the machine we may be asked before we could read.
+    return unread(transport) if isinstance(transport, FileDescriptor) else 0
 
 
 def _hostOf(address: Any) -> str:

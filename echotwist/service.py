@@ -140,7 +140,9 @@ class EchoService(Service):
             port.startListening()
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
-        self._log.info("echo on {listeners}", listeners=", ".join(map(listenerText, listeners)))
+        text = ", ".join(map(listenerText, listeners))
+        # Signals that come before the reactor runs would end it without a drain.
+        self._reactor.callWhenRunning(self._log.info, "echo on {listeners}", listeners=text)
 
     def _portsOn(self, listeners: list[socket.socket]) -> list[Any]:
         journals = {counters.transport: Journal(counters) for counters in self.counters}

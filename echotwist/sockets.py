@@ -21,7 +21,7 @@ from echotwist.addresses import BIND_TO_DEVICE, Address, addressesOf, peerText, 
 try:
     import resource
     from fcntl import ioctl
-    from termios import TIOCOUTQ
+    from termios import FIONREAD, TIOCOUTQ
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
     ioctl = None  # type: ignore[assignment]
@@ -208,10 +208,20 @@ def queued(stream: HasFileno) -> int:
     Tell how many bytes the kernel keeps until the peer has taken them
     (``SIOCOUTQ``, tcp(7)); 0 where it does not say.
     """
-    if ioctl is None:
-        return 0
+    return 0 if ioctl is None else _count(stream, TIOCOUTQ)
+
+
+def unread(stream: HasFileno) -> int:
+    """
+    Tell how many bytes the kernel keeps until we read them (``SIOCINQ``,
+    tcp(7)); 0 where it does not say.
+    """
+    return 0 if ioctl is None else _count(stream, FIONREAD)
+
+
+def _count(stream: HasFileno, request: int) -> int:
     try:
-        return int.from_bytes(ioctl(stream.fileno(), TIOCOUTQ, bytes(4)), sys.byteorder)
+        return int.from_bytes(ioctl(stream.fileno(), request, bytes(4)), sys.byteorder)
     except OSError:
         return 0
 

@@ -243,6 +243,18 @@ class FactoryTests(SynchronousTestCase):
             self.clock.advance(0.125)
         self.successResultOf(drained)
 
+    def test_drainTwice(self) -> None:
+        """
+        Who asks for it while it is being done waits for the same end.
+        """
+        factory = self.factory()
+        speaker = self.connect(factory)
+        assert speaker is not None
+        drains = [factory.drain(10), factory.drain(10)]
+        speaker.finish()
+        for drained in drains:
+            self.successResultOf(drained)
+
     def test_drainOfNobody(self) -> None:
         """
         With no connection it is done at once.
