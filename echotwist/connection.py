@@ -50,6 +50,7 @@ class Connection(tcp.Server):
     lingers: int | None = None
     lastError = 0
     _saidAll = False
+    _lingering: Any = None
 
     def doRead(self) -> Any:
         """
@@ -137,7 +138,7 @@ class Connection(tcp.Server):
             self.socket.shutdown(socket.SHUT_WR)
         self._saidAll = True
         if self.lingers is not None:
-            self.server.reactor.callLater(self.lingers, self.abortConnection)
+            self._lingering = self.server.reactor.callLater(self.lingers, self.abortConnection)
         self.server.reactor.callLater(FIRST_LOOK, self._closeWhenTaken, FIRST_LOOK)
         return None
 
@@ -175,6 +176,8 @@ class Connection(tcp.Server):
         if hasattr(self, "socket") and not self.lastError:
             with suppress(OSError):
                 self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
         super().connectionLost(reason)
 
 

@@ -77,6 +77,7 @@ class EchoFactory(Factory):
             MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
         )
         self._drains: list[Deferred[None]] = []
+        self._deadline: Any = None
 
     def buildProtocol(self, addr: IAddress | None) -> Echo | None:
         """
@@ -137,9 +138,20 @@ class EchoFactory(Factory):
                 reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
             )
         if not self._open:
-            drains, self._drains = self._drains, []
-            for drained in drains:
-                drained.callback(None)
+            self._rest()
+
+    def _rest(self) -> None:
+        """
+        Nobody is left: nothing more is to be looked at.
+        """
+        for overseer in (self._stalls, self._idlers, self._leavers):
+            overseer.rest()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+        drains, self._drains = self._drains, []
+        for drained in drains:
+            drained.callback(None)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
@@ -153,19 +165,15 @@ class EchoFactory(Factory):
         drained: Deferred[None] = Deferred()
         self._drains.append(drained)
         self._leavers.wake()
-        deadline = self._reactor.callLater(seconds, self._finishAll)
-
-        def done(_: None) -> None:
-            if deadline.active():
-                deadline.cancel()
-
-        return drained.addCallback(done)
+        if self._deadline is None:
+            self._deadline = self._reactor.callLater(seconds, self._finishAll)
+        return drained
 
     def _finishAll(self) -> None:
         for echo in list(self._open):
             if not echo.ending:
                 self._drained(echo)
-        self._reactor.callLater(MOMENT, self._letGo)
+        self._deadline = self._reactor.callLater(MOMENT, self._letGo)
 
     def abortAll(self) -> None:
         """
@@ -180,13 +188,14 @@ class EchoFactory(Factory):
 
     def _waiting(self) -> dict[Echo, object]:
         """
-        Find who has bytes to take, among those who may have.
+        Find who has bytes to take, among those who may have, with how many
+        they have taken.
         """
-        marks = {echo: unsent(echo.transport) for echo in self._watched}
-        for echo, waiting in marks.items():
-            echo.watched = bool(waiting)
-        self._watched = {echo for echo in marks if echo.watched}
-        return {echo: marks[echo] for echo in self._watched}
+        waiting = {echo: unsent(echo.transport) for echo in self._watched}
+        for echo in waiting:
+            echo.watched = bool(waiting[echo])
+        self._watched = {echo for echo in waiting if echo.watched}
+        return {echo: echo.sent - waiting[echo] for echo in self._watched}
 
     def _quiet(self) -> dict[Echo, object]:
         """

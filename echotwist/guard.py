@@ -107,8 +107,9 @@ class Guard:
         # When each source will have had all that it may; one that has been
         # silent for a second may have everything again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
-        # When the same bytes came from a source first and last, and its turn then.
-        self._repeated: Recent[tuple[float, float, int]] = Recent(ENTRIES, FORGET_SECONDS)
+        # When the same bytes came from a source first and last, its turn then,
+        # and the size of the datagram.
+        self._repeated: Recent[tuple[float, float, int, int]] = Recent(ENTRIES, FORGET_SECONDS)
         # How often any bytes came again from a source, in which turn.
         self._repeats: Recent[tuple[int, int]] = Recent(ENTRIES // 4, FORGET_SECONDS)
 
@@ -141,7 +142,7 @@ class Guard:
         if not self._cost:
             return False
         busyUntil = max(self._busyUntil.get(peer) or now, now)
-        tooFast = busyUntil + self._cost / 2 > now + 1  # the half is for rounding
+        tooFast = busyUntil + self._cost > now + 1 + 1e-6  # which is for rounding
         # Who asks too much is remembered all the more.
         self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
         return tooFast
@@ -152,13 +153,18 @@ class Guard:
         """
         # A reply of ours that comes back has our prefix, with that of the
         # other echo before it; what follows is what went round before.
-        payload = datagram.rpartition(self._prefix)[2] if self._prefix else datagram
+        payload = datagram
+        if self._prefix and self._prefix in datagram:
+            payload = datagram.rpartition(self._prefix)[2]
         # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
         key = hash((source, payload))
+        size = len(datagram)
         known = self._repeated.get(key)
         repeats, turn = self._repeats.get(source) or (0, 0)
-        if known is None or now - known[1] >= FORGET_SECONDS:
-            self._repeated.put(key, (now, now, turn), now)
+        # Our prefix in it makes it no reply of ours, if it does not grow.
+        other = known is not None and payload is not datagram and size <= known[3]
+        if known is None or other or now - known[1] >= FORGET_SECONDS:
+            self._repeated.put(key, (now, now, turn, size), now)
             return False
         # Several may go round at once: when they have had their number
         # together, each is left unanswered once.
@@ -166,12 +172,12 @@ class Guard:
         if repeats >= LOOP_DATAGRAMS:
             repeats, turn = 0, turn + 1
         self._repeats.put(source, (repeats, turn), now)
-        first, last, firstTurn = known
+        first, last, firstTurn, _ = known
         # The next would come as late again.
         if now - first + (now - last) > LOOP_SECONDS or firstTurn < turn:
             self._repeated.drop(key)
             return True
-        self._repeated.put(key, (first, now, firstTurn), now)
+        self._repeated.put(key, (first, now, firstTurn, size), now)
         return False
 
 

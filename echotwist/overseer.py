@@ -43,15 +43,22 @@ class Overseer(Generic[Watched]):
         self._reactor = reactor
         self._anybody = anybody
         self._pause = seconds / LOOKS
-        self._awake = False
+        self._next: Any = None
 
     def wake(self) -> None:
         """
         Hear that there is somebody to watch.
         """
-        if self._patience.seconds and not self._awake:
-            self._awake = True
-            self._reactor.callLater(min(FIRST_LOOK, self._pause), self._look)
+        if self._patience.seconds and self._next is None:
+            self._next = self._reactor.callLater(min(FIRST_LOOK, self._pause), self._look)
+
+    def rest(self) -> None:
+        """
+        Look no more, until woken again.
+        """
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None
 
     def forget(self, one: Watched) -> None:
         """
@@ -60,9 +67,9 @@ class Overseer(Generic[Watched]):
         self._patience.forget(one)
 
     def _look(self) -> None:
+        self._next = self._reactor.callLater(self._pause, self._look)
         marks = self._marks()
         for one in self._patience.lost(marks):
             self._end(one)
-        self._awake = self._anybody()
-        if self._awake:
-            self._reactor.callLater(self._pause, self._look)
+        if not self._anybody():
+            self.rest()

@@ -4,6 +4,7 @@ The service: opens the listeners, starts them, and stops them without loss.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -11,7 +12,6 @@ from typing import Any
 
 from twisted.application.service import IProcess, Service
 from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from echotwist.connection import lingering
@@ -52,6 +52,7 @@ class EchoService(Service):
         self._listeners: list[socket.socket] = []
         self._metricsPort: Any = None
         self._streams: EchoFactory | None = None
+        self._draining: EchoFactory | None = None
         self._isProgram = False
 
     def setServiceParent(self, parent: Any) -> None:
@@ -89,7 +90,7 @@ class EchoService(Service):
         if chosen.metrics is not None:
             try:
                 self._metricsPort = self._openMetrics(chosen.metrics)
-            except ListenError:
+            except BaseException:
                 self._closeListeners()
                 raise
 
@@ -97,15 +98,22 @@ class EchoService(Service):
         # Both are only needed here, and take longer to import than all else.
         from twisted.internet.endpoints import serverFromString
 
-        from echotwist.metrics import site
-
+        try:
+            from echotwist.metrics import site
+        except ImportError as error:
+            text = f"{error}: pip install 'echotwist[metrics]'"
+            raise ListenError("metrics", endpoint, OSError(errno.ENOSYS, text)) from None
         page = site(self.counters, lambda: bool(self.running))
         outcome: list[Any] = []
-        serverFromString(self._theReactor(), endpoint).listen(page).addBoth(outcome.append)
-        [port] = outcome  # Twisted's own server endpoints listen at once.
+        server = maybeDeferred(serverFromString, self._theReactor(), endpoint)
+        server.addCallback(lambda found: found.listen(page)).addBoth(outcome.append)
+        # Twisted's own server endpoints listen at once.
+        [port] = outcome or [None]
         if not hasattr(port, "stopListening"):
-            error = port.value
-            cause = error.socketError if port.check(CannotListenError) else OSError(str(error))
+            reason = getattr(port, "value", "it does not listen at once")
+            cause = getattr(reason, "socketError", reason)
+            if not isinstance(cause, OSError) or cause.errno is None:
+                cause = OSError(errno.EINVAL, str(cause))
             raise ListenError("metrics", endpoint, cause)
         return port
 
@@ -202,13 +210,14 @@ class EchoService(Service):
             self._takeSignals()
         for port in ports:
             port.handleRest()
+        metrics, self._metricsPort = self._metricsPort, None
+        streams, self._streams = self._streams, None
+        self._draining = streams or self._draining
         yield gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        if self._streams is not None:
-            yield self._streams.drain(self.settings.drain)
-            self._streams = None
-        if self._metricsPort is not None:
-            port, self._metricsPort = self._metricsPort, None
-            yield maybeDeferred(port.stopListening)
+        if self._draining is not None:
+            yield self._draining.drain(self.settings.drain)
+        if metrics is not None:
+            yield maybeDeferred(metrics.stopListening)
 
     def _takeSignals(self) -> None:
         """
@@ -225,5 +234,5 @@ class EchoService(Service):
                 reactor._exitSignal = None
 
     def _hurry(self, *_: object) -> None:
-        if self._streams is not None:
-            self._theReactor().callFromThread(self._streams.abortAll)
+        if self._draining is not None:
+            self._theReactor().callFromThread(self._draining.abortAll)

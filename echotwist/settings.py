@@ -120,7 +120,7 @@ class Settings:
     stallTimeout: float = field(default=60.0, validator=_time)
     idleTimeout: float = field(default=0.0, validator=_time)
     drain: float = field(default=10.0, validator=_time)
-    metrics: str | None = None
+    metrics: str | None = field(default=None, validator=optional(instance_of(str)))
 
     def __attrs_post_init__(self) -> None:
         """

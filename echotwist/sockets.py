@@ -291,4 +291,8 @@ def roomForConnections(most: int | None = None) -> int | None:
     limits = [n for n in (limit, most) if n is not None and n != resource.RLIM_INFINITY]
     if not limits:
         return None
-    return max(1, min(limits) - len(os.listdir("/dev/fd")) - RESERVED_FILES)
+    try:
+        used = len(os.listdir("/dev/fd"))
+    except OSError:  # in a chroot
+        used = RESERVED_FILES
+    return max(1, min(limits) - used - RESERVED_FILES)

@@ -109,6 +109,13 @@ class Echo(Protocol):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
+    @property
+    def sent(self) -> int:
+        """
+        How many bytes have gone out, or wait to.
+        """
+        return self.received
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         The connection is gone, for whatever reason.
@@ -127,6 +134,7 @@ class PrefixEcho(Echo):
     def __init__(self, prefix: bytes, owner: Owner | None = None) -> None:
         super().__init__(owner)
         self._prefixed = LinePrefix(prefix)
+        self._added = 0
         # A segment of nothing but newlines grows by this factor.
         self._chunk = max(1, CHUNK // (1 + len(prefix)))
 
@@ -137,12 +145,20 @@ class PrefixEcho(Echo):
         self.transport.bufferSize = self._chunk
         super().connectionMade()
 
+    @property
+    def sent(self) -> int:
+        """
+        How many bytes have gone out, or wait to, prefixes and all.
+        """
+        return self.received + self._added
+
     def dataReceived(self, data: bytes) -> None:
         """
         Give back what came in, with the prefixes.
         """
         reply = self._prefixed(data)
         self.received += len(data)
+        self._added += len(reply) - len(data)
         self.counters.receivedBytes += len(data)
         self.counters.sentBytes += len(reply)
         self.transport.write(reply)

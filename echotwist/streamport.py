@@ -78,8 +78,9 @@ class StreamPort(tcp.Port):
                 return
             except OSError as error:
                 self.journal.failed("accept", error)
-                self._survive(error)
-                return
+                if self._hasNoRoom(error):
+                    return
+                continue
             self._serve(stream, peer)
 
     def handleRest(self) -> None:
@@ -87,7 +88,7 @@ class StreamPort(tcp.Port):
         Accept whom the kernel has accepted already, before the port is closed,
         but not those who come meanwhile, of whom there may be no end.
         """
-        self.accept(self.backlog)
+        self.accept(self.backlog + 1)  # Linux queues one more
 
     def _serve(self, stream: socket.socket, peer: Any) -> None:
         try:
@@ -104,15 +105,20 @@ class StreamPort(tcp.Port):
             return
         protocol.makeConnection(transport)
 
-    def _survive(self, error: OSError) -> None:
+    def _hasNoRoom(self, error: OSError) -> bool:
         """
         Keep an error that lasts from waking us again at once, for ever.
+
+        :return: whether it is such an error; others are of one connection.
         """
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+            return False
         if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare is not None:
             self._refuseOne(self._spare)
-        elif error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+        else:
             self.stopReading()
             self.reactor.callLater(BREATH, self._acceptAgain)
+        return True
 
     def _refuseOne(self, spare: int) -> None:
         """

@@ -252,6 +252,15 @@ class GuardTests(SynchronousTestCase):
             self.assertEqual(guard.objection(PEER, False, datagram), "")
             self.clock.advance(pause)
 
+    def test_differentWithPrefix(self) -> None:
+        """
+        Not even if they contain our prefix, with the same behind it.
+        """
+        guard = self.guard(rate=0, prefix=b":")
+        for number in range(300):
+            self.assertEqual(guard.objection(PEER, False, b"%06d:ping" % number), "")
+            self.clock.advance(0.1)
+
     def test_sameDatagrams(self) -> None:
         """
         Who sends the same again and again misses one now and then; who sends

@@ -7,8 +7,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -151,6 +152,36 @@ def test_slow(tmp_path: Path) -> None:
             assert client.recv(20_000)
             time.sleep(0.05)
         assert "stalled" not in server.log
+
+
+def test_steady(tmp_path: Path) -> None:
+    """
+    Who asks the same again and again, and takes each reply, is kept: that
+    always as many bytes are on their way does not mean that none are taken.
+    """
+
+    def ask(stream: socket.socket, period: float) -> None:
+        with suppress(ConnectionError):
+            for _ in range(round(4 / period)):
+                stream.sendall(b"x" * 160)
+                got = 0
+                while got < 160:
+                    got += len(stream.recv(160))
+                time.sleep(period)
+            kept.append(stream)
+
+    kept: list[socket.socket] = []
+    with ours(tmp_path, "--stall-timeout=1", "--no-udp") as server, ExitStack() as stack:
+        streams = [stack.enter_context(connected(server.port)) for _ in range(8)]
+        threads = [
+            Thread(target=ask, args=(stream, 0.02 + 0.005 * (number % 4)))
+            for number, stream in enumerate(streams)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(kept) == len(streams)
 
 
 def test_idle(tmp_path: Path) -> None:
