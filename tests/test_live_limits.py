@@ -130,7 +130,7 @@ def test_stall(tmp_path: Path, reactorName: str) -> None:
     """
     Who has bytes waiting and takes none is reset.
     """
-    options = ["--stall-timeout=1", "--verbose", "--no-udp"]
+    options = ["--stall-timeout=3", "--verbose", "--no-udp"]
     with ours(tmp_path, *options, reactor=reactorName) as server, connected(server.port) as client:
         offer(client, 64 * MIB)
         server.waitFor("TCP .* stalled: ")
@@ -143,11 +143,11 @@ def test_slow(tmp_path: Path) -> None:
     """
     Who takes some is kept, although it is long before the kernel takes more.
     """
-    options = ["--stall-timeout=2", "--verbose", "--no-udp"]
+    options = ["--stall-timeout=3", "--verbose", "--no-udp"]
     with ours(tmp_path, *options) as server, connected(server.port) as client:
         offer(client, 64 * MIB)
         client.settimeout(10)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 8
         while time.monotonic() < end:
             assert client.recv(20_000)
             time.sleep(0.05)
