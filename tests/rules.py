@@ -321,7 +321,8 @@ def idle(server: Server, connections: int, seconds: float) -> None:
         for _ in range(connections):
             stack.enter_context(connected(server.port))
         answers(server.port)
-        waitUntil(lambda: systemCalls(server, 0.2) == 0, "the process is at rest")
+        # A quarter of a second after the last byte it looks whether all was taken.
+        waitUntil(lambda: systemCalls(server, 0.5) == 0, "the process is at rest")
         cpu = server.process.cpu_times()
         assert systemCalls(server, seconds) == 0, "the idle process was woken"
         assert server.process.cpu_times()[:2] == cpu[:2]

@@ -79,7 +79,7 @@ def test_fewDescriptors(tmp_path: Path) -> None:
         figures.append(f"{len(served)} of 200 served with 64 descriptors")
         assert 30 <= len(served) < 64
         assert all(map(isServed, served))
-        waitUntil(lambda: rules.systemCalls(server, 0.2) == 0, "the process is at rest")
+        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
         assert len(server.lines) == said + 1, server.log
 
 
@@ -92,7 +92,7 @@ def test_noDescriptors(tmp_path: Path) -> None:
         served = serve(server, stack, 200)
         assert 30 <= len(served) < 64
         assert all(map(isServed, served))
-        waitUntil(lambda: rules.systemCalls(server, 0.2) == 0, "the process is at rest")
+        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
         assert len([line for line in server.lines if "EMFILE" in line or "errno 24" in line]) == 1
     assert not [line for line in server.lines if "errno" in line and "24" not in line]
 

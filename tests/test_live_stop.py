@@ -50,7 +50,7 @@ def halfWay(server: Server, stop: Callable[[Server], None]) -> None:
         for number, block in enumerate(blocks):
             if number == len(blocks) // 2:
                 stop(server)
-            with suppress(ConnectionError):  # which the reader tells as well
+            with suppress(OSError):  # which the reader tells as well
                 stream.sendall(block)
 
     with connected(server.port) as stream:
