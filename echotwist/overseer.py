@@ -67,9 +67,11 @@ class Overseer(Generic[Watched]):
         self._patience.forget(one)
 
     def _look(self) -> None:
-        self._next = self._reactor.callLater(self._pause, self._look)
-        marks = self._marks()
-        for one in self._patience.lost(marks):
-            self._end(one)
-        if not self._anybody():
-            self.rest()
+        self._next = None
+        try:
+            for one in self._patience.lost(self._marks()):
+                self._end(one)
+        finally:
+            # A call that is made and taken back would wake some reactors all the same.
+            if self._next is None and self._anybody():
+                self._next = self._reactor.callLater(self._pause, self._look)
