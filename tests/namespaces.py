@@ -117,10 +117,11 @@ class Namespace:
 
     def ours(self, cwd: Path, *options: str) -> Server:
         """
-        Start the echo service there.
+        Start the echo service there, on a port that no other host's has: the
+        guard takes a datagram from the service's own port for its own reply.
         """
         with self.inside():
-            return ours(cwd, *options)
+            return ours(cwd, f"--port={7000 + self.number}", *options)
 
     def stock(self, cwd: Path) -> Server:
         """
