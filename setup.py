@@ -10,7 +10,7 @@ The packages are named one by one, because ``find_packages`` passes over
 from setuptools import setup
 
 setup(
-    packages=["echotwist", "twisted.plugins"],
+    packages=["echotwist", "echotwist.fast", "twisted.plugins"],
     package_dir={"": "."},
     package_data={"echotwist": ["py.typed"]},
 )

@@ -181,13 +181,15 @@ class Connection(tcp.Server):
         super().connectionLost(reason)
 
 
-def lingering(seconds: int) -> type[Connection]:
+def lingering(seconds: int, connection: type[Connection] = Connection) -> type[Connection]:
     """
     Make the class of connections whose close does what ``SO_LINGER`` says:
     wait so long for the peer to take what is left, and then reset it.
+
+    :param connection: what they are otherwise.
     """
 
-    class LingeringConnection(Connection):
+    class LingeringConnection(connection):  # type: ignore[misc,valid-type]
         """
         A connection that waits so long.
         """

@@ -135,6 +135,16 @@ class Guard:
             return "rate"
         return "loop" if self._loops(source, datagram, now) else ""
 
+    def trusts(self, source: tuple[Any, ...]) -> bool:
+        """
+        Tell whether a source is answered whatever it sends, except to a group.
+
+        :param source: address and port, as ``recvfrom`` gives them.
+        """
+        host, port = source[:2]
+        known = port >= self._firstPort and port not in self.ports
+        return known and _kindOf(host)[0] == _LOOPBACK
+
     def _tooFast(self, peer: str, now: float) -> bool:
         """
         Count one reply to a peer, if it may have one.

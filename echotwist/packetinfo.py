@@ -79,7 +79,7 @@ def _receive(listener: socket.socket, largest: int) -> Received:
 
     :param largest: bytes to make room for.
     """
-    datagram, told, _, peer = listener.recvmsg(largest, _ROOM)
+    datagram, told, _, peer = listener.recvmsg(largest, ROOM)
     # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
     control, toGroup = answering(*told[-1]) if told else ([], False)
     return datagram, peer, control, toGroup
@@ -105,7 +105,7 @@ def _sendPlainly(
 
 if hasattr(socket.socket, "recvmsg"):
     #: Bytes of control messages to make room for in recvmsg(2).
-    _ROOM = socket.CMSG_SPACE(_V4.size) + socket.CMSG_SPACE(_V6.size)
+    ROOM = socket.CMSG_SPACE(_V4.size) + socket.CMSG_SPACE(_V6.size)
     receive, send = _receive, _send
 else:  # Windows
     receive, send = _receivePlainly, _sendPlainly

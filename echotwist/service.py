@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import socket
+import sys
 from typing import Any
 
 from twisted.application.service import IProcess, Service
@@ -24,6 +25,19 @@ from echotwist.limits import Limits
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError, listenerText, oneLine, openAll, roomForConnections
 from echotwist.streamport import StreamPort
+
+
+_LINUX = sys.platform == "linux"
+
+
+def installReactor() -> None:
+    """
+    Install the fastest reactor there is, unless somebody has chosen one.
+    """
+    if _LINUX and "twisted.internet.reactor" not in sys.modules:
+        from echotwist.fast.reactor import install
+
+        install()
 
 
 class EchoService(Service):
@@ -164,6 +178,10 @@ class EchoService(Service):
             for listener in listeners
         ]
 
+    @property
+    def _isFast(self) -> bool:
+        return _LINUX and not self.settings.portable
+
     def _factory(self, journal: Journal) -> EchoFactory:
         chosen = self.settings
         # select(2) knows no file above 1,023.
@@ -183,8 +201,12 @@ class EchoService(Service):
         assert self._streams is not None
         backlog = self.settings.backlog
         port = StreamPort(listener, self._streams, journal, self._reactor, backlog)
+        if self._isFast:
+            from echotwist.fast.transport import FastConnection
+
+            port.transport = FastConnection
         if self.settings.linger is not None:
-            port.transport = lingering(self.settings.linger)
+            port.transport = lingering(self.settings.linger, port.transport)
         return port
 
     def _datagramPort(
@@ -193,7 +215,10 @@ class EchoService(Service):
         chosen = self.settings
         guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
         protocol = DatagramEcho(chosen.prefix, verbose=chosen.verbose)
-        return DatagramPort(listener, protocol, guard, journal, self._reactor)
+        kind = DatagramPort
+        if self._isFast and not (chosen.prefix or chosen.verbose):
+            from echotwist.fast.batch import BatchPort as kind
+        return kind(listener, protocol, guard, journal, self._reactor)
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -99,6 +99,7 @@ class Settings:
         nothing came; 0 for never.
     :param drain: seconds that connections may go on when the service stops.
     :param metrics: a Twisted endpoint to serve Prometheus on, if any.
+    :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :raise ValueError: for a value that no service could run with.
     """
 
@@ -121,6 +122,7 @@ class Settings:
     idleTimeout: float = field(default=0.0, validator=_time)
     drain: float = field(default=10.0, validator=_time)
     metrics: str | None = field(default=None, validator=optional(instance_of(str)))
+    portable: bool = field(default=False, validator=_type)
 
     def __attrs_post_init__(self) -> None:
         """

@@ -57,6 +57,9 @@ class Echo(Protocol):
     :ivar why: what the connection is ended for, if by us.
     """
 
+    #: Each byte goes out as it came in.
+    isExact = True
+
     #: An ``ITransport``, ``IConsumer`` and ``IPushProducer`` in one, as all of
     #: Twisted's stream transports are.
     transport: Any
@@ -81,11 +84,16 @@ class Echo(Protocol):
         """
         Give back what came in.
         """
-        size = len(data)
+        self.transport.write(data)
+        self.passed(len(data))
+
+    def passed(self, size: int) -> None:
+        """
+        Note that so many bytes came in and were written.
+        """
         self.received += size
         self.counters.receivedBytes += size
         self.counters.sentBytes += size
-        self.transport.write(data)
         if not self.watched:
             self.owner.wrote(self)
 
@@ -131,6 +139,8 @@ class PrefixEcho(Echo):
     :param prefix: the text, in bytes.
     """
 
+    isExact = False
+
     def __init__(self, prefix: bytes, owner: Owner | None = None) -> None:
         super().__init__(owner)
         self._prefixed = LinePrefix(prefix)
@@ -157,10 +167,8 @@ class PrefixEcho(Echo):
         Give back what came in, with the prefixes.
         """
         reply = self._prefixed(data)
-        self.received += len(data)
-        self._added += len(reply) - len(data)
-        self.counters.receivedBytes += len(data)
-        self.counters.sentBytes += len(reply)
+        added = len(reply) - len(data)
+        self._added += added
+        self.counters.sentBytes += added
         self.transport.write(reply)
-        if not self.watched:
-            self.owner.wrote(self)
+        self.passed(len(data))

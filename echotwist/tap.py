@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from twisted.python import usage
 
-from echotwist.service import EchoService
+from echotwist.service import EchoService, installReactor
 from echotwist.settings import BACKLOGS, COUNTS, LINGERS, LONGEST, PORTS, Settings, noTime, notIn
 from echotwist.sockets import ListenError, findAll, oneLine
 
@@ -137,6 +137,7 @@ class Options(usage.Options):
         ["no-tcp", None, "leave TCP out"],
         ["no-udp", None, "leave UDP out"],
         ["answer-low-ports", None, "answer datagrams from ports below 1024"],
+        ["portable", None, "do without what only Linux has"],
         ["verbose", "v", "log each connection and each datagram"],
     ]
 
@@ -221,11 +222,15 @@ class Options(usage.Options):
                 idleTimeout=self["idle-timeout"],
                 drain=self["drain"],
                 metrics=self["metrics"],
+                portable=bool(self["portable"]),
             )
             # Opening the sockets would tell as well, but only later.
             findAll(self.settings.interfaces, self.settings.port, self.settings.transports)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
+        # Whoever only parses has no use for a reactor.
+        if self.parent is not None and not self.settings.portable:
+            installReactor()
 
 
 def makeService(options: Options) -> EchoService:

@@ -1,0 +1,125 @@
+"""
+TCP connections whose writes leave at once, and whose bulk is not copied.
+"""
+
+from __future__ import annotations
+
+from os import read, write
+from typing import Any
+
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
+
+from echotwist.connection import Connection
+from echotwist.fast.splice import Pipe, pipe
+
+#: Bytes; who sends less at once is better served by copies.
+BULK = 16_384
+
+
+class FastConnection(Connection):
+    """
+    A connection whose writes leave at once, if nothing waits before them.
+
+    What the kernel does not take then waits for the reactor, as ever.
+
+    :ivar _isClear: nothing waits to be written, and more may be.
+    :ivar _pipe: what the bytes of a bulk stream go through.
+    """
+
+    # Asked for with each message, and slots are found the fastest.
+    __slots__ = ("_fd", "_isClear", "_pipe", "bufferSize")
+
+    _pipe: Pipe | None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._fd = self.fileno()
+        self._isClear = True
+        self._pipe = None
+        self.bufferSize = Connection.bufferSize
+
+    def doRead(self) -> Any:
+        """
+        Read what has come.
+        """
+        if self._pipe is not None and self._isClear:
+            return self._relay(self._pipe)
+        try:
+            data = read(self._fd, self.bufferSize)
+        except OSError as error:
+            return self._failed("receive", error, None)
+        if not data:
+            return CONNECTION_DONE
+        if len(data) == self.bufferSize and self.protocol.isExact:
+            self._pipe = pipe()
+        self.protocol.dataReceived(data)
+        return None
+
+    def _relay(self, through: Pipe) -> Any:
+        """
+        Give back what has come, unseen.
+        """
+        try:
+            size = through.fill(self._fd)
+        except OSError as error:
+            # Urgent data too: splice(2) does not get past it, recv(2) does.
+            self._pipe = None
+            return self._failed("receive", error, None)
+        if size < BULK:
+            self._pipe = None
+        if not size:
+            return CONNECTION_DONE
+        try:
+            self._pour(through, size)
+        except BaseException:
+            through.renew()
+            raise
+        self.protocol.passed(size)
+        return None
+
+    def _pour(self, through: Pipe, size: int) -> None:
+        sent = 0
+        try:
+            sent = through.pour(self._fd, size)
+        except OSError as error:
+            self._failed("send", error, 0)
+        if sent < size:
+            super().write(through.rest(size - sent))
+
+    def write(self, data: bytes) -> None:
+        """
+        Write, at once if nothing waits.
+        """
+        if self._isClear:
+            sent = 0
+            try:
+                sent = write(self._fd, data)
+            except OSError as error:
+                # What is really wrong shows when the reactor tries again.
+                self._failed("send", error, 0)
+            if sent == len(data):
+                return
+            data = data[sent:]
+        super().write(data)
+
+    def startWriting(self) -> None:
+        """
+        Have the reactor tell when there is room to write.
+        """
+        self._isClear = False
+        super().startWriting()
+
+    def stopWriting(self) -> None:
+        """
+        There is nothing to write.
+        """
+        self._isClear = bool(self.connected and not self.disconnecting)
+        super().stopWriting()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is gone, and its descriptor soon somebody else's.
+        """
+        self._isClear = False
+        super().connectionLost(reason)
