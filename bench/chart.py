@@ -27,15 +27,14 @@ SETTINGS = {"svg.hashsalt": "echotwist", "svg.fonttype": "none", "hatch.linewidt
 def _bars(axes: Axes, results: Results, row: Row, servers: Sequence[str]) -> None:
     for place, server in enumerate(servers):
         value = results.median(row.key, server, "cpu")
-        if value is not None:
-            bars = axes.barh(
-                place,
-                value,
-                facecolor="0.25" if place == 0 else "white",
-                edgecolor="black",
-                hatch=HATCHES[place % len(HATCHES)],
-            )
-            axes.bar_label(bars, [number(value)], padding=3, fontsize=8)
+        bars = axes.barh(
+            place,
+            value or 0,
+            facecolor="0.25" if place == 0 else "white",
+            edgecolor="black",
+            hatch=HATCHES[place % len(HATCHES)],
+        )
+        axes.bar_label(bars, [number(value)], padding=3, fontsize=8)
     axes.set_title(row.label, fontsize=10, loc="left")
     axes.set_yticks(range(len(servers)), servers, fontsize=8)
     axes.tick_params(axis="x", labelsize=8)

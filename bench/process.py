@@ -5,6 +5,7 @@ What the kernel knows of a process, and where it may run.
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ SETTLED, UNSETTLED = 0.2, 5.0
 
 def family(pid: int) -> list[int]:
     """
-    Give a process and all that it has started.
+    Give a process, first, and all that it has started.
     """
     children = psutil.Process(pid).children(recursive=True)
     return [pid, *(child.pid for child in children)]
@@ -76,22 +77,34 @@ def runningOn(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def openFiles(wanted: int) -> int:
+    """
+    Let this process, and all that it starts, open as many files as it may.
+
+    :return: how many that is, or what was wanted if that is less.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+
+
 class Cores:
     """
     Who runs where.
 
+    :param pinned: keep server and client apart.
     :ivar server: the cores of the server.
     :ivar client: the cores of the load generator.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pinned: bool = True) -> None:
         cores = sorted(os.sched_getaffinity(0))
-        self.server = {cores[-1]}
-        self.client = {cores[0]}
+        self.server = {cores[-1]} if pinned else set(cores)
+        self.client = {cores[0]} if pinned else set(cores)
 
     @property
     def apart(self) -> bool:
         """
-        Tell whether there is more than one.
+        Tell whether neither takes time from the other.
         """
         return self.server != self.client

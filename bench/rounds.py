@@ -62,14 +62,13 @@ def rotated(servers: Sequence[Server], by: int) -> list[Server]:
     """
     Give everybody another place in turn.
     """
-    by %= len(servers)
-    return [*servers[by:], *servers[:by]]
+    start = by % max(1, len(servers))
+    return [*servers[start:], *servers[:start]]
 
 
 def run(
     rows: Sequence[Row],
     servers: Sequence[Server],
-    rounds: int,
     setting: Setting,
     say: Callable[[str], object],
 ) -> Results:
@@ -82,9 +81,9 @@ def run(
     """
     results = Results()
     out: set[tuple[str, str]] = set()
-    for number in range(rounds):
+    for number in range(setting.rounds):
         for row in rows:
-            say(f"round {number + 1} of {rounds}: {row.label}")
+            say(f"round {number + 1} of {setting.rounds}: {row.label}")
             for server in rotated(servers, number):
                 if not row.takes(server) or (row.key, server.name) in out:
                     continue

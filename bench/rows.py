@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.generator import Generator, Load
-from bench.process import Cores, processorTime, runningOn, settled
+from bench.process import Cores, openFiles, processorTime, runningOn, settled
 from bench.servers import Running, Server
+
+#: Files that a server may have open besides its connections.
+SPARE_FILES = 200
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Setting:
     What all measurements share.
 
     :param program: the generator.
+    :param rounds: how many there are.
     :param warm: seconds of warm-up.
     :param seconds: of the timed part.
     :param idle: how many idle connections there are.
@@ -26,9 +30,24 @@ class Setting:
 
     program: Path
     cores: Cores
+    rounds: int
     warm: float
     seconds: float
     idle: int
+
+    @classmethod
+    def chosen(
+        cls, program: Path, cores: Cores, short: bool, rounds: int | None, seconds: float | None
+    ) -> Setting:
+        """
+        Take what somebody chose, and the usual for the rest.
+
+        :param short: no more than shows that it runs.
+        """
+        if short:
+            return cls(program, cores, rounds or 1, 0.02, seconds or 0.1, idle=200)
+        idle = openFiles(10000 + SPARE_FILES) - SPARE_FILES
+        return cls(program, cores, rounds or 7, 0.2, seconds or 0.5, idle)
 
     def generator(self, load: Load, port: int) -> Generator:
         """
@@ -53,6 +72,13 @@ class Row:
     label: str
     load: Load
     figures: tuple[tuple[str, str], ...] = (("cpu", ""),)
+
+    @property
+    def timed(self) -> bool:
+        """
+        Tell whether its first figure is processor time.
+        """
+        return self.figures[0][0] == "cpu"
 
     def takes(self, server: Server) -> bool:
         """
@@ -108,6 +134,9 @@ class IdleRow(Row):
             return {"memory": (settled(running.pid) - before) / setting.idle}
 
 
+#: The row that compares no echoes, see :mod:`bench.startup`.
+STARTUP = "startup"
+
 ROWS = [
     Row("tcp-1x64", "TCP 1 × 64 B", Load("streams", 1, 64)),
     Row("tcp-50x1k", "TCP 50 × 1 KiB", Load("streams", 50, 1024)),
@@ -120,7 +149,7 @@ ROWS = [
         "accepts",
         "Accept, echo a byte",
         Load("accepts", 16),
-        (("cpu", ""), ("rate", ", connections a second")),
+        (("cpu", ""), ("rate", ", a second (more is better)")),
     ),
     IdleRow("idle", "Idle connection", Load("idle", 1), (("memory", ", bytes"),)),
 ]

@@ -72,7 +72,7 @@ class Running:
         self.pid = self._process.pid
         try:
             self.port = self._waitForPort(log)
-        except NotStarted:
+        except BaseException:
             self._end()
             raise
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.process import Cores, runningOn
 from bench.rounds import Results
+from bench.rows import STARTUP
 from bench.servers import BIN, PATIENCE, NotStarted
 
 #: What follows ``twistd -n``, by name.
@@ -52,7 +53,7 @@ def seconds(words: Sequence[str], cores: Cores) -> float:
         try:
             while not _accepts(port):
                 if process.poll() is not None or time.monotonic() - began > PATIENCE:
-                    raise NotStarted(f"{words[0]} does not start")
+                    raise NotStarted(f"twistd {words[0]} does not start")
                 time.sleep(0.001)
             return time.monotonic() - began
         finally:
@@ -70,7 +71,11 @@ def run(rounds: int, cores: Cores) -> Results:
     for number in range(-1, rounds):
         names = list(APPLICATIONS)
         for name in names if number % 2 else reversed(names):
-            took = seconds(APPLICATIONS[name], cores)
+            try:
+                took = seconds(APPLICATIONS[name], cores)
+            except NotStarted as error:
+                results.faults.append(str(error))
+                continue
             if number >= 0:
-                results.add("startup", name, {"seconds": took})
+                results.add(STARTUP, name, {"seconds": took})
     return results

@@ -18,7 +18,7 @@ struct peer {
 };
 
 static int queue;
-static char buffer[65536];
+static char buffer[1 << 18];    /* as much as asyncio and uvloop read */
 
 static void watch(struct peer *peer, int how, uint32_t events)
 {
