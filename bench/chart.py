@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,7 +22,11 @@ HATCHES = ["", "////", "....", "xxxx", "----", "\\\\\\\\", "oo", "++"]
 COLUMNS = 2
 
 #: What makes the same figures give the same file.
-SETTINGS = {"svg.hashsalt": "echotwist", "svg.fonttype": "none", "hatch.linewidth": 0.6}
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "echotwist",
+    "svg.fonttype": "none",
+    "hatch.linewidth": 0.6,
+}
 
 
 def _bars(axes: Axes, results: Results, row: Row, servers: Sequence[str]) -> None:
