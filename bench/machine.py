@@ -1,0 +1,45 @@
+"""
+Where it was measured, and with what.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as versionOf
+from pathlib import Path
+
+from bench.toolchains import version
+
+
+def _model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
+def _package(name: str) -> str:
+    try:
+        return versionOf(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def machine() -> dict[str, str]:
+    """
+    Give what there is, by name.
+    """
+    found = {
+        "processor": _model(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "Twisted": _package("Twisted"),
+        "echotwist": _package("echotwist"),
+        "uvloop": _package("uvloop"),
+        "C": version("cc", "--version"),
+        "Go": version("go", "version").removeprefix("go version "),
+        "PHP": version("php", "--version").partition(" (")[0].removeprefix("PHP "),
+    }
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,191 @@
+"""
+The servers that are compared, and how they are started.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+from bench.process import runningOn
+from bench.toolchains import Missing, compiled, compiledGo, tool
+
+PEERS = Path(__file__).parent / "peers"
+
+#: Where the commands of this environment are.
+BIN = Path(sys.executable).parent
+
+#: Seconds until a server that should have started or stopped never will.
+PATIENCE = 30.0
+
+#: How servers say where they listen.
+PORT = re.compile(r"(?m)(?:^port |echo on TCP \S*:)(\d+)[,\n]")
+
+
+class NotStarted(Exception):
+    """
+    A server did not start; the text has its last words.
+    """
+
+
+@dataclass(frozen=True)
+class Server:
+    """
+    A server that can be started.
+
+    :param name: heads its column.
+    :param commands: how to start it, for ``tcp`` and ``udp``.
+    :param only: the rows in which it makes sense; ``None`` is all.
+    """
+
+    name: str
+    commands: Mapping[str, Sequence[str | Path]]
+    only: frozenset[str] | None = None
+
+
+class Running:
+    """
+    A server process.
+
+    :param command: how to start it.
+    :param cores: where it may run.
+    :ivar port: where it listens on 127.0.0.1.
+    :raise NotStarted: when it does not say so.
+    """
+
+    def __init__(self, command: Sequence[str | Path], cores: set[int]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        log = Path(self._folder.name) / "log"
+        with log.open("wb") as output, runningOn(cores):
+            self._process = subprocess.Popen(
+                command, cwd=self._folder.name, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
+        try:
+            self.port = self._waitForPort(log)
+        except BaseException:
+            self._end()
+            raise
+
+    def _waitForPort(self, log: Path) -> int:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            found = PORT.search(log.read_text(errors="replace"))
+            if found:
+                return int(found[1])
+            time.sleep(0.005)
+        lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
+        raise NotStarted(lines[-1])
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+
+def echo(*options: str) -> list[str | Path]:
+    """
+    Give the command that starts our own service.
+    """
+    return [BIN / "twistd", "--nodaemon", "--pidfile=", "echo", "--port=0", *options]
+
+
+@cache
+def knows(option: str) -> bool:
+    """
+    Tell whether our own service has an option.
+    """
+    words = [str(BIN / "twistd"), "echo", "--help"]
+    return re.search(rf"{option}\b", subprocess.check_output(words, text=True)) is not None
+
+
+def _ours(*options: str) -> Callable[[Path], Server]:
+    def make(folder: Path) -> Server:
+        for option in options:
+            if not knows(option):
+                raise Missing(f"twistd echo has no {option}")
+        command = echo(*options)
+        return Server(" ".join(["echotwist", *options]), {"tcp": command, "udp": command})
+
+    return make
+
+
+def _c(folder: Path) -> Server:
+    programs = {"tcp": "stream", "udp": "datagram"}
+    return Server(
+        "C", {kind: [compiled([PEERS / f"{p}.c"], folder / p)] for kind, p in programs.items()}
+    )
+
+
+def _go(folder: Path) -> Server:
+    program = compiledGo(PEERS / "echo.go", folder / "go")
+    return Server("Go", {kind: [program, kind] for kind in ("tcp", "udp")})
+
+
+def _python(name: str, module: str, *words: str | Path) -> Callable[[Path], Server]:
+    def make(folder: Path) -> Server:
+        if not importlib.util.find_spec(module):
+            raise Missing(f"{module} is not installed")
+        return Server(name, {kind: [sys.executable, *words, kind] for kind in ("tcp", "udp")})
+
+    return make
+
+
+def _php(folder: Path) -> Server:
+    php = tool("php")
+    if "sockets" not in subprocess.check_output([php, "-m"], text=True).split():
+        raise Missing("php has no sockets")
+    return Server("PHP", {"tcp": [php, PEERS / "echo.php"]}, frozenset({"tcp-1x64"}))
+
+
+#: How each is made, in the order of the columns.
+MAKERS: Mapping[str, Callable[[Path], Server]] = {
+    "echotwist": _ours(),
+    "echotwist --portable": _ours("--portable"),
+    "C": _c,
+    "Go": _go,
+    "uvloop": _python("uvloop", "uvloop", PEERS / "loop.py", "uvloop"),
+    "asyncio": _python("asyncio", "asyncio", PEERS / "loop.py", "asyncio"),
+    "Twisted": _python("Twisted", "twisted", PEERS / "stock.py"),
+    "PHP": _php,
+}
+
+
+def made(names: Sequence[str], folder: Path) -> tuple[list[Server], dict[str, str]]:
+    """
+    Build servers.
+
+    :param folder: where to.
+    :return: the servers, and why others are missing.
+    """
+    servers, skipped = [], {}
+    for name in names:
+        try:
+            servers.append(MAKERS[name](folder))
+        except Missing as reason:
+            skipped[name] = str(reason)
+    return servers, skipped
