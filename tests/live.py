@@ -100,6 +100,20 @@ class Server:
         return psutil.Process(self._process.pid)
 
     @property
+    def workers(self) -> list[psutil.Process]:
+        """
+        The processes that it has started.
+        """
+        return self.process.children()
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """
+        All of its processes.
+        """
+        return [self.process, *self.workers]
+
+    @property
     def log(self) -> str:
         """
         All that it has said.
