@@ -36,6 +36,12 @@ GRACE = 5.0
 #: Seconds that it may take when it is told to hurry.
 HURRY_GRACE = 1.0
 
+#: ``-m`` would look for modules in the folder where it was started first, which
+#: may be anybody's, and so would this without the filter.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path); from echotwist.worker import main; main()"
+)
+
 
 class Monitor(ProcessMonitor):
     """
@@ -73,8 +79,7 @@ class Monitor(ProcessMonitor):
         alone = evolve(settings, workers=1, metrics=None)
         for name, listeners in self._sets.items():
             plan = pickle.dumps((alone, len(listeners), module)).hex()
-            command = [sys.executable, "-m", "echotwist.worker", name]
-            self.addProcess(name, command, env=_environment(plan))
+            self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment(plan))
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -280,11 +285,10 @@ def _why(end: Any) -> str:
 
 def _environment(plan: str) -> dict[str, str]:
     """
-    Give the worker the same modules to import, and none of the folder that it
-    happens to run in.
+    Give the worker the same modules to import.
     """
     path = os.pathsep.join(map(os.path.abspath, sys.path))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", PLAN: plan}
+    return {**os.environ, "PYTHONPATH": path, PLAN: plan}
 
 
 @contextmanager

@@ -173,7 +173,3 @@ def main() -> None:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     worker.tell()
-
-
-if __name__ == "__main__":
-    main()

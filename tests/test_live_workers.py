@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Barrier
 
@@ -99,6 +99,7 @@ def test_echo(tmp_path: Path, reactorName: str) -> None:
     for said in ("echo on", "shutting down", "Server Shut Down"):
         assert server.log.count(said) == 1, server.log
     assert server.log.count("runs as root") <= 1
+    assert "ended" not in server.log
     server.waitFor(rf"echo on TCP \S+:{server.port}, UDP \S+:{server.port}; 3 workers$")
 
 
@@ -191,6 +192,16 @@ def test_terminal(tmp_path: Path) -> None:
         stream.settimeout(60)
         assert len(readAll(stream)) == taken
         assert server.wait() == 0
+
+
+def test_folder(tmp_path: Path) -> None:
+    """
+    A worker runs nothing that lies in the folder where it was started.
+    """
+    for module in ("echotwist", "twisted", "attrs", "signal"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not ours')")
+    with ours(tmp_path, "--workers=2") as server:
+        assert "not ours" not in server.log
 
 
 def atStop(server: Server, send: Callable[[], None], number: int) -> None:
@@ -400,10 +411,17 @@ def test_ready(tmp_path: Path) -> None:
     """
     watched = Watched(tmp_path, "--workers=2", "--drain=60")
     with watched.server as server, connected(server.port) as stream:
+        ping(stream)
+        serving = workerOf(server, stream)
+
+        def isMissed() -> bool:
+            for worker in set(server.workers) - {serving}:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+            return watched.page("/readyz") == (503, "starting\n")
+
         assert watched.page("/readyz") == (200, "ready\n")
-        killed = server.workers[0] if workerOf(server, stream) == server.workers[1] else None
-        (killed or server.workers[1]).kill()
-        waitUntil(lambda: watched.page("/readyz") == (503, "starting\n"), "one is missed")
+        waitUntil(isMissed, "one is missed")
         waitUntil(lambda: watched.page("/readyz") == (200, "ready\n"), "it is back")
         taken = offer(stream, 2**26)
         server.signal(signal.SIGTERM)
