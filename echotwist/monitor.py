@@ -254,9 +254,9 @@ class WorkerProcess(ProcessProtocol):
     def _number(self, line: bytes) -> None:
         isNew = not self.counters
         self.counters = fromLine(line)
+        self._answered()
         if isNew:
             self._monitor.serves(self)
-        self._answered()
 
     def _answered(self) -> None:
         asked, self._asked = self._asked, []

@@ -250,6 +250,7 @@ def test_secondSignal(tmp_path: Path) -> None:
         for stream in streams:
             with pytest.raises(ConnectionResetError):
                 readAll(stream)
+        assert "SIGKILL" not in server.log
 
 
 def test_stuck(tmp_path: Path) -> None:
