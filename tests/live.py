@@ -62,9 +62,12 @@ class Server:
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(
-            self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')[1]
-        )
+        try:
+            said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')
+        except AssertionError:
+            self._process.kill()
+            raise
+        self.port = int(said[1])
 
     def _read(self) -> None:
         assert self._process.stdout is not None

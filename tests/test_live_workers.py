@@ -389,6 +389,23 @@ def test_metrics(tmp_path: Path) -> None:
         assert summed(watched, "connections_total") == 2 * MANY
 
 
+def test_lastWords(tmp_path: Path) -> None:
+    """
+    A worker that somebody stops ends in order; nothing that it has counted is
+    lost, though nobody had asked; and another takes its place.
+    """
+    watched = Watched(tmp_path, "--workers=2")
+    with watched.server as server, ExitStack() as stack:
+        streams = pinged(server, stack)
+        stopped = workerOf(server, streams[0])
+        stopped.terminate()
+        server.waitFor("was ended|ended with status 0")
+        server.waitFor("serves again")
+        assert "SIG" not in server.log
+        assert summed(watched, "connections_total") == MANY
+        assert summed(watched, "drained_connections_total") > 0
+
+
 def test_metricsOfStuck(tmp_path: Path) -> None:
     """
     A worker that does not answer is represented by what it said last.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import Counter
 from typing import Any
 
@@ -119,13 +120,16 @@ class Processes(Clock):
         self.started: list[tuple[Any, dict[int, Any]]] = []
         self.problem: OSError | None = None
 
-    def spawnProcess(self, protocol: Any, *_: object, childFDs: dict[int, Any], **__: Any) -> None:
+    def spawnProcess(
+        self, protocol: Any, *_: object, env: dict[str, str], childFDs: dict[int, Any]
+    ) -> None:
         """
         Seem to start one.
         """
         if self.problem is not None:
             raise self.problem
         self.started.append((protocol, childFDs))
+        self.environment = env
         protocol.makeConnection(Told())
 
 
@@ -211,6 +215,13 @@ class MonitorTests(SynchronousTestCase):
         given = [files[LISTENERS] for _, files in self.reactor.started]
         one, two = (file.fileno() for file in self.files)
         self.assertEqual(given, [one, two, one])
+
+    def test_path(self) -> None:
+        """
+        A worker finds the modules that its parent finds.
+        """
+        found = self.reactor.environment["PYTHONPATH"].split(os.pathsep)
+        self.assertEqual(found, [os.path.abspath(folder) for folder in sys.path])
 
     def test_serving(self) -> None:
         """
