@@ -6,10 +6,10 @@ What is left out keeps its default; all there is to choose is shown.
 
 from twisted.application.service import Application
 
-from echotwist import EchoService, Settings
+from echotwist import Settings, serviceFor
 
 application = Application("echo")
-EchoService(
+serviceFor(
     Settings(
         port=1234,  # TCP and UDP; 0 takes a free one
         interfaces=[],  # everywhere; or "127.0.0.1", "fe80::1%eth0", "eth0", "localhost"
@@ -28,5 +28,6 @@ EchoService(
         idleTimeout=0,  # seconds; 0 for never
         drain=10,  # seconds that connections go on when the service stops
         metrics=None,  # "tcp:9464:interface=127.0.0.1", with the extra echotwist[metrics]
+        workers=1,  # processes; 0 for one on each core
     )
 ).setServiceParent(application)

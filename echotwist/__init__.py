@@ -3,8 +3,9 @@ The echo service (RFC 862), as a Twisted application.
 
 :class:`Echo`, :class:`EchoFactory` and :class:`DatagramEcho` are plain Twisted
 protocols and a factory, to use anywhere.  :class:`EchoService` is the whole
-service, made of :class:`Settings` in a tac file, or by :func:`makeService` of
-a command line's :class:`Options`.
+service in one process; :func:`serviceFor` makes it of :class:`Settings` in a
+tac file, in as many processes as they say, and :func:`makeService` of a command
+line's :class:`Options`.
 """
 
 from echotwist.datagram import DatagramEcho
@@ -13,7 +14,7 @@ from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError
 from echotwist.stream import Echo
-from echotwist.tap import Options, makeService
+from echotwist.tap import Options, makeService, serviceFor
 
 __all__ = [
     "DatagramEcho",
@@ -24,4 +25,5 @@ __all__ = [
     "Options",
     "Settings",
     "makeService",
+    "serviceFor",
 ]

@@ -4,9 +4,11 @@ What happened, as numbers.
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from attrs import Factory, define
+from attrs import asdict, define, field, fields
 
 
 @define(eq=False)
@@ -39,5 +41,30 @@ class Counters:
     stalled: int = 0
     idle: int = 0
     drained: int = 0
-    refused: Counter[str] = Factory(Counter)
-    errors: Counter[tuple[str, str]] = Factory(Counter)
+    refused: Counter[str] = field(factory=Counter, converter=Counter)
+    errors: Counter[tuple[str, str]] = field(factory=Counter, converter=Counter)
+
+    def becomeSumOf(self, parts: Sequence[Counters]) -> None:
+        """
+        Take the sum of others.
+        """
+        for name in _NUMBERS:
+            zero = type(getattr(self, name))()
+            setattr(self, name, sum((getattr(part, name) for part in parts), zero))
+
+
+_NUMBERS = [one.name for one in fields(Counters) if one.name != "transport"]
+
+
+def toLine(counters: Iterable[Counters]) -> bytes:
+    """
+    Write counters as one line, for :func:`fromLine`.
+    """
+    return repr([asdict(one) for one in counters]).encode("ascii") + b"\n"
+
+
+def fromLine(line: bytes) -> list[Counters]:
+    """
+    Read counters from what :func:`toLine` wrote.
+    """
+    return [Counters(**values) for values in literal_eval(line.decode("ascii"))]

@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from echotwist.counters import Counters
 
@@ -74,21 +75,39 @@ class Page(Resource):
 
     :param contentType: of the page.
     :param render: makes it.
+    :param prepare: comes before that.
     """
 
     isLeaf = True
 
-    def __init__(self, contentType: str, render: Callable[[Request], bytes]) -> None:
+    def __init__(
+        self,
+        contentType: str,
+        render: Callable[[Request], bytes],
+        prepare: Callable[[], Deferred[Any]] = lambda: succeed(None),
+    ) -> None:
         super().__init__()
         self._contentType = contentType.encode("ascii")
         self._render = render
+        self._prepare = prepare
 
-    def render_GET(self, request: Request) -> bytes:
+    def render_GET(self, request: Request) -> int:
         """
         Make the page; HEAD is served with it.
         """
+        prepared = self._prepare().addCallback(lambda _: self._finish(request))
+        request.notifyFinish().addErrback(lambda _: prepared.cancel())
+        prepared.addErrback(
+            lambda reason: reason.check(CancelledError) or request.processingFailed(reason)
+        )
+        return NOT_DONE_YET
+
+    def _finish(self, request: Request) -> None:
         request.setHeader(b"content-type", self._contentType)
-        return self._render(request)
+        page = self._render(request)
+        request.setHeader(b"content-length", b"%d" % len(page))
+        request.write(page)
+        request.finish()
 
 
 class QuietSite(Site):
@@ -104,25 +123,31 @@ class QuietSite(Site):
         """
 
 
-def site(counters: Sequence[Counters], isReady: Callable[[], bool]) -> Site:
+def site(
+    counters: Sequence[Counters],
+    state: Callable[[], str],
+    refresh: Callable[[], Deferred[Any]],
+) -> Site:
     """
     Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.
 
     :param counters: those of each transport.
-    :param isReady: tells whether new peers are served.
+    :param state: tells in a word how it stands; ``ready`` while new peers are
+        served.
+    :param refresh: brings the counters up to date.
     """
     registry = CollectorRegistry()
     registry.register(EchoCollector(counters))
     ProcessCollector(registry=registry)
 
     def ready(request: Request) -> bytes:
-        if isReady():
-            return b"ready\n"
-        request.setResponseCode(SERVICE_UNAVAILABLE)
-        return b"stopping\n"
+        if state() != "ready":
+            request.setResponseCode(SERVICE_UNAVAILABLE)
+        return f"{state()}\n".encode("ascii")
 
     root = Resource()
-    root.putChild(b"metrics", Page(CONTENT_TYPE_LATEST, lambda _: generate_latest(registry)))
+    numbers = Page(CONTENT_TYPE_LATEST, lambda _: generate_latest(registry), refresh)
+    root.putChild(b"metrics", numbers)
     root.putChild(b"healthz", Page("text/plain", lambda _: b"healthy\n"))
     root.putChild(b"readyz", Page("text/plain", ready))
     return QuietSite(root)

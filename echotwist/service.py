@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from twisted.application.service import IProcess, Service
-from twisted.internet.defer import gatherResults, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from echotwist.connection import lingering
@@ -92,21 +92,18 @@ class EchoService(Service):
         """
         if self._listeners or self.ports:
             return
-        chosen = self.settings
-        self._listeners = openAll(
-            chosen.interfaces,
-            chosen.port,
-            chosen.transports,
-            reuse=chosen.reuse,
-            backlog=chosen.backlog,
-            linger=chosen.linger,
-        )
-        if chosen.metrics is not None:
+        self._listeners = self._openListeners()
+        if self.settings.metrics is not None:
             try:
-                self._metricsPort = self._openMetrics(chosen.metrics)
+                self._metricsPort = self._openMetrics(self.settings.metrics)
             except BaseException:
                 self._closeListeners()
                 raise
+
+    def _openListeners(self) -> list[socket.socket]:
+        if self.settings.processes > 1:
+            raise ValueError("this is the service of one process; serviceFor(settings) gives more")
+        return openListeners(self.settings)
 
     def _openMetrics(self, endpoint: str) -> Any:
         # Both are only needed here, and take longer to import than all else.
@@ -117,7 +114,7 @@ class EchoService(Service):
         except ImportError as error:
             text = f"{error}: pip install 'echotwist[metrics]'"
             raise ListenError("metrics", endpoint, OSError(errno.ENOSYS, text)) from None
-        page = site(self.counters, lambda: bool(self.running))
+        page = site(self.counters, self._state, self._refresh)
         outcome: list[Any] = []
         server = maybeDeferred(serverFromString, self._theReactor(), endpoint)
         server.addCallback(lambda found: found.listen(page)).addBoth(outcome.append)
@@ -130,6 +127,15 @@ class EchoService(Service):
                 cause = OSError(errno.EINVAL, str(cause))
             raise ListenError("metrics", endpoint, cause)
         return port
+
+    def _state(self) -> str:
+        return "ready" if self.running else "stopping"
+
+    def _refresh(self) -> Deferred[Any]:
+        """
+        Bring the counters up to date.
+        """
+        return succeed(None)
 
     def _theReactor(self) -> Any:
         if self._reactor is None:
@@ -156,15 +162,24 @@ class EchoService(Service):
         self.open()
         super().startService()
         self._theReactor()
+        self._startServing()
+
+    def _startServing(self) -> None:
         listeners, self._listeners = self._listeners, []
         self.ports = self._portsOn(listeners)
         for port in self.ports:
             port.startListening()
-        if hasattr(os, "geteuid") and os.geteuid() == 0:
-            self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+        self._warnOfRoot()
         text = ", ".join(map(listenerText, listeners))
         # Signals that come before the reactor runs would end it without a drain.
-        self._reactor.callWhenRunning(self._log.info, "echo on {listeners}", listeners=text)
+        self._reactor.callWhenRunning(self._announce, text)
+
+    def _warnOfRoot(self) -> None:
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+
+    def _announce(self, text: str) -> None:
+        self._log.info("echo on {listeners}", listeners=text)
 
     def _portsOn(self, listeners: list[socket.socket]) -> list[Any]:
         journals = {counters.transport: Journal(counters) for counters in self.counters}
@@ -230,19 +245,23 @@ class EchoService(Service):
         """
         super().stopService()
         self._closeListeners()
-        ports, self.ports = self.ports, []
         if self._isProgram:
             self._takeSignals()
+        metrics, self._metricsPort = self._metricsPort, None
+        yield self._stopServing()
+        if metrics is not None:
+            yield maybeDeferred(metrics.stopListening)
+
+    @inlineCallbacks
+    def _stopServing(self) -> Any:
+        ports, self.ports = self.ports, []
         for port in ports:
             port.handleRest()
-        metrics, self._metricsPort = self._metricsPort, None
         streams, self._streams = self._streams, None
         self._draining = streams or self._draining
         yield gatherResults([maybeDeferred(port.stopListening) for port in ports])
         if self._draining is not None:
             yield self._draining.drain(self.settings.drain)
-        if metrics is not None:
-            yield maybeDeferred(metrics.stopListening)
 
     def _takeSignals(self) -> None:
         """
@@ -261,3 +280,19 @@ class EchoService(Service):
     def _hurry(self, *_: object) -> None:
         if self._draining is not None:
             self._theReactor().callFromThread(self._draining.abortAll)
+
+
+def openListeners(settings: Settings) -> list[socket.socket]:
+    """
+    Open all sockets that settings ask for, or none.
+
+    :raise ListenError: for the first that cannot be opened.
+    """
+    return openAll(
+        settings.interfaces,
+        settings.port,
+        settings.transports,
+        reuse=settings.reuse,
+        backlog=settings.backlog,
+        linger=settings.linger,
+    )

@@ -4,6 +4,8 @@ What a person can choose, checked once.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,6 +24,9 @@ LINGERS = range(32768)
 
 #: What can be counted.
 COUNTS = range(10**9 + 1)
+
+#: Processes; 0 for one on each core.
+WORKERS = range(257)
 
 #: Seconds, for which nobody waits any longer: some 24 days, what
 #: ``TCP_USER_TIMEOUT`` holds in milliseconds.
@@ -69,6 +74,15 @@ def _words(words: Iterable[str]) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else tuple(words)
 
 
+def cores() -> int:
+    """
+    Count the cores that this process may use.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @frozen(kw_only=True)
 class Settings:
     """
@@ -100,6 +114,8 @@ class Settings:
     :param drain: seconds that connections may go on when the service stops.
     :param metrics: a Twisted endpoint to serve Prometheus on, if any.
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
+    :param workers: processes that share the port; 0 for one on each core that
+        this process may use.
     :raise ValueError: for a value that no service could run with.
     """
 
@@ -123,6 +139,7 @@ class Settings:
     drain: float = field(default=10.0, validator=_time)
     metrics: str | None = field(default=None, validator=optional(instance_of(str)))
     portable: bool = field(default=False, validator=_type)
+    workers: int = field(default=1, validator=mustBeIn(WORKERS))
 
     def __attrs_post_init__(self) -> None:
         """
@@ -130,6 +147,15 @@ class Settings:
         """
         if not (self.tcp or self.udp):
             raise ValueError("without TCP (--no-tcp) and UDP (--no-udp) there is nothing to serve")
+        if self.workers != 1 and not (hasattr(socket, "SO_REUSEPORT") and hasattr(os, "fork")):
+            raise ValueError("workers: this system has no SO_REUSEPORT, or starts no processes")
+
+    @property
+    def processes(self) -> int:
+        """
+        How many processes serve.
+        """
+        return self.workers or cores()
 
     @property
     def transports(self) -> tuple[str, ...]:

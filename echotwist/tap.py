@@ -13,7 +13,17 @@ from importlib.util import find_spec
 from twisted.python import usage
 
 from echotwist.service import EchoService, installReactor
-from echotwist.settings import BACKLOGS, COUNTS, LINGERS, LONGEST, PORTS, Settings, noTime, notIn
+from echotwist.settings import (
+    BACKLOGS,
+    COUNTS,
+    LINGERS,
+    LONGEST,
+    PORTS,
+    WORKERS,
+    Settings,
+    noTime,
+    notIn,
+)
 from echotwist.sockets import ListenError, findAll, oneLine
 
 
@@ -58,6 +68,16 @@ def _metricsEndpoint(text: str) -> str:
     except Exception as error:
         raise usage.UsageError(f"--metrics {text}: not an endpoint: {error}") from None
     return text
+
+
+def _workers(text: str) -> int:
+    """
+    Turn a number of workers, or ``auto``, into what the settings call it.
+    """
+    try:
+        return 0 if text == "auto" else _number("workers", WORKERS[1:])(text)
+    except usage.UsageError as error:
+        raise usage.UsageError(f"{error}, nor auto") from None
 
 
 class Options(usage.Options):
@@ -130,6 +150,7 @@ class Options(usage.Options):
             "endpoint for Prometheus: tcp:9464:interface=127.0.0.1",
             _metricsEndpoint,
         ],
+        ["workers", None, 1, "processes that share the port; auto: one a core", _workers],
     ]
 
     optFlags = [
@@ -154,7 +175,7 @@ class Options(usage.Options):
                 usage.Completer(descr="seconds"),
             ),
             **dict.fromkeys(
-                ["backlog", "udp-rate", "max-connections", "max-per-peer"],
+                ["backlog", "udp-rate", "max-connections", "max-per-peer", "workers"],
                 usage.Completer(descr="number"),
             ),
         },
@@ -223,6 +244,7 @@ class Options(usage.Options):
                 drain=self["drain"],
                 metrics=self["metrics"],
                 portable=bool(self["portable"]),
+                workers=self["workers"],
             )
             # Opening the sockets would tell as well, but only later.
             findAll(self.settings.interfaces, self.settings.port, self.settings.transports)
@@ -239,4 +261,15 @@ def makeService(options: Options) -> EchoService:
 
     :param options: parsed already.
     """
-    return EchoService(options.settings)
+    return serviceFor(options.settings)
+
+
+def serviceFor(settings: Settings) -> EchoService:
+    """
+    Make the service of one process, or of several, as the settings say.
+    """
+    if settings.processes == 1:
+        return EchoService(settings)
+    from echotwist.workers import WorkersService
+
+    return WorkersService(settings)

@@ -62,9 +62,12 @@ class Server:
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(
-            self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')[1]
-        )
+        try:
+            said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')
+        except AssertionError:
+            self._process.kill()
+            raise
+        self.port = int(said[1])
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -98,6 +101,20 @@ class Server:
         The process, for its memory, descriptors and time.
         """
         return psutil.Process(self._process.pid)
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """
+        The processes that it has started.
+        """
+        return self.process.children()
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """
+        All of its processes.
+        """
+        return [self.process, *self.workers]
 
     @property
     def log(self) -> str:

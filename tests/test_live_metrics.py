@@ -73,7 +73,7 @@ def test_metrics(tmp_path: Path) -> None:
         with connected(server.port) as stream:
             stream.sendall(b"hello")
             assert stream.recv(100) == b"> hello"
-            with connected(server.port) as other, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), connected(server.port) as other:
                 other.recv(1)
             samples = watched.samples()
             assert samples["echotwist_active_connections", "tcp"] == 1

@@ -1,0 +1,300 @@
+"""
+The parent's view of its workers.
+
+Importing this installs Twisted's reactor, as ``procmon`` does.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger, eventFromJSON
+from twisted.python.failure import Failure
+from twisted.runner.procmon import ProcessMonitor
+
+from echotwist.counters import Counters, fromLine
+from echotwist.settings import Settings
+from echotwist.sockets import inWords
+from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, ORDERS, PLAN, SIGNALS, TELL, WORDS
+
+#: Seconds to wait for a worker's counters.
+PATIENCE = 1.0
+
+#: Seconds that a worker may take to end, when its drain is over.
+GRACE = 5.0
+
+#: Seconds that it may take when it is told to hurry.
+HURRY_GRACE = 1.0
+
+#: ``-m`` would look for modules in the folder where it was started first, which
+#: may be anybody's, and so would this without the filter.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path); from echotwist.worker import main; main()"
+)
+
+
+class Monitor(ProcessMonitor):
+    """
+    Start the workers, and start them again when they die.
+
+    :param settings: what was chosen.
+    :param sets: the sockets, for each worker.
+    :param counters: what was counted before, for each transport.
+    :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
+    :ivar allServe: fires when all workers serve for the first time.
+    """
+
+    #: Who lived for so many seconds is started again at once.
+    threshold = 1
+
+    #: Who did not is started after this pause, which doubles each time.
+    minRestartDelay = 0.1  # type: ignore[assignment]
+    maxRestartDelay = 60
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        sets: Sequence[Sequence[socket.socket]],
+        counters: Sequence[Counters],
+        reactor: Any,
+    ) -> None:
+        super().__init__(reactor)
+        self.killTime = settings.drain + GRACE  # type: ignore[assignment]
+        self.allServe: Deferred[None] = Deferred()
+        self._sets = {str(number): listeners for number, listeners in enumerate(sets, 1)}
+        self._gone = [evolve(one) for one in counters]
+        module = type(reactor).__module__
+        alone = evolve(settings, workers=1, metrics=None)
+        for name, listeners in self._sets.items():
+            plan = pickle.dumps((alone, len(listeners), module)).hex()
+            self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment(plan))
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """
+        Those that run.
+        """
+        return list(self.protocols.values())  # type: ignore[arg-type]
+
+    @property
+    def isServing(self) -> bool:
+        """
+        Whether all workers serve.
+        """
+        return sum(worker.isServing for worker in self.workers) == len(self._sets)
+
+    @property
+    def counters(self) -> list[list[Counters]]:
+        """
+        The last known counters of each worker, and of those that have ended.
+        """
+        return [self._gone, *(worker.counters for worker in self.workers if worker.counters)]
+
+    def startProcess(self, name: str) -> None:
+        """
+        Start one worker, with its sockets.
+        """
+        if name in self.protocols:
+            return
+        worker = WorkerProcess(self, name)
+        self.protocols[name] = worker  # type: ignore[assignment]
+        self.timeStarted[name] = self._clock.seconds()
+        try:
+            self._spawn(worker)
+        except OSError as error:
+            self.log.error(
+                "worker {worker} cannot start: {program}: {why}",
+                worker=name,
+                program=sys.executable,
+                why=inWords(error),
+            )
+            self._monitoredProcessExited(name)
+
+    def _spawn(self, worker: WorkerProcess) -> None:
+        process = self._processes[worker.name]
+        files: dict[int, str | int] = {ORDERS: "w", EVENTS: "r", WORDS: "r", NUMBERS: "r"}
+        for number, listener in enumerate(self._sets[worker.name], LISTENERS):
+            files[number] = listener.fileno()
+        with _blocked(SIGNALS):
+            self._reactor.spawnProcess(
+                worker, process.args[0], process.args, env=process.env, childFDs=files
+            )
+
+    def serves(self, worker: WorkerProcess) -> None:
+        """
+        Hear that a worker serves.
+        """
+        if self.isServing and not self.allServe.called:
+            self.allServe.callback(None)
+        elif self.allServe.called and self.running:
+            self.log.info("worker {worker} serves again", worker=worker.name)
+
+    def ended(self, worker: WorkerProcess, reason: Failure) -> None:
+        """
+        Hear that a worker is gone, and what it counted last.
+        """
+        for total, last in zip(self._gone, worker.counters, strict=False):
+            last.active = 0
+            total.becomeSumOf([total, last])
+        end: Any = reason.value
+        if self.running or end.exitCode != 0:
+            self.log.warn("worker {worker} {why}", worker=worker.name, why=_why(end))
+        self._monitoredProcessExited(worker.name)
+
+    def ask(self) -> Deferred[Any]:
+        """
+        Ask all workers for their counters.
+
+        :return: fires when they have answered, or do not.
+        """
+        return gatherResults([worker.ask(self._clock) for worker in self.workers])
+
+    def stopService(self) -> Deferred[Any]:  # type: ignore[override]
+        """
+        Have all workers stop.
+
+        :return: fires when they are gone.
+        """
+        super().stopService()
+        return gatherResults([worker.gone for worker in self.workers])
+
+    def hurry(self) -> None:
+        """
+        Have those that stop drain no longer.
+        """
+        for worker in self.workers:
+            worker.order(HURRY)
+            if worker.name in self.murder and self.murder[worker.name].active():
+                self.murder[worker.name].reset(HURRY_GRACE)
+
+
+class WorkerProcess(ProcessProtocol):
+    """
+    One worker, as long as it runs.
+
+    :param monitor: hears of it.
+    :param name: its number.
+    :ivar counters: what it told last; nothing before it serves.
+    :ivar gone: fires when it has ended.
+    """
+
+    def __init__(self, monitor: Monitor, name: str) -> None:
+        self.name = name
+        self.counters: list[Counters] = []
+        self.gone: Deferred[None] = Deferred()
+        self._monitor = monitor
+        self._asked: list[Deferred[None]] = []
+        self._unfinished = {EVENTS: b"", WORDS: b"", NUMBERS: b""}
+        self._hear: dict[int, Callable[[bytes], None]] = {
+            EVENTS: self._event,
+            WORDS: self._word,
+            NUMBERS: self._number,
+        }
+
+    @property
+    def isServing(self) -> bool:
+        """
+        Whether it serves.
+        """
+        return bool(self.counters)
+
+    def order(self, word: bytes) -> None:
+        """
+        Say something to it.
+        """
+        if self.transport is not None:
+            self.transport.write(word + b"\n")
+
+    def ask(self, clock: Any) -> Deferred[None]:
+        """
+        Ask for its counters.
+
+        :param clock: calls later (``IReactorTime``).
+        :return: fires when they are there, or it does not answer.
+        """
+        if not self._asked:
+            self.order(TELL)
+        answer: Deferred[None] = Deferred()
+        self._asked.append(answer)
+        answer.addTimeout(PATIENCE, clock)
+        answer.addErrback(lambda reason: reason.trap(TimeoutError) and None)
+        return answer
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """
+        Take what it says, line by line.
+        """
+        *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
+        self._unfinished[childFD] = rest
+        for line in lines:
+            self._hear[childFD](line)
+
+    def _event(self, line: bytes) -> None:
+        event = eventFromJSON(line.decode("ascii"))
+        level = event["log_level"].name
+        event.update(log_system=f"worker {self.name}#{level}", worker=self.name)
+        self._monitor.log.observer(event)
+
+    def _word(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=text)
+
+    def _number(self, line: bytes) -> None:
+        isNew = not self.counters
+        self.counters = fromLine(line)
+        self._answered()
+        if isNew:
+            self._monitor.serves(self)
+
+    def _answered(self) -> None:
+        asked, self._asked = self._asked, []
+        for answer in asked:
+            answer.callback(None)
+
+    def processEnded(self, reason: Failure) -> None:
+        """
+        Tell that it is gone.
+        """
+        self._monitor.ended(self, reason)
+        self._answered()
+        self.gone.callback(None)
+
+
+def _why(end: Any) -> str:
+    """
+    Say how a process ended.
+
+    :param end: ``ProcessDone`` or ``ProcessTerminated``.
+    """
+    if end.signal is None:
+        return f"ended with status {end.exitCode}"
+    return f"was ended by {signal.Signals(end.signal).name}"
+
+
+def _environment(plan: str) -> dict[str, str]:
+    """
+    Give the worker the same modules to import.
+    """
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    return {**os.environ, "PYTHONPATH": path, PLAN: plan}
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,543 @@
+"""
+Several processes, which are one service.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Barrier
+
+import psutil
+import pytest
+
+from tests import rules
+from tests.live import BIN, ROOT, Server, figures, ours, waitUntil
+from tests.rules import asking, connected, offer, readAll
+from tests.test_live_errors import mistake, taken
+from tests.test_live_metrics import Watched
+from tests.test_live_stop import halfWay, queued, stopped
+from tests.test_privileges import lowPort
+
+__all__ = ["lowPort", "taken"]
+
+#: Connections, of which each of two workers gets some: that all go to one
+#: happens once in 2 ** 31 times.
+MANY = 32
+
+
+def workerOf(server: Server, stream: socket.socket) -> psutil.Process:
+    """
+    Find the worker that serves a connection.
+    """
+    port = stream.getsockname()[1]
+    for worker in server.workers:
+        for connection in worker.net_connections("tcp"):
+            if connection.raddr and connection.raddr.port == port:
+                return worker
+    raise AssertionError("no worker serves it")
+
+
+def ping(stream: socket.socket) -> None:
+    """
+    A connection is served.
+    """
+    stream.sendall(b"hello")
+    assert stream.recv(100) == b"hello"
+
+
+def pinged(server: Server, stack: ExitStack, count: int = MANY) -> list[socket.socket]:
+    """
+    Open connections that are served.
+    """
+    streams = [stack.enter_context(connected(server.port)) for _ in range(count)]
+    for stream in streams:
+        ping(stream)
+    return streams
+
+
+def kill(server: Server, worker: psutil.Process) -> None:
+    """
+    Kill a worker, and wait for the next.
+    """
+    said = server.log.count("serves again")
+    start = time.monotonic()
+    worker.kill()
+    waitUntil(lambda: server.log.count("serves again") > said, "a new worker serves")
+    figures.append(f"a killed worker is back after {time.monotonic() - start:.2f} s")
+
+
+def test_echo(tmp_path: Path, reactorName: str) -> None:
+    """
+    Streams and datagrams come back whole, from the address that was asked, by
+    more than one worker; the log is that of one service.
+    """
+    with ours(tmp_path, "--workers=3", reactor=reactorName) as server:
+        rules.halfClose(server.port, 100_000, times=MANY)
+        rules.bulk(server.port, 64)
+        for number in range(MANY):
+            rules.askedAddress(server.port, f"127.0.0.{1 + number % 3}")
+        with asking(server.port) as client:
+            for size in (0, 1, 9000, 65_507):
+                rules.whole(client, size)
+        with ExitStack() as stack:
+            serving = {workerOf(server, stream) for stream in pinged(server, stack)}
+        assert len(server.workers) == 3
+        assert len(serving) > 1
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    for said in ("echo on", "shutting down", "Server Shut Down"):
+        assert server.log.count(said) == 1, server.log
+    assert server.log.count("runs as root") <= 1
+    assert "ended" not in server.log
+    server.waitFor(rf"echo on TCP \S+:{server.port}, UDP \S+:{server.port}; 3 workers$")
+
+
+def test_killed(tmp_path: Path, reactorName: str) -> None:
+    """
+    A killed worker is back, and the connections of the others never notice.
+    """
+    with ours(tmp_path, "--workers=2", reactor=reactorName) as server, ExitStack() as stack:
+        streams = pinged(server, stack)
+        killed = server.workers[0]
+        of = {stream: workerOf(server, stream) for stream in streams}
+        assert set(of.values()) == set(server.workers)
+        kill(server, killed)
+        for stream in streams:
+            if of[stream] != killed:
+                ping(stream)
+            else:
+                with pytest.raises((AssertionError, ConnectionError)):
+                    ping(stream)
+        old = of.values()
+        assert {workerOf(server, stream) for stream in pinged(server, stack)} - set(old)
+        server.waitFor(r"worker \d was ended by SIGKILL")
+
+
+def test_killedAtOnce(tmp_path: Path) -> None:
+    """
+    So is one that is killed as soon as it serves.
+    """
+    with ours(tmp_path, "--workers=2") as server:
+        for _ in range(2):
+            kill(server, server.workers[-1])
+        rules.halfClose(server.port, 1000, times=MANY)
+
+
+def test_waiting(tmp_path: Path) -> None:
+    """
+    Who waits at a worker that is killed is served by the next.
+    """
+    with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
+        killed = server.workers[0]
+        killed.suspend()
+        streams = [stack.enter_context(connected(server.port)) for _ in range(MANY)]
+        clients = [stack.enter_context(asking(server.port)) for _ in range(MANY)]
+        for client in [*streams, *clients]:
+            client.sendall(b"hello")
+        time.sleep(0.5)
+        served = select.select([*streams, *clients], [], [], 0)[0]
+        assert set(streams) - set(served), "nobody waits"
+        assert set(clients) - set(served), "no datagram waits"
+        kill(server, killed)
+        for client in [*streams, *clients]:
+            assert client.recv(100) == b"hello"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_halfWay(tmp_path: Path, number: int) -> None:
+    """
+    256 MiB on each of several connections come back whole when it is stopped
+    half-way; the status is 0.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=60") as server, ThreadPoolExecutor() as pool:
+        barrier = Barrier(4, lambda: stopped(server, number))
+
+        def stop(_: Server) -> None:
+            barrier.wait()
+
+        runs = [pool.submit(halfWay, server, stop) for _ in range(4)]
+        for run in runs:
+            run.result()
+        assert server.wait() == 0
+
+
+def test_slowReader(tmp_path: Path) -> None:
+    """
+    What waits for a slow reader comes back whole.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=60") as server:
+        queued(server)
+        assert server.wait() == 0
+
+
+def test_terminal(tmp_path: Path) -> None:
+    """
+    One ^C in a terminal, which reaches all processes, is one signal.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=60") as server, connected(server.port) as stream:
+        taken = offer(stream, 2**26)
+        for process in server.processes:
+            process.send_signal(signal.SIGINT)
+        stream.settimeout(60)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+def test_folder(tmp_path: Path) -> None:
+    """
+    A worker runs nothing that lies in the folder where it was started.
+    """
+    for module in ("echotwist", "twisted", "attrs", "signal"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('this is not ours')")
+    with ours(tmp_path, "--workers=2") as server:
+        assert "not ours" not in server.log
+
+
+def atStop(server: Server, send: Callable[[], None], number: int) -> None:
+    """
+    Send something that its workers only see when they have to stop.
+    """
+    for worker in server.workers:
+        worker.suspend()
+    send()
+    server.signal(number)
+    waitUntil(lambda: "shutting down" in server.log, "it stops")
+    for worker in server.workers:
+        worker.resume()
+
+
+def test_backlog(tmp_path: Path) -> None:
+    """
+    Whom the kernel has taken already is served when it stops: streams and datagrams.
+    """
+    with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
+        streams: list[socket.socket] = []
+
+        def send() -> None:
+            streams.extend(stack.enter_context(connected(server.port)) for _ in range(MANY))
+            streams.extend(stack.enter_context(asking(server.port)) for _ in range(MANY))
+            for stream in streams:
+                stream.sendall(b"hello")
+
+        atStop(server, send, signal.SIGTERM)
+        for stream in streams:
+            assert stream.recv(100) == b"hello"
+        assert server.wait() == 0
+
+
+def test_secondSignal(tmp_path: Path) -> None:
+    """
+    A second signal ends all at once.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=1000") as server, ExitStack() as stack:
+        streams = [stack.enter_context(connected(server.port)) for _ in range(4)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda stream: offer(stream, 2**26), streams))
+        stopped(server)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        for stream in streams:
+            with pytest.raises(ConnectionResetError):
+                readAll(stream)
+        assert "SIGKILL" not in server.log
+
+
+def test_stuck(tmp_path: Path) -> None:
+    """
+    So it does a worker that does not listen.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=1000") as server:
+        server.workers[0].suspend()
+        server.signal(signal.SIGTERM)
+        waitUntil(lambda: len(server.workers) == 1, "the others have ended")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+def test_stopEarly(tmp_path: Path) -> None:
+    """
+    A worker that is stopped while it starts serves who waits, and ends in order.
+    """
+    with ours(tmp_path, "--workers=2", "--no-udp") as server, ExitStack() as stack:
+        killed = server.workers
+        for worker in killed:
+            worker.suspend()
+        streams = [stack.enter_context(connected(server.port)) for _ in range(MANY)]
+        for stream in streams:
+            stream.sendall(b"hello")
+        for worker in killed:
+            worker.kill()
+        waitUntil(lambda: len(set(server.workers) - set(killed)) == 2, "others are started")
+        server.signal(signal.SIGTERM)
+        for stream in streams:
+            assert stream.recv(100) == b"hello"
+        assert server.wait() == 0
+
+
+def test_orphans(tmp_path: Path) -> None:
+    """
+    When the parent is killed, the workers drain and end, and the port is free.
+    """
+    with ours(tmp_path, "--workers=2") as server, connected(server.port) as stream:
+        workers = server.workers
+        taken = offer(stream, 2**26)
+        server.signal(signal.SIGKILL)
+        stream.settimeout(60)
+        assert len(readAll(stream)) == taken
+        waitUntil(lambda: not any(map(psutil.Process.is_running, workers)), "all have ended")
+        server.wait()
+        with pytest.raises(ConnectionRefusedError):
+            connected(server.port)
+
+
+def test_daemon(tmp_path: Path) -> None:
+    """
+    In the background there is one log, and one pid file, which names the
+    parent and is removed when it is stopped.
+    """
+    words = ["echo", "--port=0", "--interface=127.0.0.1", "--workers=2"]
+    run = subprocess.run(
+        [BIN / "twistd", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (run.stdout, run.stderr) == ("", "")
+    process = psutil.Process(int((tmp_path / "twistd.pid").read_text()))
+    log = tmp_path / "twistd.log"
+    try:
+        waitUntil(lambda: "; 2 workers" in log.read_text(), "it serves")
+        assert len(process.children()) == 2
+        [port] = {c.laddr.port for c in process.net_connections() if c.laddr}
+        rules.halfClose(port, 1000, times=MANY)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        waitUntil(lambda: not process.is_running(), "the daemon has ended")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["twistd.log"]
+    assert log.read_text().count("echo on") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["twist", "--log-format=text", "echo", "--port=0", "--workers=2"],
+        ["twistd", "--pidfile=", "-ny", "echo.tac"],
+    ],
+)
+def test_otherWays(tmp_path: Path, command: list[str]) -> None:
+    """
+    ``twist`` and a tac file start the same service.
+    """
+    text = (ROOT / "deploy" / "echo.tac").read_text()
+    text = text.replace("port=1234", "port=0").replace("workers=1", "workers=2")
+    (tmp_path / "echo.tac").write_text(text)
+    with Server([BIN / command[0], *command[1:]], tmp_path) as server:
+        assert len(server.workers) == 2
+        rules.halfClose(server.port, 1000, times=MANY)
+
+
+def test_verbose(tmp_path: Path) -> None:
+    """
+    What a worker logs is in the one log, with all its fields, and says who.
+    """
+    words = ["--log-format=json", "echo", "--port=0", "--workers=2", "-v"]
+    with Server([BIN / "twist", *words], tmp_path) as server:
+        rules.halfClose(server.port, 1000, times=1)
+        line = server.waitFor('"bytes": 1000').string
+    assert '"transport": "TCP"' in line
+    assert '"log_system": "worker ' in line
+    with ours(tmp_path, "--workers=2", "-v") as server:
+        rules.halfClose(server.port, 1000, times=1)
+        server.waitFor(r"\[worker \d#info\] TCP 127.0.0.1:\d+ closed: 1000 bytes in ")
+
+
+def summed(watched: Watched, name: str, transport: str = "tcp") -> float:
+    """
+    Give one number of the page.
+    """
+    return watched.samples()[f"echotwist_{name}", transport]
+
+
+def test_metrics(tmp_path: Path) -> None:
+    """
+    One page sums all workers, and forgets nothing of one that has died.
+    """
+    watched = Watched(tmp_path, "--workers=3", "--max-per-peer=1000")
+    with watched.server as server, ExitStack() as stack:
+        streams = pinged(server, stack)
+        for number in range(MANY):
+            rules.askedAddress(server.port, f"127.0.0.{1 + number}")
+        assert summed(watched, "connections_total") == MANY
+        assert summed(watched, "active_connections") == MANY
+        assert summed(watched, "received_bytes_total") == 5 * MANY
+        assert summed(watched, "sent_datagrams_total", "udp") == MANY
+        killed = workerOf(server, streams[0])
+        lost = sum(workerOf(server, stream) == killed for stream in streams)
+        kill(server, killed)
+        assert summed(watched, "connections_total") == MANY
+        assert summed(watched, "active_connections") == MANY - lost
+        assert summed(watched, "sent_datagrams_total", "udp") == MANY
+        pinged(server, stack)
+        assert summed(watched, "connections_total") == 2 * MANY
+
+
+def test_lastWords(tmp_path: Path) -> None:
+    """
+    A worker that somebody stops ends in order; nothing that it has counted is
+    lost, though nobody had asked; and another takes its place.
+    """
+    watched = Watched(tmp_path, "--workers=2")
+    with watched.server as server, ExitStack() as stack:
+        streams = pinged(server, stack)
+        stopped = workerOf(server, streams[0])
+        stopped.terminate()
+        server.waitFor("was ended|ended with status 0")
+        server.waitFor("serves again")
+        assert "SIG" not in server.log
+        assert summed(watched, "connections_total") == MANY
+        assert summed(watched, "drained_connections_total") > 0
+
+
+def test_metricsOfStuck(tmp_path: Path) -> None:
+    """
+    A worker that does not answer is represented by what it said last.
+    """
+    watched = Watched(tmp_path, "--workers=2")
+    with watched.server as server, ExitStack() as stack:
+        pinged(server, stack)
+        assert summed(watched, "connections_total") == MANY
+        for worker in server.workers:
+            worker.suspend()
+        assert summed(watched, "connections_total") == MANY
+        for worker in server.workers:
+            worker.resume()
+        pinged(server, stack, 1)
+        assert summed(watched, "connections_total") == MANY + 1
+
+
+def test_ready(tmp_path: Path) -> None:
+    """
+    It is ready while all workers serve, and healthy meanwhile.
+    """
+    watched = Watched(tmp_path, "--workers=2", "--drain=60")
+    with watched.server as server, connected(server.port) as stream:
+        ping(stream)
+        serving = workerOf(server, stream)
+
+        def isMissed() -> bool:
+            for worker in set(server.workers) - {serving}:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+            return watched.page("/readyz") == (503, "starting\n")
+
+        assert watched.page("/readyz") == (200, "ready\n")
+        waitUntil(isMissed, "one is missed")
+        waitUntil(lambda: watched.page("/readyz") == (200, "ready\n"), "it is back")
+        taken = offer(stream, 2**26)
+        server.signal(signal.SIGTERM)
+        waitUntil(lambda: watched.page("/readyz") == (503, "stopping\n"), "it stops")
+        assert watched.page("/healthz")[0] == 200
+        assert summed(watched, "connections_total") == 1
+        stream.settimeout(60)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--reuse"]])
+@pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
+def test_taken(tmp_path: Path, taken: int, nodaemon: list[str], options: list[str]) -> None:
+    """
+    A port that is taken is one line and status 1.
+    """
+    words = ["echo", f"-p{taken}", "-i127.0.0.1", "--workers=2", *options]
+    said = mistake(tmp_path, BIN / "twistd", *nodaemon, *words)
+    assert f"TCP 127.0.0.1:{taken}: Address already in use (errno 98)" in said
+
+
+def test_notShared(tmp_path: Path) -> None:
+    """
+    Only with ``--reuse`` it shares its port with another service.
+    """
+
+    def command(port: int, *options: str) -> Sequence[str | Path]:
+        words = ["-n", "--pidfile=", "echo", f"-p{port}", "--workers=2"]
+        return [BIN / "twistd", *words, *options]
+
+    with Server(command(0, "--reuse"), tmp_path) as server:
+        assert "Address already in use" in mistake(tmp_path, *command(server.port))
+        with Server(command(server.port, "--reuse"), tmp_path):
+            rules.halfClose(server.port, 1000, times=MANY)
+
+
+@pytest.mark.parametrize("junk", ["0", "-1", "257", "1.5", "many", "", "Auto"])
+def test_junk(tmp_path: Path, junk: str) -> None:
+    """
+    Anything but a number or ``auto`` is one line and status 1.
+    """
+    said = mistake(tmp_path, BIN / "twistd", "echo", f"--workers={junk}")
+    assert said == f"echo: --workers {junk}: not a whole number from 1 to 256, nor auto"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs sched_setaffinity")
+def test_auto(tmp_path: Path) -> None:
+    """
+    ``auto`` is one worker for each core; on one core there is no need of any.
+    """
+    cores = len(os.sched_getaffinity(0))
+    with ours(tmp_path, "--workers=auto") as server:
+        assert len(server.workers) == (cores if cores > 1 else 0)
+    with ours(tmp_path, "--workers=auto", limit="taskset -p -c 0 $$ >&2") as server:
+        assert server.workers == []
+
+
+def nobodyRunsPython() -> bool:
+    """
+    Tell whether nobody may read what a worker needs.
+    """
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", "import echotwist"], user="nobody", cwd="/", check=False
+        )
+    except OSError:
+        return False
+    return run.returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
+def test_uid(tmp_path: Path, lowPort: int) -> None:
+    """
+    A low port is bound first; then no process has any privilege left, and a
+    killed worker is back all the same.
+    """
+    if not nobodyRunsPython():
+        pytest.skip("nobody cannot read Python or this package")
+    command: list[str | Path] = [BIN / "twistd", "-n", "--pidfile=", "--uid=nobody"]
+    with Server([*command, "echo", f"-p{lowPort}", "--workers=2"], tmp_path) as server:
+        kill(server, server.workers[0])
+        rules.halfClose(lowPort, 1000, times=MANY)
+        nobody = pwd.getpwnam("nobody")
+        for process in server.processes:
+            assert set(process.uids()) == {nobody.pw_uid}
+            assert set(process.gids()) == {nobody.pw_gid}
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            for kind in ("CapEff", "CapPrm"):
+                assert f"{kind}:\t{0:016x}" in status
+        assert "runs as root" not in server.log
+
+
+@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_idle(tmp_path: Path, reactorName: str, seconds: int) -> None:
+    """
+    Neither the parent nor a worker is woken while nobody says anything.
+    """
+    with ours(tmp_path, "--workers=2", reactor=reactorName) as server:
+        assert len(server.processes) == 3
+        rules.idle(server, connections=100, seconds=seconds)

@@ -1,0 +1,369 @@
+"""
+Several processes: what does not take any.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections import Counter
+from typing import Any
+
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, Logger, LogLevel, eventAsJSON, globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist import EchoService, Settings, serviceFor
+from echotwist.counters import Counters, fromLine, toLine
+from echotwist.settings import cores
+from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, TELL, WORDS
+from echotwist.workers import WorkersService
+
+
+class CountersTests(SynchronousTestCase):
+    """
+    Tests for how counters travel and add up.
+    """
+
+    def test_line(self) -> None:
+        """
+        All of them travel in a line.
+        """
+        one = Counters("TCP", connections=5, active=2)
+        one.refused["rate\n"] = 3
+        one.errors["send", "ENOBUFS"] += 1
+        line = toLine([one, Counters("UDP")])
+        self.assertEqual(line.count(b"\n"), 1)
+        again = fromLine(line)
+        self.assertEqual(toLine(again), line)
+        self.assertEqual(again[0].errors["send", "ENOBUFS"], 1)
+        again[0].errors["send", "EPERM"] += 1
+
+    def test_sum(self) -> None:
+        """
+        Numbers add up, by kind where they have kinds.
+        """
+        total, one, two = Counters("TCP"), Counters("TCP"), Counters("TCP")
+        one.connections, two.connections = 3, 4
+        one.refused["rate"] = 1
+        two.refused.update({"rate": 2, "loop": 1})
+        for _ in range(2):
+            total.becomeSumOf([one, two])
+            self.assertEqual(total.connections, 7)
+            self.assertEqual(total.refused, Counter({"rate": 3, "loop": 1}))
+        self.assertEqual(total.transport, "TCP")
+        total.becomeSumOf([total, one])
+        self.assertEqual(total.connections, 10)
+
+
+class ChoiceTests(SynchronousTestCase):
+    """
+    Tests for which service it is.
+    """
+
+    def test_one(self) -> None:
+        """
+        One worker is this very process.
+        """
+        self.assertIs(type(serviceFor(Settings())), EchoService)
+        self.assertIs(type(serviceFor(Settings(workers=2))), WorkersService)
+
+    def test_auto(self) -> None:
+        """
+        ``auto`` is one for each core that this process may use.
+        """
+        self.assertEqual(Settings(workers=0).processes, cores())
+        self.patch(os, "sched_getaffinity", lambda _: {1, 5, 7})
+        self.assertEqual(Settings(workers=0).processes, 3)
+        self.patch(os, "sched_getaffinity", lambda _: {1})
+        self.assertIs(type(serviceFor(Settings(workers=0))), EchoService)
+
+    def test_wrongService(self) -> None:
+        """
+        The service of one process does not pass for one of several.
+        """
+        self.assertRaises(ValueError, EchoService(Settings(port=0, workers=2)).open)
+
+    def test_cannot(self) -> None:
+        """
+        A system that cannot share ports is told so, whoever asks.
+        """
+        self.patch(socket, "SO_REUSEPORT", None)
+        del socket.SO_REUSEPORT
+        said = str(self.assertRaises(ValueError, Settings, workers=2))
+        self.assertIn("no SO_REUSEPORT", said)
+        Settings()
+
+    def test_sockets(self) -> None:
+        """
+        Each worker has a set of sockets; all share one port, and close together.
+        """
+        service = serviceFor(Settings(port=0, interfaces=["127.0.0.1"], workers=3))
+        service.open()
+        listeners = service._listeners
+        self.assertEqual(len(listeners), 6)
+        self.assertEqual(len({listener.getsockname()[1] for listener in listeners}), 1)
+        self.successResultOf(service.stopService())
+        self.assertEqual({listener.fileno() for listener in listeners}, {-1})
+
+
+class Processes(Clock):
+    """
+    A reactor that only seems to start processes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[tuple[Any, dict[int, Any]]] = []
+        self.problem: OSError | None = None
+
+    def spawnProcess(
+        self, protocol: Any, *_: object, env: dict[str, str], childFDs: dict[int, Any]
+    ) -> None:
+        """
+        Seem to start one.
+        """
+        if self.problem is not None:
+            raise self.problem
+        self.started.append((protocol, childFDs))
+        self.environment = env
+        protocol.makeConnection(Told())
+
+
+class Told:
+    """
+    Stands for a process: keeps what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.words: list[bytes] = []
+        self.signals: list[str] = []
+
+    def write(self, word: bytes) -> None:
+        """
+        Tell it something.
+        """
+        self.words += word.split()
+
+    def signalProcess(self, signal: str) -> None:
+        """
+        Send it a signal.
+        """
+        self.signals.append(signal)
+
+
+class MonitorTests(SynchronousTestCase):
+    """
+    Tests for :class:`Monitor`.
+    """
+
+    def setUp(self) -> None:
+        """
+        Start two workers that are none.
+        """
+        from echotwist.monitor import Monitor
+
+        self.reactor = Processes()
+        self.files = [socket.socket(), socket.socket()]
+        for file in self.files:
+            self.addCleanup(file.close)
+        settings = Settings(workers=2, udp=False)
+        sets = [[file] for file in self.files]
+        self.monitor = Monitor(settings, sets, [Counters("TCP")], self.reactor)
+        self.events: list[LogEvent] = []
+        observer: Any = self.events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.monitor.startService()
+
+    def worker(self, number: int) -> Any:
+        """
+        Give one of all the workers that were started.
+        """
+        return self.reactor.started[number][0]
+
+    def say(self, number: int, connections: int, active: int = 0) -> None:
+        """
+        Have a worker tell its counters.
+        """
+        one = Counters("TCP", connections=connections, active=active)
+        self.worker(number).childDataReceived(NUMBERS, toLine([one]))
+
+    def end(self, number: int, signal: int | None = None) -> None:
+        """
+        Have a worker end.
+        """
+        reason = ProcessDone(0) if signal is None else ProcessTerminated(None, signal)
+        self.worker(number).processEnded(Failure(reason))
+
+    def total(self) -> tuple[int, int]:
+        """
+        Give the connections, and those that are open.
+        """
+        known = [counters[0] for counters in self.monitor.counters]
+        return sum(one.connections for one in known), sum(one.active for one in known)
+
+    def test_sockets(self) -> None:
+        """
+        Each worker gets its own sockets, and the next in its place gets them again.
+        """
+        self.end(0, 9)
+        self.reactor.advance(1)
+        given = [files[LISTENERS] for _, files in self.reactor.started]
+        one, two = (file.fileno() for file in self.files)
+        self.assertEqual(given, [one, two, one])
+
+    def test_path(self) -> None:
+        """
+        A worker finds the modules that its parent finds.
+        """
+        found = self.reactor.environment["PYTHONPATH"].split(os.pathsep)
+        self.assertEqual(found, [os.path.abspath(folder) for folder in sys.path])
+
+    def test_serving(self) -> None:
+        """
+        All serve when each has said so.
+        """
+        self.say(0, 0)
+        self.assertFalse(self.monitor.isServing)
+        self.assertNoResult(self.monitor.allServe)
+        asked = self.monitor.allServe.addCallback(lambda _: self.monitor.ask())
+        self.say(1, 0)
+        self.assertTrue(self.monitor.isServing)
+        self.assertNoResult(asked)
+        self.end(0, 9)
+        self.assertFalse(self.monitor.isServing)
+
+    def test_backOff(self) -> None:
+        """
+        Who dies at once is started again, ever more seldom, up to once a minute.
+        """
+        for _ in range(36_000):
+            self.reactor.advance(0.1)
+            if "1" in self.monitor.protocols:
+                self.end(-1 if self.worker(-1).name == "1" else 0, 11)
+        self.assertLess(len(self.reactor.started), 75)
+        self.assertGreater(len(self.reactor.started), 60)
+        self.assertLess(len(self.events), 75)
+
+    def test_soon(self) -> None:
+        """
+        The first time it is back within the second, however young it was.
+        """
+        self.end(0, 9)
+        self.reactor.advance(0.1)
+        self.assertEqual(len(self.reactor.started), 3)
+        self.reactor.advance(2)
+        self.end(2, 9)
+        self.reactor.advance(0)
+        self.assertEqual(len(self.reactor.started), 4)
+
+    def test_cannotStart(self) -> None:
+        """
+        That a worker cannot be started is a line that names the program.
+        """
+        self.reactor.problem = PermissionError(13, "Permission denied")
+        self.end(0, 9)
+        self.reactor.advance(0.1)
+        self.assertEqual(self.events[-1]["why"], "Permission denied (errno 13)")
+        self.assertIn("python", self.events[-1]["program"])
+        self.reactor.problem = None
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.started), 3)
+
+    def test_counters(self) -> None:
+        """
+        What a worker has counted stays when it is gone; its connections do not.
+        """
+        self.say(0, 5, active=2)
+        self.say(1, 1, active=1)
+        self.assertEqual(self.total(), (6, 3))
+        self.end(0, 9)
+        self.assertEqual(self.total(), (6, 1))
+        self.reactor.advance(1)
+        self.say(2, 10, active=1)
+        self.assertEqual(self.total(), (16, 2))
+
+    def test_ask(self) -> None:
+        """
+        It waits for the answers of all.
+        """
+        asked = self.monitor.ask()
+        self.assertEqual(self.worker(0).transport.words, [TELL])
+        self.say(0, 1)
+        self.assertNoResult(asked)
+        self.say(1, 1)
+        self.successResultOf(asked)
+
+    def test_noAnswer(self) -> None:
+        """
+        It does not wait long, nor ask who has not answered yet, nor wait for the dead.
+        """
+        self.say(0, 1)
+        for _ in range(3):
+            asked = self.monitor.ask()
+            self.say(0, 1)
+            self.reactor.advance(1.1)
+            self.successResultOf(asked)
+        self.assertEqual(self.worker(1).transport.words, [TELL])
+        asked = self.monitor.ask()
+        self.say(0, 1)
+        self.end(1, 9)
+        self.successResultOf(asked)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_stop(self) -> None:
+        """
+        It has stopped when all workers are gone; none is started any more.
+        """
+        self.end(0, 9)
+        stopped = self.monitor.stopService()
+        self.assertEqual(self.worker(1).transport.signals, ["TERM"])
+        self.assertNoResult(stopped)
+        said = len(self.events)
+        self.end(1)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.events), said)
+        self.reactor.advance(100)
+        self.assertEqual(len(self.reactor.started), 2)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_late(self) -> None:
+        """
+        Who takes longer than the drain, or does not hurry, is killed.
+        """
+        self.monitor.stopService()
+        self.reactor.advance(10)
+        self.assertEqual(self.worker(0).transport.signals, ["TERM"])
+        self.monitor.hurry()
+        self.assertEqual(self.worker(0).transport.words, [HURRY])
+        self.reactor.advance(1)
+        self.assertEqual(self.worker(0).transport.signals, ["TERM", "KILL"])
+        self.monitor.hurry()
+        self.end(0, 9)
+        self.end(1, 9)
+
+    def test_words(self) -> None:
+        """
+        Stray words are logged line by line, whatever they are.
+        """
+        self.worker(1).childDataReceived(WORDS, b"one\nt")
+        self.worker(1).childDataReceived(WORDS, b"wo\xff\n")
+        self.assertEqual([event["text"] for event in self.events], ["one", "two�"])
+        self.assertEqual({event["worker"] for event in self.events}, {"2"})
+
+    def test_event(self) -> None:
+        """
+        An event comes through with its fields, and the name of the worker.
+        """
+        Logger("echotwist").warn("{a} and {b}", a=1, b="é\n")
+        line = eventAsJSON(self.events.pop()).encode("ascii") + b"\n"
+        self.worker(0).childDataReceived(EVENTS, line[:20])
+        self.worker(0).childDataReceived(EVENTS, line[20:])
+        [event] = self.events
+        self.assertEqual((event["a"], event["b"]), (1, "é\n"))
+        self.assertIs(event["log_level"], LogLevel.warn)
+        self.assertEqual(event["log_system"], "worker 1#warn")
