@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from attrs import asdict, define, field, fields
+from attrs.setters import NO_OP
 
 
-@define(eq=False)
+# Numbers are counted up with each message: what checks them would cost more than they do.
+@define(eq=False, on_setattr=NO_OP)
 class Counters:
     """
     The numbers of one transport; streams and datagrams each use their part.

@@ -85,19 +85,21 @@ class EchoFactory(Factory):
 
         :return: nothing for a peer that is over a limit.
         """
-        reason = self._limits.objection(_hostOf(addr))
+        host = getattr(addr, "host", "")
+        reason = self._limits.objection(host)
         if reason:
             self.journal.refused(reason)
             return None
         echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
         echo.factory = self
+        echo.host = host
         return echo
 
     def opened(self, echo: Echo) -> None:
         """
         Begin to look after a connection.
         """
-        self._limits.opened(_hostOf(echo.transport.getPeer()))
+        self._limits.opened(echo.host)
         self.counters.connections += 1
         self.counters.active += 1
         local = echo.transport.getHost() if self._verbose else None
@@ -117,11 +119,12 @@ class EchoFactory(Factory):
         Count and tell the end of a connection.
         """
         since, local = self._open.pop(echo)
-        self._watched.discard(echo)
-        for overseer in (self._stalls, self._idlers, self._leavers):
-            overseer.forget(echo)
-        peer = echo.transport.getPeer()
-        self._limits.closed(_hostOf(peer))
+        if echo.watched:
+            self._watched.discard(echo)
+            self._stalls.forget(echo)
+        self._idlers.forget(echo)
+        self._leavers.forget(echo)
+        self._limits.closed(echo.host)
         self.counters.active -= 1
         # It may be the kernel that gave up first: it has asked in vain for long.
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
@@ -131,7 +134,7 @@ class EchoFactory(Factory):
             self._log.info(
                 "{transport} {peer} {reason}: {bytes} bytes in {seconds:.3f} s",
                 transport=self.counters.transport,
-                peer=_text(peer),
+                peer=_text(echo.transport.getPeer()),
                 local=_text(local),
                 bytes=echo.received,
                 seconds=self._reactor.seconds() - since,
@@ -247,10 +250,6 @@ def unsent(transport: Any) -> int:
 def _unread(transport: Any) -> int:
     # After a hiccup of the machine we may be asked before we could read.
     return unread(transport) if isinstance(transport, FileDescriptor) else 0
-
-
-def _hostOf(address: Any) -> str:
-    return getattr(address, "host", "")
 
 
 def _text(address: Any) -> str:

@@ -26,7 +26,6 @@ from echotwist.settings import Settings
 from echotwist.sockets import ListenError, listenerText, oneLine, openAll, roomForConnections
 from echotwist.streamport import StreamPort
 
-
 _LINUX = sys.platform == "linux"
 
 
@@ -217,8 +216,10 @@ class EchoService(Service):
         backlog = self.settings.backlog
         port = StreamPort(listener, self._streams, journal, self._reactor, backlog)
         if self._isFast:
+            from echotwist.fast.splice import pipe
             from echotwist.fast.transport import FastConnection
 
+            pipe()  # Now that there are descriptors to be had.
             port.transport = FastConnection
         if self.settings.linger is not None:
             port.transport = lingering(self.settings.linger, port.transport)
@@ -230,9 +231,11 @@ class EchoService(Service):
         chosen = self.settings
         guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
         protocol = DatagramEcho(chosen.prefix, verbose=chosen.verbose)
-        kind = DatagramPort
+        kind: type[DatagramPort] = DatagramPort
         if self._isFast and not (chosen.prefix or chosen.verbose):
-            from echotwist.fast.batch import BatchPort as kind
+            from echotwist.fast.batch import BatchPort
+
+            kind = BatchPort
         return kind(listener, protocol, guard, journal, self._reactor)
 
     @inlineCallbacks

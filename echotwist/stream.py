@@ -51,6 +51,7 @@ class Echo(Protocol):
     reading, so that nothing piles up here.
 
     :param owner: counts, limits and watches the connection, if given.
+    :ivar host: the peer's address, if the owner counts by it.
     :ivar received: how many bytes have come in.
     :ivar watched: the owner knows that there may be bytes to take.
     :ivar ending: no more will be read.
@@ -67,6 +68,7 @@ class Echo(Protocol):
     def __init__(self, owner: Owner | None = None) -> None:
         self.owner: Any = owner
         self.counters = Counters() if owner is None else owner.counters
+        self.host = ""
         self.received = 0
         self.watched = owner is None
         self.ending = False

@@ -36,7 +36,7 @@ class StreamPort(tcp.Port):
     :param backlog: connections that may wait to be accepted.
     """
 
-    transport = Connection
+    transport: type[Connection] = Connection
     factory: Any
     reactor: Any
 
@@ -71,9 +71,11 @@ class StreamPort(tcp.Port):
         """
         Accept so many connections of those that wait.
         """
+        # socket.accept() does the same, but first works out at length what it is.
+        accept = self.socket._accept  # type: ignore[attr-defined]
         for _ in range(most):
             try:
-                stream, peer = self.socket.accept()
+                fd, peer = accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -81,6 +83,7 @@ class StreamPort(tcp.Port):
                 if self._hasNoRoom(error):
                     return
                 continue
+            stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
             self._serve(stream, peer)
 
     def handleRest(self) -> None:

@@ -10,10 +10,32 @@ from typing import Any
 
 import pytest
 
+from tests import live
 from tests.live import Server, figures, ours
 
 #: Everywhere on Linux; the service must keep its word on each.
-REACTORS = ["epoll", "poll", "select", "asyncio"]
+REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
+
+#: Modules whose tests talk to a service in a process of its own.
+LIVE = ("test_live_", "test_clients", "test_faults", "test_machine", "test_namespaces")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """
+    Run all tests of the service's behaviour in both of its ways.
+    """
+    if metafunc.module.__name__.removeprefix("tests.").startswith(LIVE):
+        metafunc.parametrize("way", live.WAYS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def way(request: pytest.FixtureRequest) -> str:
+    """
+    The way in which services are started.
+    """
+    name: str = getattr(request, "param", "fast")
+    live.way[:] = live.WAYS[name]
+    return name
 
 
 @pytest.fixture(params=REACTORS)

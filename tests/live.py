@@ -159,6 +159,13 @@ class Server:
             assert "Traceback" not in self.log, self.log
 
 
+#: The two ways in which the service does its work; every rule holds for both.
+WAYS = {"fast": [], "portable": ["--portable"]}
+
+#: Options of the way that is being tested.
+way: list[str] = []
+
+
 def ours(cwd: Path, *options: str, reactor: str = "", limit: str = "") -> Server:
     """
     Start the echo service on a free port.
@@ -175,6 +182,7 @@ def ours(cwd: Path, *options: str, reactor: str = "", limit: str = "") -> Server
         *choice,
         "echo",
         "--port=0",
+        *way,
         *options,
     ]
     return Server(command, cwd, limit)

@@ -23,7 +23,7 @@ from threading import Thread
 
 import pytest
 
-from tests.live import PATIENCE, Server, figures, waitUntil
+from tests.live import PATIENCE, Server, figures, waitUntil, way
 
 MIB = 2**20
 
@@ -332,6 +332,15 @@ def idle(server: Server, connections: int, seconds: float) -> None:
         assert [process.cpu_times()[:2] for process in server.processes] == cpu
 
 
+#: What the fast way calls instead.
+_FAST_CALLS = {
+    "recvfrom": "read",
+    "sendto": "write",
+    "recvmsg": "recvmmsg",
+    "sendmsg": "sendmmsg",
+}
+
+
 @contextmanager
 def injected(server: Server, call: str, error: str, times: int) -> Iterator[None]:
     """
@@ -343,6 +352,8 @@ def injected(server: Server, call: str, error: str, times: int) -> Iterator[None
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
+    if not way:
+        call = _FAST_CALLS.get(call, call)
     rule = f"inject={call}:error={error}:when=1..{times}"
     tracer = subprocess.Popen(
         [strace, "-f", "-p", str(server.process.pid), "-e", rule, "-o", "/dev/null"],

@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from echotwist import packetinfo
@@ -27,8 +28,13 @@ from echotwist.datagram import BATCH, LARGEST, DatagramPort
 _HEADER = struct.Struct("@PIPNPNi0PI0P")
 #: ``struct iovec``: where a piece is, and its size.
 _PIECE = struct.Struct("@PN")
+#: Where in a header the size is, and where in a piece its lower half.
+_SIZE = struct.calcsize("@PIPNPNi0P")
+_PIECE_SIZE = struct.calcsize("@P") + (sys.byteorder == "big") * (struct.calcsize("@N") - 4)
+#: Bytes of a ``struct sockaddr_in6``, which is the largest, and of its place.
+_NAME_SIZE, _NAME = 28, 32
 #: What the kernel tells of a datagram: its address and control messages.
-_TOLD = struct.Struct(f"@28s4x{packetinfo.ROOM}s")
+_TOLD = struct.Struct(f"@{_NAME_SIZE}s{_NAME - _NAME_SIZE}x{packetinfo.ROOM}s")
 #: ``struct cmsghdr``: size, level and type.
 _CONTROL = struct.Struct("@Nii")
 #: Bytes from one datagram to the next.  A round number would have all of them
@@ -37,8 +43,6 @@ _STRIDE = LARGEST + 320
 
 #: How many sources and asked addresses are remembered.
 _KNOWN = 4096
-
-_Control = packetinfo.Control
 
 
 def _function(name: str) -> Any:
@@ -52,47 +56,43 @@ def _function(name: str) -> Any:
 class Batch:
     """
     Memory for a batch of datagrams, and the two calls that fill and empty it.
+
+    It has a part for the headers to receive with, what is told of each
+    datagram, the headers to reply with, their control messages, the pieces
+    that both kinds of headers point to, and the datagrams.
     """
 
     def __init__(self) -> None:
         self._receive = _function("recvmmsg")
         self._send = _function("sendmmsg")
-        sizes = [_HEADER.size, _TOLD.size, _HEADER.size, packetinfo.ROOM, _PIECE.size, _PIECE.size]
-        starts = [BATCH * sum(sizes[:number]) for number in range(len(sizes) + 1)]
-        self._memory = mmap.mmap(-1, starts[-1] + BATCH * _STRIDE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        told, control = _TOLD.size, packetinfo.ROOM
+        parts = [_HEADER.size, told, _HEADER.size, control, _PIECE.size, _PIECE.size, _STRIDE]
+        sizes = [BATCH * size for size in parts]
+        self._memory = mmap.mmap(-1, sum(sizes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        self._told, self._replies, self._controls, self._room, self._pieces, self._data = starts[1:]
+        starts = accumulate(sizes[:-1])
+        self._told, self._replies, self._controls, self._room, self._pieces, self._data = starts
         for number in range(BATCH):
             self._prepare(number)
             self.answer(number, b"")
         self._fresh = self._memory[: self._replies]
         words = memoryview(self._memory)[: self._data].cast("I")
-        # The last word of a header; the lower half of a piece's size.
-        last = struct.calcsize("@PIPNPNi0P") // 4
-        self._sizes = words[last : self._told // 4 : _HEADER.size // 4]
-        low = (self._pieces + struct.calcsize("@PN") - struct.calcsize("@N")) // 4
-        low += (sys.byteorder == "big") * (struct.calcsize("@N") // 4 - 1)
-        self._replySizes = words[low : self._data // 4 : _PIECE.size // 4]
+        self._sizes = words[_SIZE // 4 : self._told // 4 : _HEADER.size // 4]
+        replySize = (self._pieces + _PIECE_SIZE) // 4
+        self._replySizes = words[replySize : self._data // 4 : _PIECE.size // 4]
 
     def _prepare(self, number: int) -> None:
         data = self._address + self._data + number * _STRIDE
         _PIECE.pack_into(self._memory, self._room + number * _PIECE.size, data, LARGEST)
         _PIECE.pack_into(self._memory, self._pieces + number * _PIECE.size, data, 0)
-        self._pack(0, number, self._room, self._told + number * _TOLD.size + 32, packetinfo.ROOM)
+        control = self._told + number * _TOLD.size + _NAME
+        self._pack(0, number, self._room, control, packetinfo.ROOM)
 
-    def _pack(self, start: int, number: int, pieces: int, control: int, size: int) -> None:
-        _HEADER.pack_into(
-            self._memory,
-            start + number * _HEADER.size,
-            self._address + self._told + number * _TOLD.size,
-            28,
-            self._address + pieces + number * _PIECE.size,
-            1,
-            self._address + control,
-            size,
-            0,
-            0,
-        )
+    def _pack(self, headers: int, number: int, pieces: int, control: int, size: int) -> None:
+        name = self._address + self._told + number * _TOLD.size
+        piece = self._address + pieces + number * _PIECE.size
+        header = (name, _NAME_SIZE, piece, 1, self._address + control, size, 0, 0)
+        _HEADER.pack_into(self._memory, headers + number * _HEADER.size, *header)
 
     def answer(self, number: int, control: bytes) -> None:
         """
@@ -203,8 +203,9 @@ class BatchPort(DatagramPort):
         if objection:
             self._journal.refused(objection)
             return True
-        self._batch.answer(number, answer)
-        self._answered[number] = control
+        if control != self._answered[number]:
+            self._batch.answer(number, answer)
+            self._answered[number] = control
         if self._guard.trusts(peer):
             if len(self._free) >= _KNOWN:
                 self._free.clear()
@@ -245,7 +246,8 @@ def _answering(told: bytes) -> tuple[bytes, bool]:
 
     :return: control messages, and whether it was sent to a group.
     """
-    start, control, toGroup = 0, [], False
+    control: list[packetinfo.Control] = []
+    start, toGroup = 0, False
     while start + _CONTROL.size <= len(told):
         size, level, kind = _CONTROL.unpack_from(told, start)
         if size < _CONTROL.size:
@@ -260,7 +262,7 @@ def _answering(told: bytes) -> tuple[bytes, bool]:
 _ALIGNMENT = struct.calcsize("@N")
 
 
-def _packed(control: _Control) -> bytes:
+def _packed(control: packetinfo.Control) -> bytes:
     level, kind, data = control
     padding = bytes(-len(data) % _ALIGNMENT)
     return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data + padding

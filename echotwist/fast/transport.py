@@ -4,14 +4,18 @@ TCP connections whose writes leave at once, and whose bulk is not copied.
 
 from __future__ import annotations
 
+import socket
 from os import read, write
 from typing import Any
 
+from twisted.internet import tcp
+from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
 from echotwist.connection import Connection
 from echotwist.fast.splice import Pipe, pipe
+from echotwist.stream import Echo
 
 #: Bytes; who sends less at once is better served by copies.
 BULK = 16_384
@@ -28,16 +32,45 @@ class FastConnection(Connection):
     """
 
     # Asked for with each message, and slots are found the fastest.
-    __slots__ = ("_fd", "_isClear", "_pipe", "bufferSize")
+    __slots__ = ("_fd", "_isClear", "_isWriting", "_pipe", "bufferSize")
 
+    protocol: Echo
+    # close(2) does all that shutdown(2) would.
+    _shouldShutdown = False
     _pipe: Pipe | None
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._fd = self.fileno()
+    def __init__(
+        self,
+        stream: socket.socket,
+        protocol: Any,
+        client: tuple[Any, ...],
+        server: Any,
+        sessionno: int,
+        reactor: Any,
+    ) -> None:
+        # That of tcp.Server would make two texts for each peer.
+        tcp.Connection.__init__(self, stream, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.client = client
+        self.server = server
+        self.sessionno = sessionno
+        self._fd = stream.fileno()
         self._isClear = True
+        self._isWriting = False
         self._pipe = None
         self.bufferSize = Connection.bufferSize
+        self.startReading()
+        self.connected = 1
+
+    def logPrefix(self) -> str:
+        """
+        Give the start of what is logged while it is at work.
+        """
+        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.client[0]}"
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} #{self.sessionno} of {self.client[0]}>"
 
     def doRead(self) -> Any:
         """
@@ -103,19 +136,40 @@ class FastConnection(Connection):
             data = data[sent:]
         super().write(data)
 
+    def startReading(self) -> None:
+        """
+        Have the reactor tell when there is something to read.
+        """
+        try:
+            self.reactor.addReader(self)
+        except OSError:
+            super().startReading()
+
+    def stopReading(self) -> None:
+        """
+        Let what comes wait.
+        """
+        try:
+            self.reactor.removeReader(self)
+        except OSError:
+            super().stopReading()
+
     def startWriting(self) -> None:
         """
         Have the reactor tell when there is room to write.
         """
         self._isClear = False
+        self._isWriting = True
         super().startWriting()
 
     def stopWriting(self) -> None:
         """
         There is nothing to write.
         """
-        self._isClear = bool(self.connected and not self.disconnecting)
-        super().stopWriting()
+        if self._isWriting:
+            self._isWriting = False
+            self._isClear = bool(self.connected and not self.disconnecting)
+            super().stopWriting()
 
     def connectionLost(self, reason: Failure) -> None:
         """
