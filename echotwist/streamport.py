@@ -72,7 +72,8 @@ class StreamPort(tcp.Port):
         Accept so many connections of those that wait.
         """
         # socket.accept() does the same, but first works out at length what it is.
-        accept = self.socket._accept  # type: ignore[attr-defined]
+        listener: Any = self.socket
+        accept = listener._accept
         for _ in range(most):
             try:
                 fd, peer = accept()

@@ -6,21 +6,26 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from importlib import metadata
 from pathlib import Path
 from threading import Barrier
 
 import psutil
 import pytest
 
+import twisted
 from tests import rules
 from tests.live import BIN, ROOT, Server, figures, ours, waitUntil
 from tests.rules import asking, connected, offer, readAll
@@ -498,28 +503,62 @@ def test_auto(tmp_path: Path) -> None:
         assert server.workers == []
 
 
-def nobodyRunsPython() -> bool:
+#: The Python of the system, of the same version.
+SYSTEM = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+
+
+def runsAsNobody(python: str | Path) -> bool:
     """
-    Tell whether nobody may read what a worker needs.
+    Tell whether nobody may run this Python.
     """
     try:
-        run = subprocess.run(
-            [sys.executable, "-c", "import echotwist"], user="nobody", cwd="/", check=False
-        )
+        run = subprocess.run([python, "-c", ""], user="nobody", cwd="/", check=False)
     except OSError:
         return False
     return run.returncode == 0
 
 
+def needed(name: str) -> set[str]:
+    """
+    Find what a distribution needs, in names of files and folders, as it does.
+    """
+    found = metadata.distribution(name)
+    tops = {Path(str(file)).parts[0] for file in found.files or ()} - {"..", "__pycache__"}
+    for requirement in found.requires or ():
+        if ";" not in requirement:
+            tops |= needed(re.split("[^A-Za-z0-9_.-]", requirement)[0])
+    return tops
+
+
+@pytest.fixture
+def anybodys() -> Iterator[list[str | Path]]:
+    """
+    A ``twistd`` that everybody may read: in somebody's home, none may be.
+    """
+    if runsAsNobody(sys.executable):
+        yield [BIN / "twistd"]
+        return
+    if not runsAsNobody(SYSTEM):
+        pytest.skip("nobody may run Python")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        places = {name: Path(twisted.__file__).parent.parent / name for name in needed("Twisted")}
+        for name in ("echotwist", "twisted/plugins/echotwist_plugin.py"):
+            places[name] = ROOT / name
+        for name, place in places.items():
+            copy = shutil.copytree if place.is_dir() else shutil.copy
+            copy(place, Path(folder, name))
+        run = "from twisted.scripts.twistd import run; run()"
+        yield ["env", f"PYTHONPATH={folder}", SYSTEM, "-B", "-c", run]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
-def test_uid(tmp_path: Path, lowPort: int) -> None:
+def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
     """
     A low port is bound first; then no process has any privilege left, and a
     killed worker is back all the same.
     """
-    if not nobodyRunsPython():
-        pytest.skip("nobody cannot read Python or this package")
-    command: list[str | Path] = [BIN / "twistd", "-n", "--pidfile=", "--uid=nobody"]
+    command: list[str | Path] = [*anybodys, "-n", "--pidfile=", "--uid=nobody"]
     with Server([*command, "echo", f"-p{lowPort}", "--workers=2"], tmp_path) as server:
         kill(server, server.workers[0])
         rules.halfClose(lowPort, 1000, times=MANY)
