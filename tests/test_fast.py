@@ -1,0 +1,498 @@
+"""
+What only Linux can do, without a reactor that runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from types import SimpleNamespace
+from typing import Any
+from unittest import skipUnless
+
+from hypothesis import given, settings, strategies
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+from twisted.python import log
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist import DatagramEcho, EchoFactory
+from echotwist.addresses import Address
+from echotwist.counters import Counters
+from echotwist.datagram import BATCH, DatagramPort
+from echotwist.guard import Guard
+from echotwist.journal import Journal
+from echotwist.sockets import openDatagram
+
+#: To send or to read, and how many bytes.
+STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(1, 400_000)))
+
+LINUX = sys.platform == "linux"
+if LINUX:
+    from echotwist.fast import batch, splice
+    from echotwist.fast.batch import BatchPort
+    from echotwist.fast.reactor import LeanReactor, LogContext
+    from echotwist.fast.transport import FastConnection
+
+
+class Worker:
+    """
+    Somebody whom a reactor serves.
+
+    :param stream: what is read from.
+    :ivar prefixes: how often the log prefix was asked for.
+    """
+
+    prefixes = 0
+    lost: Any = None
+
+    def __init__(self, stream: socket.socket) -> None:
+        self.stream = stream
+        self.fileno = stream.fileno
+
+    def logPrefix(self) -> str:
+        """
+        Tell who works.
+        """
+        self.prefixes += 1
+        return "worker"
+
+    def doRead(self) -> None:
+        """
+        Read, and log or fail if told so.
+        """
+        word = self.stream.recv(100)
+        if word == b"log":
+            log.msg("hello")
+        if word == b"fail":
+            raise ValueError("failed")
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Keep the reason.
+        """
+        self.lost = reason
+
+
+@skipUnless(LINUX, "needs Linux")
+class LeanReactorTests(SynchronousTestCase):
+    """
+    Tests for :class:`LeanReactor`; Twisted's own are in ``tests.reactors``.
+    """
+
+    def setUp(self) -> None:
+        """
+        Watch somebody.
+        """
+        self.reactor = LeanReactor()
+        self.addCleanup(self.reactor._poller.close)
+        for waker in self.reactor._internalReaders:
+            self.addCleanup(waker.connectionLost, None)
+        stream, self.peer = socket.socketpair()
+        self.addCleanup(stream.close)
+        self.addCleanup(self.peer.close)
+        self.worker = Worker(stream)
+        self.reactor.addReader(self.worker)
+
+    def test_prefix(self) -> None:
+        """
+        The log prefix is that of who works, and is asked for when somebody logs.
+        """
+        self.peer.send(b"quiet")
+        self.reactor.doIteration(0)
+        self.assertEqual(self.worker.prefixes, 0)
+        with capturedLogs() as events:
+            self.peer.send(b"log")
+            self.reactor.doIteration(0)
+            log.msg("afterwards")
+        self.assertEqual([event["system"] for event in events], ["worker", "-"])
+
+    def test_failure(self) -> None:
+        """
+        Who fails is logged and let go of, and the reactor goes on.
+        """
+        self.peer.send(b"fail")
+        with capturedLogs() as events:
+            self.reactor.doIteration(0)
+        self.assertEqual([event["system"] for event in events if event["isError"]], ["worker"])
+        self.assertIsInstance(self.worker.lost.value, ValueError)
+        self.assertNotIn(self.worker, self.reactor.getReaders())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_context(self) -> None:
+        """
+        The context says what was there before, and who works.
+        """
+        context = LogContext({"isError": 0, "system": "-"})
+        context.owner = self.worker
+        self.assertEqual(dict(context), {"isError": 0, "system": "worker"})
+        self.assertEqual((context["system"], len(context)), ("worker", 2))
+        context.owner = None
+        self.assertEqual(context["system"], "(buggy logPrefix method)")
+
+
+@skipUnless(LINUX, "needs Linux")
+class FastConnectionTests(SynchronousTestCase):
+    """
+    Tests for :class:`FastConnection`.
+    """
+
+    def setUp(self) -> None:
+        """
+        Connect.
+        """
+        self.reactor = MemoryReactorClock()
+        self.factory = EchoFactory(reactor=self.reactor)
+        self.transport, self.peer = self.connected(self.factory)
+
+    def connected(self, factory: EchoFactory) -> tuple[Any, socket.socket]:
+        """
+        Connect somebody.
+        """
+        near, peer = socket.socketpair()
+        self.addCleanup(peer.close)
+        peer.setblocking(False)
+        echo = factory.buildProtocol(None)
+        assert echo is not None
+        server = SimpleNamespace(journal=factory.journal, reactor=self.reactor)
+        transport = FastConnection(near, echo, ("192.0.2.1", 4567), server, 0, self.reactor)
+        echo.makeConnection(transport)
+        self.addCleanup(transport.connectionLost, Failure(ConnectionDone()))
+        return transport, peer
+
+    def serve(self, transport: Any) -> None:
+        """
+        Do what a reactor would do once.
+        """
+        if transport in self.reactor.getWriters():
+            transport.doWrite()
+        elif transport in self.reactor.getReaders():
+            transport.doRead()
+
+    def read(self, peer: socket.socket, most: int = 2**20) -> bytes:
+        """
+        Read what has come.
+        """
+        try:
+            return peer.recv(most)
+        except BlockingIOError:
+            return b""
+
+    def send(self, peer: socket.socket, data: bytes) -> bytes:
+        """
+        Send what there is room for.
+        """
+        try:
+            return data[: peer.send(data)]
+        except BlockingIOError:
+            return b""
+
+    def test_atOnce(self) -> None:
+        """
+        What is written leaves before the reactor has its turn.
+        """
+        self.transport.write(b"hello")
+        self.assertEqual(self.read(self.peer), b"hello")
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_rest(self) -> None:
+        """
+        What the kernel does not take waits, nothing overtakes it, and reading
+        waits as well.
+        """
+        data = os.urandom(2**20)
+        self.transport.write(data)
+        self.transport.write(b"last")
+        self.assertNotIn(self.transport, self.reactor.getReaders())
+        got = b""
+        while self.transport in self.reactor.getWriters():
+            got += self.read(self.peer)
+            self.transport.doWrite()
+        self.assertTrue(got + self.read(self.peer) == data + b"last")
+        self.assertIn(self.transport, self.reactor.getReaders())
+        self.test_atOnce()
+
+    def test_afterLoss(self) -> None:
+        """
+        What is written to a connection that is gone reaches nobody, though its
+        descriptor may be somebody else's by now.
+        """
+        fd = self.transport.fileno()
+        self.transport.connectionLost(Failure(ConnectionDone()))
+        one, other = socket.socketpair()
+        with one, other:
+            self.assertIn(fd, (one.fileno(), other.fileno()))
+            one.setblocking(False)
+            other.setblocking(False)
+            self.transport.write(b"stray")
+            self.assertEqual(self.read(one) + self.read(other), b"")
+
+    def test_failure(self) -> None:
+        """
+        A write that fails is noted, and the connection lost when the reactor
+        has its turn, not within the call.
+        """
+        self.peer.close()
+        self.transport.write(b"hello")
+        self.assertEqual(self.transport.lastError, errno.EPIPE)
+        self.assertTrue(self.transport.connected)
+        self.assertIsInstance(self.transport.doWrite(), Exception)
+
+    @settings(deadline=None)
+    @given(STEPS)
+    def test_anyPace(self, steps: list[tuple[bool, int]]) -> None:
+        """
+        However a peer sends and reads, it gets its bytes in order, in bulk or not.
+        """
+        transport, peer = self.connected(self.factory)
+        sent = got = b""
+        for sends, size in steps:
+            if sends:
+                sent += self.send(peer, os.urandom(size))
+            else:
+                got += self.read(peer, size)
+            self.serve(transport)
+        for _ in range(len(sent) // 1000 + 10):
+            self.serve(transport)
+            got += self.read(peer)
+        self.assertTrue(got == sent)
+        self.assertEqual(transport.protocol.received, len(sent))
+
+    def bulk(self, transport: Any, peer: socket.socket) -> bytes:
+        """
+        Send so much that it is bulk, and have the start of it read.
+        """
+        sent = self.send(peer, os.urandom(2**20))
+        self.assertGreater(len(sent), transport.bufferSize)
+        transport.doRead()
+        return sent
+
+    def test_bulk(self) -> None:
+        """
+        Bulk is not brought into Python; what comes in small pieces is.
+        """
+        calls: list[int] = []
+        through = splice.pipe()
+        assert through is not None
+        fill = through.fill
+
+        def spy(fd: int) -> int:
+            calls.append(fd)
+            return fill(fd)
+
+        self.patch(through, "fill", spy)
+        sent = self.bulk(self.transport, self.peer)
+        got = self.read(self.peer)
+        self.serve(self.transport)
+        self.assertEqual(calls, [self.transport.fileno()])
+        for _ in range(100):
+            self.serve(self.transport)
+            got += self.read(self.peer)
+        self.assertTrue(got == sent)
+        calls.clear()
+        self.send(self.peer, b"little")
+        self.serve(self.transport)
+        self.assertEqual((self.read(self.peer), calls), (b"little", []))
+
+    def test_prefixIsNoBulk(self) -> None:
+        """
+        Where bytes are added, they all pass through Python.
+        """
+        transport, peer = self.connected(EchoFactory(prefix=b"> ", reactor=self.reactor))
+        self.bulk(transport, peer)
+        self.assertIsNone(transport._pipe)
+
+    def test_othersBytes(self) -> None:
+        """
+        Bytes that were on their way when something broke reach nobody else.
+        """
+
+        def breaks(size: int) -> bytes:
+            raise MemoryError
+
+        through = splice.pipe()
+        assert through is not None
+        self.bulk(self.transport, self.peer)
+        while self.send(self.peer, b"x" * 100_000):
+            pass
+        self.patch(through, "pour", lambda fd, size: 0)
+        self.patch(through, "rest", breaks)
+        self.assertRaises(MemoryError, self.transport.doRead)
+        del through.pour, through.rest
+        other, peer = self.connected(self.factory)
+        sent, got = self.bulk(other, peer), b""
+        for _ in range(100):
+            self.serve(other)
+            got += self.read(peer)
+        self.assertTrue(got == sent)
+
+
+@skipUnless(LINUX, "needs Linux")
+class BatchPortTests(SynchronousTestCase):
+    """
+    Tests for :class:`BatchPort`, on a real socket.
+    """
+
+    def setUp(self) -> None:
+        """
+        Listen.
+        """
+        self.reactor = MemoryReactorClock()
+        self.journal = Journal(Counters("UDP"))
+        listener = openDatagram(Address(socket.AF_INET6, "::", dual=True), 0, reuse=False)
+        self.number = listener.getsockname()[1]
+        self.guard = Guard({self.number})
+        protocol = DatagramEcho()
+        self.port = BatchPort(listener, protocol, self.guard, self.journal, self.reactor)
+        self.port.startListening()
+        self.addCleanup(self.reactor.advance, 0)
+        self.addCleanup(self.port.stopListening)
+
+    def asking(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+        """
+        Make a client that is connected to a host.
+
+        :param port: its own.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        client = socket.socket(family, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        if port:
+            client.bind(("", port))
+        client.connect((host, self.number))
+        client.setblocking(False)
+        return client
+
+    def got(self, client: socket.socket) -> list[bytes]:
+        """
+        Give all that has come.
+        """
+        found = []
+        while True:
+            try:
+                found.append(client.recv(70_000))
+            except BlockingIOError:
+                return found
+
+    def test_mixed(self) -> None:
+        """
+        In one batch, each of many is answered from the address that it asked,
+        at any size.
+        """
+        clients = [self.asking(host) for host in ("127.0.0.1", "127.0.0.2", "::1", "127.0.0.3")]
+        sizes = [0, 1, 1400, 60_000, 65_507, 2]
+        sent = {client: [os.urandom(size) for size in sizes] for client in clients}
+        for _ in range(3):
+            for number in range(2):
+                for client in clients:
+                    client.send(sent[client][number])
+            self.port.doRead()
+            for client in clients:
+                self.assertEqual(self.got(client), sent[client][:2])
+        for number in range(len(sizes)):
+            for client in clients:
+                client.send(sent[client][number])
+                self.port.doRead()
+            for client in clients:
+                self.assertTrue(self.got(client) == [sent[client][number]])
+
+    def test_refused(self) -> None:
+        """
+        The guard judges each one of a batch; those around it are answered.
+        """
+        good, other = self.asking(), self.asking("127.0.0.2")
+        bad = self.asking(port=1023)
+        for word in (b"1", b"2", b"3"):
+            good.send(word)
+            bad.send(word)
+            bad.send(word)
+            other.send(word)
+        self.port.doRead()
+        words = [b"1", b"2", b"3"]
+        self.assertEqual((self.got(good), self.got(bad), self.got(other)), (words, [], words))
+        counters = self.journal.counters
+        self.assertEqual(counters.refused["low source port"], 6)
+        self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (12, 6))
+        self.assertEqual((counters.receivedBytes, counters.sentBytes), (12, 6))
+
+    def test_fairness(self) -> None:
+        """
+        One wake-up handles so many datagrams and no more; at the end, all.
+        """
+        client = self.asking()
+        for number in range(3 * BATCH):
+            client.send(b"%d" % number)
+        self.port.doRead()
+        self.assertEqual(len(self.got(client)), BATCH)
+        self.port.handleRest()
+        self.assertEqual(len(self.got(client)), 2 * BATCH)
+
+    def test_sendError(self) -> None:
+        """
+        A reply that cannot be sent is counted, and the others are sent.
+        """
+        clients = [self.asking(), self.asking("::1"), self.asking("127.0.0.2")]
+        for client in clients:
+            client.send(b"hello")
+        real, fails = self.port._batch.send, [1]
+
+        def send(fd: int, first: int, end: int) -> int:
+            if first in fails:
+                raise OSError(errno.EPERM, "no")
+            return real(fd, first, min(end, first + 1))
+
+        self.patch(self.port._batch, "send", send)
+        self.port.doRead()
+        self.assertEqual([len(self.got(client)) for client in clients], [1, 0, 1])
+        self.assertEqual(self.journal.counters.errors["send", "EPERM"], 1)
+        self.assertEqual(self.journal.counters.sentDatagrams, 2)
+
+    def test_unknownCalls(self) -> None:
+        """
+        Where the kernel lacks the calls, it goes on one by one.
+        """
+
+        def receive(fd: int, most: int) -> list[int]:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+        self.patch(self.port._batch, "receive", receive)
+        client = self.asking("127.0.0.2")
+        client.send(b"hello")
+        self.port.doRead()
+        self.port.doRead()
+        self.assertEqual(self.got(client), [b"hello"])
+
+    def test_likePlain(self) -> None:
+        """
+        It sees the same sources as the portable port, so that the guard can
+        judge them alike.
+        """
+        seen: list[Any] = []
+
+        class Spy(Guard):
+            def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+                seen.append((source, toGroup, datagram))
+                return super().objection(source, toGroup, datagram)
+
+        for host in ("127.0.0.2", "::1"):
+            client = self.asking(host)
+            for kind in (BatchPort, DatagramPort):
+                self.port._guard = Spy()
+                client.send(b"hello")
+                kind.handle(self.port, 1)
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual(seen[2], seen[3])
+
+    def test_names(self) -> None:
+        """
+        A source that the kernel tells of is read as Python reads it.
+        """
+        v4 = b"\x02\x00\x12\x34" + bytes([192, 0, 2, 1]) + bytes(20)
+        self.assertEqual(batch._peer(v4), ("192.0.2.1", 0x1234))
+        host = socket.inet_pton(socket.AF_INET6, "fe80::1")
+        v6 = b"\x0a\x00\x12\x34" + bytes(4) + host + b"\x02\x00\x00\x00"
+        self.assertEqual(batch._peer(v6), ("fe80::1", 0x1234, 0, 2))
