@@ -15,7 +15,7 @@ from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from echotwist.connection import lingering
+from echotwist.connection import Connection, lingering
 from echotwist.counters import Counters
 from echotwist.datagram import DatagramEcho, DatagramPort
 from echotwist.factory import EchoFactory
@@ -67,6 +67,8 @@ class EchoService(Service):
         self._streams: EchoFactory | None = None
         self._draining: EchoFactory | None = None
         self._isProgram = False
+        self._connection: type[Connection] = Connection
+        self._datagramKind: type[DatagramPort] = DatagramPort
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -91,6 +93,7 @@ class EchoService(Service):
         """
         if self._listeners or self.ports:
             return
+        self._choose()
         self._listeners = self._openListeners()
         if self.settings.metrics is not None:
             try:
@@ -98,6 +101,21 @@ class EchoService(Service):
             except BaseException:
                 self._closeListeners()
                 raise
+
+    def _choose(self) -> None:
+        """
+        Choose what does the work, while we may read its files and have descriptors.
+        """
+        if self.settings.portable or not _LINUX:
+            return
+        from echotwist.fast.batch import BatchPort
+        from echotwist.fast.splice import pipe
+        from echotwist.fast.transport import FastConnection
+
+        pipe()
+        self._connection = FastConnection
+        if not (self.settings.prefix or self.settings.verbose):
+            self._datagramKind = BatchPort
 
     def _openListeners(self) -> list[socket.socket]:
         if self.settings.processes > 1:
@@ -192,10 +210,6 @@ class EchoService(Service):
             for listener in listeners
         ]
 
-    @property
-    def _isFast(self) -> bool:
-        return _LINUX and not self.settings.portable
-
     def _factory(self, journal: Journal) -> EchoFactory:
         chosen = self.settings
         # select(2) knows no file above 1,023.
@@ -215,12 +229,7 @@ class EchoService(Service):
         assert self._streams is not None
         backlog = self.settings.backlog
         port = StreamPort(listener, self._streams, journal, self._reactor, backlog)
-        if self._isFast:
-            from echotwist.fast.splice import pipe
-            from echotwist.fast.transport import FastConnection
-
-            pipe()  # Now that there are descriptors to be had.
-            port.transport = FastConnection
+        port.transport = self._connection
         if self.settings.linger is not None:
             port.transport = lingering(self.settings.linger, port.transport)
         return port
@@ -231,12 +240,7 @@ class EchoService(Service):
         chosen = self.settings
         guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
         protocol = DatagramEcho(chosen.prefix, verbose=chosen.verbose)
-        kind: type[DatagramPort] = DatagramPort
-        if self._isFast and not (chosen.prefix or chosen.verbose):
-            from echotwist.fast.batch import BatchPort
-
-            kind = BatchPort
-        return kind(listener, protocol, guard, journal, self._reactor)
+        return self._datagramKind(listener, protocol, guard, journal, self._reactor)
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -34,7 +34,8 @@ def alsoUDP(port):
     """
     number = port.getHost().port
     UDPServer(number, DatagramEcho()).setServiceParent(application)
-    msg(f"#stock on {number}")
+    # UDP is not open before.
+    reactor.callWhenRunning(msg, f"#stock on {number}")
     return port
 
 

@@ -131,8 +131,10 @@ class LeanReactorTests(SynchronousTestCase):
         context.owner = self.worker
         self.assertEqual(dict(context), {"isError": 0, "system": "worker"})
         self.assertEqual((context["system"], len(context)), ("worker", 2))
-        context.owner = None
+        context.owner = object()
         self.assertEqual(context["system"], "(buggy logPrefix method)")
+        context.owner = None
+        self.assertEqual(context["system"], "-")
 
 
 @skipUnless(LINUX, "needs Linux")

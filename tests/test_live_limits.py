@@ -33,7 +33,10 @@ def serve(server: Server, stack: ExitStack, count: int) -> list[socket.socket]:
     """
     Connect so often, and give those connections that are served.
     """
-    streams = [stack.enter_context(connected(server.port)) for _ in range(count)]
+    streams = []
+    for _ in range(count):
+        with suppress(ConnectionResetError):  # which may be there before connect(2) is done
+            streams.append(stack.enter_context(connected(server.port)))
     return [stream for stream in streams if isServed(stream)]
 
 

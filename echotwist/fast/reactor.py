@@ -31,7 +31,7 @@ class LogContext(Mapping[str, Any]):
     handles it.
 
     :param outer: what the context says but for that.
-    :ivar owner: who handles the event at hand (``ILoggingContext``).
+    :ivar owner: who handles the event at hand (``ILoggingContext``), if any.
     """
 
     __slots__ = ("_outer", "owner")
@@ -44,6 +44,8 @@ class LogContext(Mapping[str, Any]):
         """
         Work out all that the context says.
         """
+        if self.owner is None:
+            return dict(self._outer)
         try:
             prefix = self.owner.logPrefix()
         except Exception:
@@ -122,14 +124,14 @@ class LeanReactor(EPollReactor):
                         log.err()
                     if why:
                         self._settle(selectable, fd, event, why)
+                current.owner = None
                 if once or self._newTimedCalls or self.threadCallQueue:
                     return
                 if self._justStopped or not self.running:
                     return
-                if self._pendingTimedCalls:
-                    timeout = self._pendingTimedCalls[0].time - self.seconds()
-                    if timeout <= 0:
-                        return
+                timeout = self.timeout()
+                if timeout == 0:
+                    return
         finally:
             contexts.pop()
 
