@@ -3,8 +3,8 @@ A reactor that does less for each event: ``twistd --reactor=lean``.
 
 Of what stock Twisted spends on a small message, more than half is not system
 calls but the log context that it builds for each event, whether somebody logs
-or not.  Here one context serves all events of a batch, and what it says of the
-one at hand is worked out when it is asked for.
+or not.  Here a context serves as long as the same one has events, and what it
+says is worked out when it is asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from twisted.logger import Logger
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
+#: Seconds that epoll_wait(2) can wait: it takes milliseconds, as a C int.
+_LONGEST_S = 2147483
+
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
@@ -30,22 +33,25 @@ class LogContext(Mapping[str, Any]):
     The log context of an event, whose ``system`` is the log prefix of who
     handles it.
 
+    It never changes its owner: a thread goes on in the context of the event that
+    started it.
+
     :param outer: what the context says but for that.
-    :ivar owner: who handles the event at hand (``ILoggingContext``).
+    :param owner: who handles the event (``ILoggingContext``).
     """
 
-    __slots__ = ("_outer", "owner")
+    __slots__ = ("_outer", "_owner")
 
-    def __init__(self, outer: Mapping[str, Any]) -> None:
+    def __init__(self, outer: Mapping[str, Any], owner: Any) -> None:
         self._outer = outer
-        self.owner: Any = None
+        self._owner = owner
 
     def copy(self) -> dict[str, Any]:
         """
         Work out all that the context says.
         """
         try:
-            prefix = self.owner.logPrefix()
+            prefix = self._owner.logPrefix()
         except Exception:
             prefix = "(buggy logPrefix method)"
         return {**self._outer, "system": prefix}
@@ -101,15 +107,18 @@ class LeanReactor(EPollReactor):
         """
         poll, selectables = self._poller.poll, self._selectables
         contexts = context.theContextTracker.currentContext().contexts
-        current = LogContext(context.get(ILogContext))
-        contexts.append({**contexts[-1], ILogContext: current})
+        around, outer = contexts[-1], context.get(ILogContext)
+        contexts.append(around)
+        owner: Any = None
         try:
             while True:
                 for fd, event in poll(timeout, len(selectables)):
                     selectable = selectables.get(fd)
                     if selectable is None:
                         continue
-                    current.owner = selectable
+                    if selectable is not owner:
+                        owner = selectable
+                        contexts[-1] = {**around, ILogContext: LogContext(outer, owner)}
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:
                             why = selectable.doRead()
@@ -118,7 +127,7 @@ class LeanReactor(EPollReactor):
                         else:
                             why = _UNUSUAL
                     except BaseException as error:
-                        why = error
+                        why, event = error, 0  # raised, it is no end of what comes in
                         log.err()
                     if why:
                         self._settle(selectable, fd, event, why)
@@ -130,6 +139,8 @@ class LeanReactor(EPollReactor):
                     timeout = self._pendingTimedCalls[0].time - self.seconds()
                     if timeout <= 0:
                         return
+                    if timeout > _LONGEST_S:
+                        timeout = _LONGEST_S
         finally:
             contexts.pop()
 
