@@ -18,6 +18,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python import log
 from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import DatagramEcho, EchoFactory
@@ -35,7 +36,7 @@ LINUX = sys.platform == "linux"
 if LINUX:
     from echotwist.fast import batch, splice
     from echotwist.fast.batch import BatchPort
-    from echotwist.fast.reactor import LeanReactor, LogContext
+    from echotwist.fast.reactor import EventContext, LeanReactor
     from echotwist.fast.transport import FastConnection
 
 
@@ -127,14 +128,11 @@ class LeanReactorTests(SynchronousTestCase):
         """
         The context says what was there before, and who works.
         """
-        context = LogContext({"isError": 0, "system": "-"})
-        context.owner = self.worker
-        self.assertEqual(dict(context), {"isError": 0, "system": "worker"})
-        self.assertEqual((context["system"], len(context)), ("worker", 2))
-        context.owner = object()
-        self.assertEqual(context["system"], "(buggy logPrefix method)")
-        context.owner = None
-        self.assertEqual(context["system"], "-")
+        frame = EventContext({"isError": 0, "system": "-"}, self.worker)
+        self.assertEqual(frame[ILogContext], {"isError": 0, "system": "worker"})
+        self.assertRaises(KeyError, frame.__getitem__, "isError")
+        buggy = EventContext({}, object())
+        self.assertEqual(buggy[ILogContext], {"system": "(buggy logPrefix method)"})
 
 
 @skipUnless(LINUX, "needs Linux")

@@ -3,13 +3,12 @@ A reactor that does less for each event: ``twistd --reactor=lean``.
 
 Of what stock Twisted spends on a small message, more than half is not system
 calls but the log context that it builds for each event, whether somebody logs
-or not.  Here one context serves all events of a batch, and what it says of the
-one at hand is worked out when it is asked for.
+or not.  Here the context is worked out when somebody asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
@@ -25,50 +24,36 @@ _UNUSUAL = object()
 _log = Logger()
 
 
-class LogContext(Mapping[str, Any]):
+class EventContext:
     """
-    The log context of an event, whose ``system`` is the log prefix of who
-    handles it.
+    What :mod:`twisted.python.context` knows while an event is handled: the log
+    context, whose ``system`` is the log prefix of who handles it.
 
-    :param outer: what the context says but for that.
-    :ivar owner: who handles the event at hand (``ILoggingContext``), if any.
+    Threads that were started meanwhile go on with it; so it never changes.
+
+    :param outer: the log context around it.
+    :param owner: who handles the event (``ILoggingContext``).
     """
 
-    __slots__ = ("_outer", "owner")
+    __slots__ = ("_outer", "_owner")
 
-    def __init__(self, outer: Mapping[str, Any]) -> None:
+    def __init__(self, outer: Mapping[str, Any], owner: Any) -> None:
         self._outer = outer
-        self.owner: Any = None
+        self._owner = owner
 
-    def copy(self) -> dict[str, Any]:
+    def __getitem__(self, key: object) -> dict[str, Any]:
         """
-        Work out all that the context says.
+        Work out the log context.
+
+        :raise KeyError: for whatever else is asked for.
         """
-        if self.owner is None:
-            return dict(self._outer)
+        if key is not ILogContext:
+            raise KeyError(key)
         try:
-            prefix = self.owner.logPrefix()
+            prefix = self._owner.logPrefix()
         except Exception:
             prefix = "(buggy logPrefix method)"
         return {**self._outer, "system": prefix}
-
-    def __getitem__(self, key: str) -> Any:
-        """
-        Give one thing that it says.
-        """
-        return self.copy()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        """
-        Give the names of all that it says.
-        """
-        return iter(self.copy())
-
-    def __len__(self) -> int:
-        """
-        Count what it says.
-        """
-        return len(self.copy())
 
 
 class LeanReactor(EPollReactor):
@@ -98,20 +83,21 @@ class LeanReactor(EPollReactor):
 
     def _serve(self, timeout: float | None, once: bool) -> None:
         """
-        Have events handled, as ``_doReadOrWrite`` would and the usual ones
-        here, until something else is to be done.
+        Have events handled as ``_doReadOrWrite`` would, the usual ones here,
+        until something else is to be done.
         """
         poll, selectables = self._poller.poll, self._selectables
-        contexts = context.theContextTracker.currentContext().contexts
-        current = LogContext(context.get(ILogContext))
-        contexts.append({**contexts[-1], ILogContext: current})
-        try:
-            while True:
-                for fd, event in poll(timeout, len(selectables)):
+        while True:
+            events = poll(timeout, len(selectables))
+            contexts = context.theContextTracker.currentContext().contexts
+            outer = context.get(ILogContext)
+            contexts.append({})
+            try:
+                for fd, event in events:
                     selectable = selectables.get(fd)
                     if selectable is None:
                         continue
-                    current.owner = selectable
+                    contexts[-1] = EventContext(outer, selectable)
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:
                             why = selectable.doRead()
@@ -120,20 +106,19 @@ class LeanReactor(EPollReactor):
                         else:
                             why = _UNUSUAL
                     except BaseException as error:
-                        why = error
+                        why, event = error, 0  # raised, it is no end of what comes in
                         log.err()
                     if why:
                         self._settle(selectable, fd, event, why)
-                current.owner = None
-                if once or self._newTimedCalls or self.threadCallQueue:
-                    return
-                if self._justStopped or not self.running:
-                    return
-                timeout = self.timeout()
-                if timeout == 0:
-                    return
-        finally:
-            contexts.pop()
+            finally:
+                contexts.pop()
+            if once or self._newTimedCalls or self.threadCallQueue:
+                return
+            if self._justStopped or not self.running:
+                return
+            timeout = self.timeout()
+            if timeout == 0:
+                return
 
     def _settle(self, selectable: Any, fd: int, event: int, why: Any) -> None:
         try:
