@@ -87,7 +87,12 @@ class Echo(Protocol):
         Give back what came in.
         """
         self.transport.write(data)
-        self.passed(len(data))
+        size = len(data)
+        self.received += size
+        self.counters.receivedBytes += size
+        self.counters.sentBytes += size
+        if not self.watched:
+            self.owner.wrote(self)
 
     def passed(self, size: int) -> None:
         """

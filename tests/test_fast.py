@@ -128,10 +128,11 @@ class LeanReactorTests(SynchronousTestCase):
         """
         The context says what was there before, and who works.
         """
-        frame = EventContext({"isError": 0, "system": "-"}, self.worker)
+        frame = EventContext({"isError": 0, "system": "-"})
+        frame.owner = self.worker
         self.assertEqual(frame[ILogContext], {"isError": 0, "system": "worker"})
         self.assertRaises(KeyError, frame.__getitem__, "isError")
-        buggy = EventContext({}, object())
+        buggy = EventContext({})
         self.assertEqual(buggy[ILogContext], {"system": "(buggy logPrefix method)"})
 
 

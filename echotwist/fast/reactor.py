@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from select import EPOLLIN, EPOLLOUT
+from sys import getrefcount
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -21,6 +22,10 @@ from twisted.python.log import ILogContext
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
+#: References to a context that nobody has kept: the variable, the stack of
+#: contexts, and the argument of ``getrefcount``.
+_OURS = 3
+
 _log = Logger()
 
 
@@ -29,17 +34,15 @@ class EventContext:
     What :mod:`twisted.python.context` knows while an event is handled: the log
     context, whose ``system`` is the log prefix of who handles it.
 
-    Threads that were started meanwhile go on with it; so it never changes.
-
     :param outer: the log context around it.
-    :param owner: who handles the event (``ILoggingContext``).
+    :ivar owner: who handles the event at hand (``ILoggingContext``).
     """
 
-    __slots__ = ("_outer", "_owner")
+    __slots__ = ("_outer", "owner")
 
-    def __init__(self, outer: Mapping[str, Any], owner: Any) -> None:
+    def __init__(self, outer: Mapping[str, Any]) -> None:
         self._outer = outer
-        self._owner = owner
+        self.owner: Any = None
 
     def __getitem__(self, key: object) -> dict[str, Any]:
         """
@@ -50,7 +53,7 @@ class EventContext:
         if key is not ILogContext:
             raise KeyError(key)
         try:
-            prefix = self._owner.logPrefix()
+            prefix = self.owner.logPrefix()
         except Exception:
             prefix = "(buggy logPrefix method)"
         return {**self._outer, "system": prefix}
@@ -91,13 +94,17 @@ class LeanReactor(EPollReactor):
             events = poll(timeout, len(selectables))
             contexts = context.theContextTracker.currentContext().contexts
             outer = context.get(ILogContext)
-            contexts.append({})
+            current = EventContext(outer)
+            contexts.append(current)
             try:
                 for fd, event in events:
                     selectable = selectables.get(fd)
                     if selectable is None:
                         continue
-                    contexts[-1] = EventContext(outer, selectable)
+                    if getrefcount(current) > _OURS:
+                        # A thread has been started, and goes on with it.
+                        current = contexts[-1] = EventContext(outer)
+                    current.owner = selectable
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:
                             why = selectable.doRead()
