@@ -87,12 +87,7 @@ class Echo(Protocol):
         Give back what came in.
         """
         self.transport.write(data)
-        size = len(data)
-        self.received += size
-        self.counters.receivedBytes += size
-        self.counters.sentBytes += size
-        if not self.watched:
-            self.owner.wrote(self)
+        self.passed(len(data))
 
     def passed(self, size: int) -> None:
         """

@@ -44,6 +44,12 @@ class EventContext:
         self._outer = outer
         self.owner: Any = None
 
+    def another(self) -> EventContext:
+        """
+        Make one that can have another owner.
+        """
+        return EventContext(self._outer)
+
     def __getitem__(self, key: object) -> dict[str, Any]:
         """
         Work out the log context.
@@ -90,11 +96,10 @@ class LeanReactor(EPollReactor):
         until something else is to be done.
         """
         poll, selectables = self._poller.poll, self._selectables
+        contexts = context.theContextTracker.currentContext().contexts
+        current = EventContext(context.get(ILogContext))
         while True:
             events = poll(timeout, len(selectables))
-            contexts = context.theContextTracker.currentContext().contexts
-            outer = context.get(ILogContext)
-            current = EventContext(outer)
             contexts.append(current)
             try:
                 for fd, event in events:
@@ -103,7 +108,7 @@ class LeanReactor(EPollReactor):
                         continue
                     if getrefcount(current) > _OURS:
                         # A thread has been started, and goes on with it.
-                        current = contexts[-1] = EventContext(outer)
+                        current = contexts[-1] = current.another()
                     current.owner = selectable
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:

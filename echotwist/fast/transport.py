@@ -28,15 +28,16 @@ class FastConnection(Connection):
     What the kernel does not take then waits for the reactor, as ever.
 
     :ivar _isClear: nothing waits to be written, and more may be.
+    :ivar _exact: the protocol, if it does nothing but echo.
     :ivar _pipe: what the bytes of a bulk stream go through.
     """
 
     # Asked for with each message, and slots are found the fastest.
-    __slots__ = ("_fd", "_isClear", "_isWriting", "_pipe", "bufferSize")
+    __slots__ = ("_exact", "_fd", "_isClear", "_isWriting", "_pipe", "bufferSize")
 
-    protocol: Echo
     # close(2) does all that shutdown(2) would.
     _shouldShutdown = False
+    _exact: Echo | None
     _pipe: Pipe | None
 
     def __init__(
@@ -59,6 +60,7 @@ class FastConnection(Connection):
         self._isClear = True
         self._isWriting = False
         self._pipe = None
+        self._exact = protocol if protocol.isExact else None
         self.bufferSize = Connection.bufferSize
         self.startReading()
         self.connected = 1
@@ -84,9 +86,20 @@ class FastConnection(Connection):
             return self._failed("receive", error, None)
         if not data:
             return CONNECTION_DONE
-        if len(data) == self.bufferSize and self.protocol.isExact:
+        if self._exact is None or not self._isClear:
+            self.protocol.dataReceived(data)
+            return None
+        # What dataReceived() and write() would do, in half the time.
+        size, sent = len(data), 0
+        try:
+            sent = write(self._fd, data)
+        except OSError as error:
+            self._failed("send", error, 0)
+        if sent != size:
+            super().write(data[sent:])
+        if size == self.bufferSize:
             self._pipe = pipe()
-        self.protocol.dataReceived(data)
+        self._exact.passed(size)
         return None
 
     def _relay(self, through: Pipe) -> Any:
@@ -108,7 +121,8 @@ class FastConnection(Connection):
         except BaseException:
             through.renew()
             raise
-        self.protocol.passed(size)
+        assert self._exact is not None
+        self._exact.passed(size)
         return None
 
     def _pour(self, through: Pipe, size: int) -> None:
