@@ -190,4 +190,5 @@ class FastConnection(Connection):
         The connection is gone, and its descriptor soon somebody else's.
         """
         self._isClear = False
+        self._exact = None
         super().connectionLost(reason)
