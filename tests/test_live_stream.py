@@ -4,6 +4,8 @@ The service over real TCP: never lose, alter or hoard a byte.
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,26 @@ def test_bulk(tmp_path: Path, reactorName: str, late: float) -> None:
     """
     with ours(tmp_path, reactor=reactorName) as server:
         rules.bulk(server.port, 1024, late)
+
+
+def test_urgent(server: Server) -> None:
+    """
+    Urgent data in the midst of bulk, and at the end of it, stop nothing.
+    """
+
+    def send(stream: socket.socket) -> None:
+        for _ in range(100):
+            stream.sendall(b"x" * 100_000)
+            stream.send(b"!", socket.MSG_OOB)
+
+    with rules.connected(server.port) as stream, ThreadPoolExecutor() as pool:
+        pool.submit(send, stream)
+        # Urgent bytes are no part of the stream; those that others overtake become it.
+        count = 0
+        while count < 10_000_000:
+            count += stream.recv(MIB).count(b"x")
+        stream.shutdown(socket.SHUT_WR)
+        assert rules.readAll(stream).strip(b"!") == b""
 
 
 def test_backPressure(tmp_path: Path, reactorName: str) -> None:

@@ -109,13 +109,13 @@ class FastConnection(Connection):
         try:
             size = through.fill(self._fd)
         except OSError as error:
-            # Urgent data too: splice(2) does not get past it, recv(2) does.
             self._pipe = None
             return self._failed("receive", error, None)
         if size < BULK:
             self._pipe = None
         if not size:
-            return CONNECTION_DONE
+            # The end, or urgent data: splice(2) does not get past that, recv(2) does.
+            return self.doRead()
         try:
             self._pour(through, size)
         except BaseException:
