@@ -77,7 +77,7 @@ class Connection(tcp.Server):
         if error.errno in _LATER:
             self.server.journal.failed(call, error)
             return later
-        self.lastError = error.errno or 0
+        self.lastError = self.lastError or error.errno or 0
         if error.errno not in _ENDINGS:
             self.server.journal.failed(call, error)
         return CONNECTION_LOST

@@ -132,12 +132,12 @@ class EchoFactory(Factory):
             self.counters.stalled += 1
         if self._verbose:
             self._log.info(
-                "{transport} {peer} {reason}: {bytes} bytes in {seconds:.3f} s",
+                "{transport} {peer} {reason}: {bytes} bytes in {seconds} s",
                 transport=self.counters.transport,
                 peer=_text(echo.transport.getPeer()),
                 local=_text(local),
                 bytes=echo.received,
-                seconds=self._reactor.seconds() - since,
+                seconds=round(self._reactor.seconds() - since, 3),
                 reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
             )
         if not self._open:

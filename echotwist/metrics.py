@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -95,11 +95,10 @@ class Page(Resource):
         """
         Make the page; HEAD is served with it.
         """
-        prepared = self._prepare().addCallback(lambda _: self._finish(request))
-        request.notifyFinish().addErrback(lambda _: prepared.cancel())
-        prepared.addErrback(
-            lambda reason: reason.check(CancelledError) or request.processingFailed(reason)
-        )
+        there = [request]
+        request.notifyFinish().addErrback(lambda _: there.clear())
+        prepared = self._prepare().addCallback(lambda _: list(map(self._finish, there)))
+        prepared.addErrback(lambda why: [one.processingFailed(why) for one in there] and None)
         return NOT_DONE_YET
 
     def _finish(self, request: Request) -> None:

@@ -239,7 +239,10 @@ class WorkerProcess(ProcessProtocol):
         *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
         self._unfinished[childFD] = rest
         for line in lines:
-            self._hear[childFD](line)
+            try:
+                self._hear[childFD](line)
+            except Exception:  # Something else than we wrote there.
+                self._word(line)
 
     def _event(self, line: bytes) -> None:
         event = eventFromJSON(line.decode("ascii"))
@@ -280,7 +283,10 @@ def _why(end: Any) -> str:
     """
     if end.signal is None:
         return f"ended with status {end.exitCode}"
-    return f"was ended by {signal.Signals(end.signal).name}"
+    try:
+        return f"was ended by {signal.Signals(end.signal).name}"
+    except ValueError:  # a real-time signal
+        return f"was ended by signal {end.signal}"
 
 
 def _environment(plan: str) -> dict[str, str]:

@@ -108,13 +108,13 @@ class EchoService(Service):
         """
         if self.settings.portable or not _LINUX:
             return
-        from echotwist.fast.batch import BatchPort
+        from echotwist.fast.batch import BatchPort, works
         from echotwist.fast.splice import pipe
         from echotwist.fast.transport import FastConnection
 
         pipe()
         self._connection = FastConnection
-        if not (self.settings.prefix or self.settings.verbose):
+        if works() and not (self.settings.prefix or self.settings.verbose):
             self._datagramKind = BatchPort
 
     def _openListeners(self) -> list[socket.socket]:

@@ -37,7 +37,7 @@ if LINUX:
     from echotwist.fast import batch, splice
     from echotwist.fast.batch import BatchPort
     from echotwist.fast.reactor import EventContext, LeanReactor
-    from echotwist.fast.transport import FastConnection
+    from echotwist.fast.transport import PROVEN, FastConnection
 
 
 class Worker:
@@ -250,6 +250,7 @@ class FastConnectionTests(SynchronousTestCase):
         However a peer sends and reads, it gets its bytes in order, in bulk or not.
         """
         transport, peer = self.connected(self.factory)
+        transport.protocol.received = PROVEN
         sent = got = b""
         for sends, size in steps:
             if sends:
@@ -261,12 +262,13 @@ class FastConnectionTests(SynchronousTestCase):
             self.serve(transport)
             got += self.read(peer)
         self.assertTrue(got == sent)
-        self.assertEqual(transport.protocol.received, len(sent))
+        self.assertEqual(transport.protocol.received, PROVEN + len(sent))
 
     def bulk(self, transport: Any, peer: socket.socket) -> bytes:
         """
         Send so much that it is bulk, and have the start of it read.
         """
+        transport.protocol.received = PROVEN
         sent = self.send(peer, os.urandom(2**20))
         self.assertGreater(len(sent), transport.bufferSize)
         transport.doRead()

@@ -149,7 +149,7 @@ class EchoFactoryTests(SynchronousTestCase):
         Asked to, it logs peer, bytes, seconds and end of each connection.
         """
         factory = EchoFactory(verbose=True, reactor=clock)
-        self.assertEqual(self.ended(factory), ["TCP 192.0.2.1:4567 closed: 5 bytes in 1.500 s"])
+        self.assertEqual(self.ended(factory), ["TCP 192.0.2.1:4567 closed: 5 bytes in 1.5 s"])
 
     def test_quiet(self) -> None:
         """

@@ -22,10 +22,6 @@ from twisted.python.log import ILogContext
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
-#: References to a context that nobody has kept: the variable, the stack of
-#: contexts, and the argument of ``getrefcount``.
-_OURS = 3
-
 _log = Logger()
 
 
@@ -63,6 +59,18 @@ class EventContext:
         except Exception:
             prefix = "(buggy logPrefix method)"
         return {**self._outer, "system": prefix}
+
+
+def _ours() -> int:
+    """
+    Count the references to a context that nobody has kept.
+    """
+    current = EventContext({})
+    contexts = [current]
+    return getrefcount(contexts and current)
+
+
+_OURS = _ours()
 
 
 class LeanReactor(EPollReactor):

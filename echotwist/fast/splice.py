@@ -58,9 +58,10 @@ class Pipe:
         """
         Begin anew, so that nobody gets what was another's.
         """
-        os.close(self._outlet)
-        os.close(self._inlet)
+        used = self._outlet, self._inlet
         self.__init__()  # type: ignore[misc]
+        for fd in used:
+            os.close(fd)
 
 
 @cache
