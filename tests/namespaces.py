@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, ip_address
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -78,6 +79,7 @@ class Namespace:
         self.second6 = f"2001:db8:99::{number}{number}"
         #: In another /64 than the other two.
         self.other6 = f"2001:db8:98::{number}"
+        self._ports = count(7000 + 100 * number)
         self.linkLocal = f"fe80::{number}"
 
     @contextmanager
@@ -117,11 +119,12 @@ class Namespace:
 
     def ours(self, cwd: Path, *options: str) -> Server:
         """
-        Start the echo service there, on a port that no other host's has: the
-        guard takes a datagram from the service's own port for its own reply.
+        Start the echo service there, on a port that none of the other host's
+        has: the guard takes a datagram from the service's own port for its own
+        reply.
         """
         with self.inside():
-            return ours(cwd, f"--port={7000 + self.number}", *options)
+            return ours(cwd, f"--port={next(self._ports)}", *options)
 
     def stock(self, cwd: Path) -> Server:
         """
