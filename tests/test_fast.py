@@ -301,6 +301,23 @@ class FastConnectionTests(SynchronousTestCase):
         self.serve(self.transport)
         self.assertEqual((self.read(self.peer), calls), (b"little", []))
 
+    def test_refusedBulk(self) -> None:
+        """
+        Where splice(2) is not allowed, bulk is echoed all the same.
+        """
+
+        def refuse(fd: int) -> int:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        through = splice.pipe()
+        assert through is not None
+        self.patch(through, "fill", refuse)
+        sent, got = self.bulk(self.transport, self.peer), b""
+        for _ in range(100):
+            self.serve(self.transport)
+            got += self.read(self.peer)
+        self.assertTrue(got == sent)
+
     def test_prefixIsNoBulk(self) -> None:
         """
         Where bytes are added, they all pass through Python.
@@ -468,6 +485,20 @@ class BatchPortTests(SynchronousTestCase):
         self.port.doRead()
         self.port.doRead()
         self.assertEqual(self.got(client), [b"hello"])
+
+    def test_works(self) -> None:
+        """
+        It is not used where either call is refused.
+        """
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.assertTrue(batch.works.__wrapped__())
+        for name in ("receive", "send"):
+            patch = self.patch(batch.Batch, name, refuse)
+            self.assertFalse(batch.works.__wrapped__())
+            patch.restore()
 
     def test_likePlain(self) -> None:
         """

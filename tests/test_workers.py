@@ -355,6 +355,26 @@ class MonitorTests(SynchronousTestCase):
         self.assertEqual([event["text"] for event in self.events], ["one", "two�"])
         self.assertEqual({event["worker"] for event in self.events}, {"2"})
 
+    def test_strangeWords(self) -> None:
+        """
+        What does not belong on a pipe is logged as words, and what comes after
+        it is heard.
+        """
+        for pipe in (EVENTS, NUMBERS):
+            self.worker(0).childDataReceived(pipe, b"junk(\n")
+        self.assertEqual([event["text"] for event in self.events], ["junk(", "junk("])
+        self.say(0, connections=3)
+        self.assertEqual(self.total(), (3, 0))
+
+    def test_anySignal(self) -> None:
+        """
+        A worker is started again whatever signal ended it, with a name or not.
+        """
+        self.end(0, 40)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.started), 3)
+        self.assertIn("was ended by signal 40", [event.get("why") for event in self.events])
+
     def test_event(self) -> None:
         """
         An event comes through with its fields, and the name of the worker.
