@@ -22,7 +22,8 @@ from twisted.python.log import ILogContext
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
-_log = Logger()
+# The loop says what stock Twisted's says, under the same name.
+_log = Logger("twisted.internet.base")
 
 
 class EventContext:
