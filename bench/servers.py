@@ -12,9 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import TracebackType
 
 from bench.process import runningOn
 from bench.toolchains import Missing, compiled, compiledGo, tool
@@ -98,12 +96,7 @@ class Running:
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
 
@@ -114,20 +107,8 @@ def echo(*options: str) -> list[str | Path]:
     return [BIN / "twistd", "--nodaemon", "--pidfile=", "echo", "--port=0", *options]
 
 
-@cache
-def knows(option: str) -> bool:
-    """
-    Tell whether our own service has an option.
-    """
-    words = [str(BIN / "twistd"), "echo", "--help"]
-    return re.search(rf"{option}\b", subprocess.check_output(words, text=True)) is not None
-
-
 def _ours(*options: str) -> Callable[[Path], Server]:
     def make(folder: Path) -> Server:
-        for option in options:
-            if not knows(option):
-                raise Missing(f"twistd echo has no {option}")
         command = echo(*options)
         return Server(" ".join(["echotwist", *options]), {"tcp": command, "udp": command})
 

@@ -18,7 +18,7 @@ from bench.generator import Generator, Load, WrongReply
 from bench.process import family, processorTime
 from bench.report import Report, Table, number
 from bench.rows import Setting
-from bench.servers import NotStarted, Running, echo, knows
+from bench.servers import NotStarted, Running, echo
 
 #: What each generator does.
 LOADS = {
@@ -150,8 +150,6 @@ def compareWorkers(workers: int, setting: Setting, say: Callable[[str], object])
 
     :param say: is told what is going on.
     """
-    if not knows("--workers"):
-        return Report(notes=["skipped: workers, twistd echo has no --workers"])
     try:
         found = run(workers, setting, say)
     except (WrongReply, NotStarted) as error:

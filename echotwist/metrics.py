@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -95,10 +96,18 @@ class Page(Resource):
         """
         Make the page; HEAD is served with it.
         """
-        there = [request]
-        request.notifyFinish().addErrback(lambda _: there.clear())
-        prepared = self._prepare().addCallback(lambda _: list(map(self._finish, there)))
-        prepared.addErrback(lambda why: [one.processingFailed(why) for one in there] and None)
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def failed(reason: Failure) -> None:
+            if not gone:
+                request.processingFailed(reason)
+
+        def ready(_: object) -> None:
+            if not gone:
+                self._finish(request)
+
+        self._prepare().addCallback(ready).addErrback(failed)
         return NOT_DONE_YET
 
     def _finish(self, request: Request) -> None:

@@ -33,6 +33,11 @@ class WorkersService(EchoService):
 
     _monitor: Monitor | None = None
 
+    def _choose(self) -> None:
+        """
+        Leave it to the workers, who do the work.
+        """
+
     def _openListeners(self) -> list[socket.socket]:
         number = _claim(self.settings)
         shared = evolve(self.settings, port=number, reuse=True)

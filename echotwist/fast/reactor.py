@@ -41,12 +41,6 @@ class EventContext:
         self._outer = outer
         self.owner: Any = None
 
-    def another(self) -> EventContext:
-        """
-        Make one that can have another owner.
-        """
-        return EventContext(self._outer)
-
     def __getitem__(self, key: object) -> dict[str, Any]:
         """
         Work out the log context.
@@ -106,7 +100,8 @@ class LeanReactor(EPollReactor):
         """
         poll, selectables = self._poller.poll, self._selectables
         contexts = context.theContextTracker.currentContext().contexts
-        current = EventContext(context.get(ILogContext))
+        outer = context.get(ILogContext)
+        current = EventContext(outer)
         while True:
             events = poll(timeout, len(selectables))
             contexts.append(current)
@@ -117,7 +112,7 @@ class LeanReactor(EPollReactor):
                         continue
                     if getrefcount(current) > _OURS:
                         # A thread has been started, and goes on with it.
-                        current = contexts[-1] = current.another()
+                        current = contexts[-1] = EventContext(outer)
                     current.owner = selectable
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:
