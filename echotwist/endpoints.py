@@ -29,17 +29,21 @@ class Entrance(Factory):
     """
     What an endpoint takes for the factory.
 
+    :param otherwise: gives the real one, if it listens without our knowledge.
     :ivar factory: the real one, known when it is known what comes in here.
     """
 
     noisy = False
     factory: Any = None
 
+    def __init__(self, otherwise: Callable[[], Any]) -> None:
+        self._otherwise = otherwise
+
     def buildProtocol(self, addr: object) -> Any:
         """
         Have the real one make the protocol.
         """
-        return self.factory.buildProtocol(addr)
+        return (self.factory or self._otherwise()).buildProtocol(addr)
 
 
 class EndpointReactor:
@@ -67,10 +71,11 @@ class EndpointReactor:
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._text = text
         self._ports = ports
         self._given = given
-        self.entrance = Entrance()
+        self._text = text.replace("\\0", "\0")
+        self._kind = self._text.removeprefix(_PROXY).partition(":")[0].upper()
+        self.entrance = Entrance(lambda: ports.factory(self._kind))
         self.listeners: list[Listener] = []
         directlyProvides(self, providedBy(reactor))
 
@@ -169,24 +174,14 @@ class EndpointReactor:
 
         :raise ListenError: it does not.
         """
-        text = self._text.replace("\\0", "\0")
-        while text.startswith(_PROXY):
-            text = text[len(_PROXY) :]
         try:
-            port = listenAtOnce(self, text, self.entrance)
+            port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
         except Exception as error:
             for listener in self.listeners:
                 listener.close()
             raise endpointError(self._text, error) from None
-        return self.listeners or [self._elsewhere(text, port)]
-
-    def _elsewhere(self, text: str, port: Any) -> Listener:
-        """
-        Make do with a port that is not of our making, and listens already.
-        """
-        transport = text.partition(":")[0].upper()
-        self.entrance.factory = self._ports.factory(transport)
-        return Listener(None, transport, port)
+        # Some listen without the reactor's help, on whatever they know.
+        return self.listeners or [Listener(None, self._kind, port)]
 
 
 def _hasTLS(factory: Any) -> bool:
@@ -237,7 +232,9 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
     if isinstance(error, ListenError):
         return error
     cause: Any = getattr(error, "socketError", error)
-    if isinstance(error, ImportError):
+    if isinstance(error, LookupError) and text.startswith("systemd:"):
+        cause = OSError(errno.ENOENT, "no such socket was passed, or none has a name")
+    elif isinstance(error, ImportError):
         cause = OSError(errno.ENOSYS, f"{error}: pip install 'echotwist[tls]'")
     elif isinstance(cause, OSError) and cause.filename:
         cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
