@@ -48,7 +48,9 @@ class TwistedOptions(Directive):
         Make the list.
         """
         options: usage.Options = namedAny(self.arguments[0])()
-        return [nodes.option_list("", *(itemFor(options, name) for name in sorted(options.longOpt)))]
+        return [
+            nodes.option_list("", *(itemFor(options, name) for name in sorted(options.longOpt)))
+        ]
 
 
 def itemFor(options: usage.Options, name: str) -> nodes.option_list_item:
