@@ -182,11 +182,13 @@ def test_commands() -> None:
 
 def test_sockets() -> None:
     """
-    The sockets are TCP and UDP, on the same port of both families.
+    The sockets are TCP and UDP, on the same port of both families; the asked
+    address is known from the first datagram on.
     """
     unit = (DEPLOY / "echotwist.socket").read_text("utf-8")
     assert values(unit, "ListenStream") == values(unit, "ListenDatagram") == ["[::]:7"]
     assert values(unit, "BindIPv6Only") == ["both"]
+    assert values(unit, "PassPacketInfo") == ["yes"]
     assert values(unit, "Backlog") == [str(Settings().backlog)]
 
 
