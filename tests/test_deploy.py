@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
@@ -21,12 +22,16 @@ import yaml
 from echotwist import Options, Settings
 from tests.live import BIN, PATIENCE, ROOT, Server
 from tests.rules import answers
+from tests.systemd import SYSTEMD, Host, booted
 from tests.test_live_metrics import freePort
 
 DEPLOY = ROOT / "deploy"
 
 #: Where the units and the image have the commands.
 INSTALLED = "/opt/echotwist/bin"
+
+#: One that every user may run, unlike one in a home.
+PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
 
 #: The most that ``systemd-analyze security`` may say, in tenths.
 EXPOSURE = 15
@@ -225,7 +230,7 @@ class Image(NamedTuple):
         return list(json.loads(check.partition(" CMD ")[2]))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def image() -> Image:
     """
     The Containerfile, read.
@@ -319,20 +324,30 @@ def test_health(image: Image, tmp_path: Path) -> None:
     assert not container.healthy()
 
 
+@pytest.fixture(scope="module")
+def installed(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    What the first stage makes, in another folder.
+    """
+    folder = tmp_path_factory.mktemp("image")
+    source, made = folder / "source", folder / "made"
+    copyAll(image, source)
+    commands = image.all("RUN")[0].replace(str(Path(INSTALLED).parent), str(made))
+    commands = commands.replace("python -m venv", f"{PYTHON} -m venv")
+    path = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = run("sh", "-ec", commands, cwd=source, env=path, patience=600)
+    assert done.returncode == 0, done.stdout
+    return made
+
+
 @pytest.mark.slow
-def test_build(image: Image, tmp_path: Path) -> None:
+def test_build(image: Image, installed: Path, tmp_path: Path) -> None:
     """
     The files that are copied into the image are all it takes to install it, with
     a list of its plugins.
     """
-    source, made = tmp_path / "source", tmp_path / "made"
-    copyAll(image, source)
-    commands = image.all("RUN")[0].replace(str(Path(INSTALLED).parent), str(made))
-    path = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    done = run("sh", "-ec", commands, cwd=source, env=path, patience=600)
-    assert done.returncode == 0, done.stdout
-    assert list(made.rglob("twisted/plugins/dropin.cache"))
-    container = Container(image, made / "bin", tmp_path)
+    assert list(installed.rglob("twisted/plugins/dropin.cache"))
+    container = Container(image, installed / "bin", tmp_path)
     with container.server as server:
         answers(server.port)
         assert container.healthy()
@@ -350,6 +365,119 @@ def copyAll(image: Image, target: Path) -> None:
             else:
                 (target / folder).mkdir(exist_ok=True, parents=True)
                 shutil.copy(ROOT / name, target / folder)
+
+
+# A host with systemd
+
+
+TARGET = """
+[Unit]
+DefaultDependencies=no
+Wants=echotwist.socket
+"""
+
+#: The host has no journal, and a service may not see /tmp.
+CHANGED = """
+[Unit]
+DefaultDependencies=no
+[Service]
+WatchdogSec=3
+BindReadOnlyPaths={installed}
+StandardOutput=file:/run/shared/service.log
+"""
+
+#: What is asked there, over both families, and how the answers look.
+ASK = """
+import socket
+for host in ("127.0.0.2", "::1"):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(20)
+        client.sendto(b"hello", (host, 7))
+        reply, peer = client.recvfrom(100)
+        assert (reply, peer[0]) == (b"hello", host), (reply, peer)
+    with socket.create_connection((host, 7), 20) as stream:
+        stream.sendall(bytes(100_000))
+        stream.shutdown(socket.SHUT_WR)
+        assert sum(map(len, iter(lambda: stream.recv(65536), b""))) == 100_000
+"""
+
+
+@pytest.fixture(scope="module")
+def host(installed: Path) -> Iterator[Host]:
+    """
+    A host with the units, where nobody has come yet.
+    """
+    if "systemd" not in Options().docs:
+        pytest.skip("this version has no --systemd")
+    if os.geteuid() != 0 or not SYSTEMD.exists():
+        pytest.skip("needs root and systemd")
+    units = installed.parent / "units"
+    units.mkdir()
+    (units / "test.target").write_text(TARGET)
+    for kind in ("service", "socket"):
+        unit = (DEPLOY / f"echotwist.{kind}").read_text("utf-8")
+        (units / f"echotwist.{kind}").write_text(unit.replace(INSTALLED, f"{installed}/bin"))
+        (units / f"echotwist.{kind}.d").mkdir()
+    changed = CHANGED.format(installed=installed)
+    (units / "echotwist.service.d" / "test.conf").write_text(changed)
+    (units / "echotwist.socket.d" / "test.conf").write_text("[Unit]\nDefaultDependencies=no\n")
+    with booted(installed.parent) as host:
+        yield host
+
+
+@pytest.mark.slow
+def test_activation(host: Host) -> None:
+    """
+    The first who comes starts the service, and is answered from the address
+    that was asked.
+    """
+    assert host.show("ActiveState") == "inactive"
+    host.python(ASK)
+    host.waitFor("ActiveState", "active")
+
+
+@pytest.mark.slow
+def test_sandbox(host: Host) -> None:
+    """
+    The service is nobody, has no capability, and a network with nothing in it.
+    """
+    host.python(ASK)
+    process = host.show("MainPID")
+    status = host.enter("-a", "cat", f"/proc/{process}/status")
+    assert not re.search(r"^Uid:.*\t0\b", status, re.MULTILINE)
+    assert set(re.findall(r"^Cap\w+:\t(\w+)$", status, re.MULTILINE)) == {"0" * 16}
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+    networks = [host.enter("-a", "readlink", f"/proc/{one}/ns/net") for one in (process, "1")]
+    assert networks[0] != networks[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signal", ["KILL", "STOP"])
+def test_again(host: Host, signal: str) -> None:
+    """
+    Killed, or silent for longer than the watchdog allows, it is started again,
+    and who comes meanwhile is served.
+    """
+    host.python(ASK)
+    before = int(host.show("NRestarts"))
+    host.control("kill", "--kill-who=main", f"--signal={signal}", "echotwist.service")
+    host.python(ASK)
+    host.waitFor("NRestarts", str(before + 1))
+
+
+@pytest.mark.slow
+def test_stop(host: Host) -> None:
+    """
+    Stopped, it ends well, and the next who comes starts it again.
+    """
+    host.python(ASK)
+    host.control("stop", "echotwist.service")
+    assert host.show("ActiveState") == "inactive"
+    assert (host.show("Result"), host.show("ExecMainStatus")) == ("success", "0")
+    host.python(ASK)
+    host.waitFor("ActiveState", "active")
 
 
 # Kubernetes
