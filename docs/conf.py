@@ -8,7 +8,7 @@ from importlib.metadata import version as versionOf
 from typing import Any
 
 from docutils import nodes
-from docutils.parsers.rst import Directive
+from sphinx.util.docutils import SphinxDirective
 from twisted.python import usage
 from twisted.python.reflect import namedAny
 
@@ -34,7 +34,7 @@ def fromHere(app: object, path: object, name: object, source: list[str]) -> None
     source[0] = re.sub(r"<docs/(\w+)\.rst>", r"<\1.html>", source[0]).replace("docs/", "")
 
 
-class TwistedOptions(Directive):
+class TwistedOptions(SphinxDirective):
     """
     List the options of a ``usage.Options``, as ``--help`` does.
 
@@ -47,6 +47,8 @@ class TwistedOptions(Directive):
         """
         Make the list.
         """
+        # The options may be others when the page is the same.
+        self.env.note_reread()
         options: usage.Options = namedAny(self.arguments[0])()
         return [
             nodes.option_list("", *(itemFor(options, name) for name in sorted(options.longOpt)))

@@ -5,6 +5,7 @@ What a person calls a place to listen on, and how a place is written.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from contextlib import closing
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -62,6 +63,27 @@ def peerText(address: tuple[Any, ...]) -> str:
     """
     host, port = unmapped(str(scoped(address)[0])), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def placeOf(listener: socket.socket) -> tuple[str, int]:
+    """
+    Give the address and port that a socket is bound to; a UNIX socket has none.
+    """
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return ("", 0)
+    host, port = listener.getsockname()[:2]
+    return (host, port)
+
+
+def nameText(name: str | bytes | None) -> str:
+    """
+    Write the name of a UNIX socket as a person reads it: abstract ones begin
+    with ``@`` (unix(7)), and most clients have none.
+    """
+    if not name:
+        return "(unnamed)"
+    text = os.fsdecode(name)
+    return ascii(f"@{text[1:]}" if text.startswith("\0") else text)[1:-1]
 
 
 def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,5 +1,5 @@
 """
-TCP connections that survive what the kernel has no room for.
+Connections, of TCP and UNIX, that survive what the kernel has no room for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from echotwist.layers import whoEnds
 from echotwist.sockets import queued, setLinger, stopLingering
 
 #: Seconds between two looks at whether a connection can be closed, at first and
@@ -46,11 +47,41 @@ class Connection(tcp.Server):
 
     #: The :class:`StreamPort` that accepted it.
     server: Any
+    #: The address of who speaks through a proxy, if one does.
+    peer: Any = None
     #: Seconds of ``SO_LINGER``; ``None`` for as long as it takes.
     lingers: int | None = None
     lastError = 0
     _saidAll = False
     _lingering: Any = None
+
+    def getPeer(self) -> Any:
+        """
+        Give the peer's address.
+        """
+        return self.peer or self.server.addressOf(self.client)
+
+    def getHost(self) -> Any:
+        """
+        Give our own address.
+        """
+        return self.server.addressOf(self.socket.getsockname())
+
+    def handOver(self, protocol: Any) -> None:
+        """
+        Have another protocol go on from here.
+        """
+        self.protocol = protocol
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """
+        The peer has sent its last byte.
+        """
+        heir = whoEnds(self.protocol)
+        if heir is None:
+            self.connectionLost(reason)
+        else:
+            heir.readConnectionLost()
 
     def doRead(self) -> Any:
         """

@@ -1,5 +1,5 @@
 """
-Echo of datagrams: UDP.
+Echo of datagrams: UDP, and what the ports of other kinds have in common with it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from echotwist import packetinfo
-from echotwist.addresses import peerText
-from echotwist.guard import Guard
+from echotwist.addresses import nameText, peerText, placeOf, scoped
+from echotwist.guard import Judge
 from echotwist.journal import Journal
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
@@ -55,11 +55,17 @@ class DatagramEcho(DatagramProtocol):
         if self._verbose:
             self._log.info(
                 "{transport} {peer} {bytes} bytes: {start}",
-                transport="UDP",
-                peer=peerText(addr) if isinstance(addr, tuple) else str(addr),
+                transport=getattr(self.transport, "kind", "UDP"),
+                peer=_text(addr),
                 bytes=len(datagram),
                 start=_escaped(datagram),
             )
+
+
+def _text(address: Any) -> str:
+    if not isinstance(address, tuple):
+        return nameText(address)
+    return peerText(address) if address[1] else str(scoped(address)[0])
 
 
 def _escaped(datagram: bytes) -> str:
@@ -79,6 +85,7 @@ class DatagramPort(udp.Port):
     :param guard: decides which datagrams the protocol gets.
     :param journal: is told of the errors that were survived, and of refusals.
     :param reactor: waits for datagrams.
+    :ivar kind: the name of what it is: ``UDP``.
     """
 
     _preexistingSocket: Any
@@ -89,16 +96,17 @@ class DatagramPort(udp.Port):
         self,
         listener: socket.socket,
         protocol: DatagramProtocol,
-        guard: Guard,
+        guard: Judge,
         journal: Journal,
         reactor: Any,
     ) -> None:
-        host, port = listener.getsockname()[:2]
+        host, port = placeOf(listener)
         super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
         self._preexistingSocket = listener
         self._guard = guard
         self._journal = journal
         self._counters = journal.counters
+        self.kind = journal.counters.transport
         self._answering: list[packetinfo.Control] = []
 
     def doRead(self) -> None:
@@ -113,13 +121,16 @@ class DatagramPort(udp.Port):
         """
         for _ in range(most):
             try:
-                received = packetinfo.receive(self.socket, LARGEST)
+                received = self._receive()
             except BlockingIOError:
                 return
             except OSError as error:
                 self._journal.failed("receive", error)
                 return
             self._handleOne(*received)
+
+    def _receive(self) -> packetinfo.Received:
+        return packetinfo.receive(self.socket, LARGEST)
 
     def _handleOne(
         self, datagram: bytes, peer: Any, answering: list[packetinfo.Control], toGroup: bool

@@ -8,7 +8,7 @@ import errno
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
@@ -16,9 +16,10 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotwist.addresses import peerText
+from echotwist.addresses import nameText, peerText
 from echotwist.counters import Counters
 from echotwist.journal import Journal
+from echotwist.layers import underneath
 from echotwist.limits import Limits
 from echotwist.overseer import Overseer
 from echotwist.sockets import queued, unread
@@ -26,6 +27,9 @@ from echotwist.stream import Echo, PrefixEcho
 
 #: Seconds without a byte after which a connection is over, once the service stops.
 MOMENT = 0.6
+
+#: Seconds that a peer may take to say who it is: for TLS, or what a proxy says first.
+GREETING = 10.0
 
 
 class EchoFactory(Factory):
@@ -63,10 +67,11 @@ class EchoFactory(Factory):
         self.journal = journal or Journal(Counters("TCP"))
         self.counters = self.journal.counters
         self._verbose = verbose
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._reactor = reactor
         self._open: dict[Echo, tuple[float, Any]] = {}
         self._watched: set[Echo] = set()
+        self._awaited: dict[Any, None] = {}
         self._stalls = Overseer(
             stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
         )
@@ -75,6 +80,13 @@ class EchoFactory(Factory):
         )
         self._leavers = Overseer(
             MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
+        )
+        self._greetings = Overseer(
+            min(GREETING, stallTimeout or GREETING),
+            lambda: self._awaited,
+            self._neverGreeted,
+            reactor,
+            lambda: bool(self._awaited),
         )
         self._drains: list[Deferred[None]] = []
         self._deadline: Any = None
@@ -86,20 +98,50 @@ class EchoFactory(Factory):
         :return: nothing for a peer that is over a limit.
         """
         host = getattr(addr, "host", "")
-        reason = self._limits.objection(host)
-        if reason:
-            self.journal.refused(reason)
+        if not self.admits(host):
             return None
         echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
         echo.factory = self
         echo.host = host
         return echo
 
+    def admits(self, host: str | None) -> bool:
+        """
+        Tell whether a newcomer may come in; one who may not is counted.
+
+        :param host: its address; ``None`` while nobody knows.
+        """
+        reason = self.limits.objection(host)
+        if reason:
+            self.journal.refused(reason)
+        return not reason
+
+    def awaits(self, newcomer: Any) -> None:
+        """
+        Reset a newcomer who does not say in time who it is.
+
+        :param newcomer: a protocol, which tells what is ``awaited``.
+        """
+        self._awaited[newcomer] = None
+        self._greetings.wake()
+
+    def awaitsNoMore(self, newcomer: Any) -> None:
+        """
+        Hear that a newcomer has said it, or is gone.
+        """
+        self._awaited.pop(newcomer, None)
+        self._greetings.forget(newcomer)
+        self._restIfAlone()
+
+    def _neverGreeted(self, newcomer: Any) -> None:
+        self.journal.refused(f"unfinished {newcomer.awaited}")
+        newcomer.transport.abortConnection()
+
     def opened(self, echo: Echo) -> None:
         """
         Begin to look after a connection.
         """
-        self._limits.opened(echo.host)
+        self.limits.opened(echo.host)
         self.counters.connections += 1
         self.counters.active += 1
         local = echo.transport.getHost() if self._verbose else None
@@ -124,7 +166,7 @@ class EchoFactory(Factory):
             self._stalls.forget(echo)
         self._idlers.forget(echo)
         self._leavers.forget(echo)
-        self._limits.closed(echo.host)
+        self.limits.closed(echo.host)
         self.counters.active -= 1
         # It may be the kernel that gave up first: it has asked in vain for long.
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
@@ -140,13 +182,14 @@ class EchoFactory(Factory):
                 seconds=round(self._reactor.seconds() - since, 3),
                 reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
             )
-        if not self._open:
-            self._rest()
+        self._restIfAlone()
 
-    def _rest(self) -> None:
+    def _restIfAlone(self) -> None:
         """
-        Nobody is left: nothing more is to be looked at.
+        If nobody is left, nothing more is to be looked at.
         """
+        if self._open or self._awaited:
+            return
         for overseer in (self._stalls, self._idlers, self._leavers):
             overseer.rest()
         if self._deadline is not None and self._deadline.active():
@@ -163,11 +206,12 @@ class EchoFactory(Factory):
         :param seconds: after which all are ended, quiet or not.
         :return: fires when no connection is left.
         """
-        if not self._open:
+        if not (self._open or self._awaited):
             return succeed(None)
         drained: Deferred[None] = Deferred()
         self._drains.append(drained)
         self._leavers.wake()
+        self._reactor.callLater(min(MOMENT, seconds), self._abortAwaited)
         if self._deadline is None:
             self._deadline = self._reactor.callLater(seconds, self._finishAll)
         return drained
@@ -182,8 +226,13 @@ class EchoFactory(Factory):
         """
         Reset all connections at once.
         """
+        self._abortAwaited()
         for echo in list(self._open):
             echo.transport.abortConnection()
+
+    def _abortAwaited(self) -> None:
+        for newcomer in list(self._awaited):
+            newcomer.transport.abortConnection()
 
     def _letGo(self) -> None:
         for echo in list(self._open):
@@ -239,20 +288,24 @@ def unsent(transport: Any) -> int:
     Tell how many bytes wait for the peer, in the transport and in the kernel;
     0 for a transport that does not say.
     """
-    if not isinstance(transport, FileDescriptor):
+    connection = underneath(transport)
+    if not isinstance(connection, FileDescriptor):
         return 0
-    waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
     # Where the kernel holds much, it takes more only when a third of it is
     # gone: at 10 kB/s that may take minutes.
-    return waiting + queued(transport)
+    return waiting + queued(connection)
 
 
 def _unread(transport: Any) -> int:
     # After a hiccup of the machine we may be asked before we could read.
-    return unread(transport) if isinstance(transport, FileDescriptor) else 0
+    connection = underneath(transport)
+    return unread(connection) if isinstance(connection, FileDescriptor) else 0
 
 
 def _text(address: Any) -> str:
     if isinstance(address, IPv4Address | IPv6Address):
         return peerText((address.host, address.port))
+    if isinstance(address, UNIXAddress):
+        return nameText(address.name)
     return str(address)

@@ -11,77 +11,42 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from math import inf
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any
+from typing import Protocol as Shape
 
 from echotwist.addresses import peerNetwork, unmapped
+from echotwist.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, Loops, Recent
 
 #: Ports below this belong to services, not to clients (RFC 6335, section 6).
 FIRST_CLIENT_PORT = 1024
 
-#: An exchange of the same bytes is ended within so many seconds...
-LOOP_SECONDS = 9.0
-
-#: ...and within so many datagrams that come in; as many go out.
-LOOP_DATAGRAMS = 9000
-
-#: The same bytes after so many seconds are no loop, but somebody who asks again.
-FORGET_SECONDS = 10.0
-
-#: Entries of each half of a table; some 2 MiB.
-ENTRIES = 15_000
-
 _NOWHERE = [ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4")]
 
-Value = TypeVar("Value")
 
-
-class Recent(Generic[Value]):
+class Judge(Shape):
     """
-    A table that forgets what has not been touched for a while.
-
-    It has two halves.  When the newer one is full or old, it becomes the
-    older one, and what was in that is forgotten.  What is touched again and
-    again is never forgotten, however much else comes by.
-
-    :param size: of each half.
-    :param seconds: after which what was not touched may be forgotten.
+    Whoever decides which datagrams are answered.
     """
 
-    def __init__(self, size: int, seconds: float) -> None:
-        self._size = size
-        self._seconds = seconds
-        self._turned = 0.0
-        self._new: dict[object, Value] = {}
-        self._old: dict[object, Value] = {}
+    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
 
-    def get(self, key: object) -> Value | None:
+        :param source: its address, as ``recvfrom`` gives it.
+        :param toGroup: it was sent to a multicast or broadcast address.
         """
-        Give what is known, if anything.
-        """
-        value = self._new.get(key)
-        return self._old.get(key) if value is None else value
 
-    def put(self, key: object, value: Value, now: float) -> None:
+    def trusts(self, source: Any) -> bool:
         """
-        Remember something.
+        Tell whether a source is answered whatever it sends, except to a group.
         """
-        if len(self._new) >= self._size or now - self._turned >= self._seconds:
-            self._turned = now
-            self._old, self._new = self._new, {}
-        self._new[key] = value
-
-    def drop(self, key: object) -> None:
-        """
-        Forget something.
-        """
-        self._new.pop(key, None)
-        self._old.pop(key, None)
 
 
 class Guard:
     """
-    Decide for each datagram whether it is answered.
+    Decide for each datagram from an address whether it is answered.
 
     :param ports: those that this service listens on.
     :param rate: replies a second for each source (an IPv4 address, or a /64 of
@@ -102,16 +67,11 @@ class Guard:
         self.ports = frozenset(ports)
         self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
         self._cost = 1 / rate if rate else 0.0
-        self._prefix = prefix
         self._clock = clock
         # When each source will have had all that it may; one that has been
         # silent for a second may have everything again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
-        # When the same bytes came from a source first and last, its turn then,
-        # and the size of the datagram.
-        self._repeated: Recent[tuple[float, float, int, int]] = Recent(ENTRIES, FORGET_SECONDS)
-        # How often any bytes came again from a source, in which turn.
-        self._repeats: Recent[tuple[int, int]] = Recent(ENTRIES // 4, FORGET_SECONDS)
+        self._loops = Loops(prefix)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
@@ -120,20 +80,29 @@ class Guard:
         :param source: address and port, as ``recvfrom`` gives them.
         :param toGroup: it was sent to a multicast or broadcast address.
         """
-        host, port = source[:2]
+        port = source[1]
         if port < self._firstPort:
             return "low source port" if port else "source port 0"
         if port in self.ports:
             return "own port as source"
+        return self._objectionTo(source, toGroup, datagram)
+
+    def _objectionTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         if toGroup:
             return "multicast or broadcast"
-        kind, peer = _kindOf(host)
+        kind, peer = _kindOf(source[0])
+        if kind == _LOOPBACK:
+            return self._objectionHere(source, datagram)
         if kind:
-            return "" if kind == _LOOPBACK else kind
+            return kind
         now = self._clock()
         if self._tooFast(peer, now):
             return "rate"
-        return "loop" if self._loops(source, datagram, now) else ""
+        return "loop" if self._loops.end(source, datagram, now) else ""
+
+    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+        # No packet from the wire can bear an address of loopback.
+        return ""
 
     def trusts(self, source: tuple[Any, ...]) -> bool:
         """
@@ -157,37 +126,56 @@ class Guard:
         self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
         return tooFast
 
-    def _loops(self, source: tuple[Any, ...], datagram: bytes, now: float) -> bool:
+
+class RawGuard(Guard):
+    """
+    Decide for each raw IP packet: it has no ports, and all else of a datagram.
+    """
+
+    def __init__(self, rate: int = 10_000, prefix: bytes = b"") -> None:
+        super().__init__(rate=rate, prefix=prefix)
+        self._local = LocalGuard(prefix)
+
+    def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
-        Leave one of the same bytes unanswered, now and then: that ends a loop.
+        Say why a packet must not be answered, or nothing.
         """
-        # A reply of ours that comes back has our prefix, with that of the
-        # other echo before it; what follows is what went round before.
-        payload = datagram
-        if self._prefix and self._prefix in datagram:
-            payload = datagram.rpartition(self._prefix)[2]
-        # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
-        key = hash((source, payload))
-        size = len(datagram)
-        known = self._repeated.get(key)
-        repeats, turn = self._repeats.get(source) or (0, 0)
-        # Our prefix in it makes it no reply of ours, if it does not grow.
-        other = known is not None and payload is not datagram and size <= known[3]
-        if known is None or other or now - known[1] >= FORGET_SECONDS:
-            self._repeated.put(key, (now, now, turn, size), now)
-            return False
-        # Several may go round at once: when they have had their number
-        # together, each is left unanswered once.
-        repeats += 1
-        if repeats >= LOOP_DATAGRAMS:
-            repeats, turn = 0, turn + 1
-        self._repeats.put(source, (repeats, turn), now)
-        first, last, firstTurn, _ = known
-        # The next would come as late again.
-        if now - first + (now - last) > LOOP_SECONDS or firstTurn < turn:
-            self._repeated.drop(key)
-            return True
-        self._repeated.put(key, (first, now, firstTurn, size), now)
+        return self._objectionTo(source, toGroup, datagram)
+
+    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+        # Other echo services on this machine may see it too, and answer it.
+        return self._local.objection(source[0], False, datagram)
+
+
+class LocalGuard:
+    """
+    Decide for each datagram from this machine: only a loop is ended.
+
+    Nobody but its owner can write a name on a UNIX datagram.  But a name may
+    become that of another echo service before the reply is sent.
+
+    :param prefix: what the replies begin with.
+    :param clock: tells the time in seconds.
+    """
+
+    def __init__(self, prefix: bytes = b"", clock: Callable[[], float] = monotonic) -> None:
+        self._loops = Loops(prefix, LOCAL_LOOP_DATAGRAMS, inf)
+        self._clock = clock
+
+    def objection(self, source: object, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: the name of who sent it, if any.
+        """
+        if not source:
+            return "unbound sender"
+        return "loop" if self._loops.end(source, datagram, self._clock()) else ""
+
+    def trusts(self, source: object) -> bool:
+        """
+        Tell whether a source is answered whatever it sends.
+        """
         return False
 
 

@@ -22,41 +22,45 @@ class Limits:
     """
     Decide for each new connection whether it is served.
 
-    :param most: connections at a time; ``None`` for no limit.
+    :param most: connections at a time; ``None`` for no limit.  May change.
     :param mostPerPeer: connections of one peer (an IPv4 address, or a /64 of
         IPv6) at a time; ``None`` for no limit.
     """
 
     def __init__(self, most: int | None = None, mostPerPeer: int | None = None) -> None:
-        self._most = most
+        self.most = most
         self._mostPerPeer = mostPerPeer
         self._all = 0
         self._ofPeer: Counter[str] = Counter()
 
-    def objection(self, host: str) -> str:
+    def objection(self, host: str | None) -> str:
         """
         Say why a newcomer must not be served, or nothing.
+
+        :param host: its address; ``None`` while nobody knows.
         """
-        if self._most is not None and self._all >= self._most:
+        if self.most is not None and self._all >= self.most:
             return "too many connections"
-        if self._mostPerPeer is not None and self._ofPeer[_peer(host)] >= self._mostPerPeer:
+        if host is None or self._mostPerPeer is None:
+            return ""
+        if self._ofPeer[_peer(host)] >= self._mostPerPeer:
             return "too many connections of one peer"
         return ""
 
-    def opened(self, host: str) -> None:
+    def opened(self, host: str | None) -> None:
         """
         Count a connection.
         """
         self._all += 1
-        if self._mostPerPeer is not None:
+        if self._mostPerPeer is not None and host is not None:
             self._ofPeer[_peer(host)] += 1
 
-    def closed(self, host: str) -> None:
+    def closed(self, host: str | None) -> None:
         """
         Count a connection that is gone.
         """
         self._all -= 1
-        if self._mostPerPeer is not None:
+        if self._mostPerPeer is not None and host is not None:
             peer = _peer(host)
             self._ofPeer[peer] -= 1
             if not self._ofPeer[peer]:

@@ -41,15 +41,16 @@ class EchoCollector(Collector):
     """
 
     def __init__(self, counters: Sequence[Counters]) -> None:
-        self._counters = {one.transport.lower(): one for one in counters}
+        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
         """
         Give all numbers.
         """
+        known = {one.transport.lower().replace(" ", "-"): one for one in self._counters}
         for name, attribute, text in _COUNTERS:
             family = CounterMetricFamily(f"echotwist_{name}", text, labels=["transport"])
-            for transport, counters in self._counters.items():
+            for transport, counters in known.items():
                 family.add_metric([transport], getattr(counters, attribute))
             yield family
         active = GaugeMetricFamily(
@@ -61,7 +62,7 @@ class EchoCollector(Collector):
         errors = CounterMetricFamily(
             "echotwist_errors", "System calls that failed.", labels=["transport", "call", "error"]
         )
-        for transport, counters in self._counters.items():
+        for transport, counters in known.items():
             active.add_metric([transport], counters.active)
             for reason, count in counters.refused.items():
                 refused.add_metric([transport, reason], count)

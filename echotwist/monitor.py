@@ -49,6 +49,7 @@ class Monitor(ProcessMonitor):
 
     :param settings: what was chosen.
     :param sets: the sockets, for each worker.
+    :param endpoints: how many of each, the last, belong to endpoints.
     :param counters: what was counted before, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
     :ivar allServe: fires when all workers serve for the first time.
@@ -67,6 +68,7 @@ class Monitor(ProcessMonitor):
         self,
         settings: Settings,
         sets: Sequence[Sequence[socket.socket]],
+        endpoints: int,
         counters: Sequence[Counters],
         reactor: Any,
     ) -> None:
@@ -78,7 +80,7 @@ class Monitor(ProcessMonitor):
         module = type(reactor).__module__
         alone = evolve(settings, workers=1, metrics=None)
         for name, listeners in self._sets.items():
-            plan = pickle.dumps((alone, len(listeners), module)).hex()
+            plan = pickle.dumps((alone, len(listeners), endpoints, module)).hex()
             self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment(plan))
 
     @property
@@ -101,6 +103,12 @@ class Monitor(ProcessMonitor):
         The last known counters of each worker, and of those that have ended.
         """
         return [self._gone, *(worker.counters for worker in self.workers if worker.counters)]
+
+    def countersOf(self, transport: str) -> list[Counters]:
+        """
+        Give those of one transport.
+        """
+        return [one for counters in self.counters for one in counters if one.transport == transport]
 
     def startProcess(self, name: str) -> None:
         """
@@ -145,9 +153,11 @@ class Monitor(ProcessMonitor):
         """
         Hear that a worker is gone, and what it counted last.
         """
-        for total, last in zip(self._gone, worker.counters, strict=False):
+        for last in worker.counters:
             last.active = 0
-            total.becomeSumOf([total, last])
+        for total in self._gone:
+            parts = [last for last in worker.counters if last.transport == total.transport]
+            total.becomeSumOf([total, *parts])
         end: Any = reason.value
         if self.running or end.exitCode != 0:
             self.log.warn("worker {worker} {why}", worker=worker.name, why=_why(end))

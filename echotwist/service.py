@@ -9,31 +9,26 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from echotwist.connection import Connection, lingering
 from echotwist.counters import Counters
-from echotwist.datagram import DatagramEcho, DatagramPort
 from echotwist.factory import EchoFactory
-from echotwist.guard import Guard
-from echotwist.journal import Journal
-from echotwist.limits import Limits
+from echotwist.listeners import Listener, closeAll, openOwn, openShared
+from echotwist.ports import LINUX, Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, listenerText, oneLine, openAll, roomForConnections
-from echotwist.streamport import StreamPort
-
-_LINUX = sys.platform == "linux"
+from echotwist.sockets import ListenError, oneLine
 
 
 def installReactor() -> None:
     """
     Install the fastest reactor there is, unless somebody has chosen one.
     """
-    if _LINUX and "twisted.internet.reactor" not in sys.modules:
+    if LINUX and "twisted.internet.reactor" not in sys.modules:
         from echotwist.fast.reactor import install
 
         install()
@@ -62,13 +57,12 @@ class EchoService(Service):
         self.ports: list[Any] = []
         self.counters = [Counters(transport) for transport in settings.transports]
         self._reactor: Any = reactor
-        self._listeners: list[socket.socket] = []
+        self._listeners: list[Listener] = []
         self._metricsPort: Any = None
-        self._streams: EchoFactory | None = None
-        self._draining: EchoFactory | None = None
+        self._ports: Ports | None = None
+        self._draining: list[EchoFactory] = []
         self._isProgram = False
-        self._connection: type[Connection] = Connection
-        self._datagramKind: type[DatagramPort] = DatagramPort
+        self._notifier: Any = None
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -93,7 +87,7 @@ class EchoService(Service):
         """
         if self._listeners or self.ports:
             return
-        self._choose()
+        self._ports = self._makePorts()
         self._listeners = self._openListeners()
         if self.settings.metrics is not None:
             try:
@@ -102,29 +96,44 @@ class EchoService(Service):
                 self._closeListeners()
                 raise
 
-    def _choose(self) -> None:
-        """
-        Choose what does the work, while we may read its files and have descriptors.
-        """
-        if self.settings.portable or not _LINUX:
-            return
-        from echotwist.fast.batch import BatchPort, works
-        from echotwist.fast.splice import pipe
-        from echotwist.fast.transport import FastConnection
+    def _makePorts(self) -> Ports:
+        return Ports(self.settings, self.counters, self._theReactor)
 
-        pipe()
-        self._connection = FastConnection
-        if works() and not (self.settings.prefix or self.settings.verbose):
-            self._datagramKind = BatchPort
-
-    def _openListeners(self) -> list[socket.socket]:
+    def _openListeners(self) -> list[Listener]:
         if self.settings.processes > 1:
             raise ValueError("this is the service of one process; serviceFor(settings) gives more")
-        return openListeners(self.settings)
+        opened = openOwn(self.settings)
+        try:
+            opened += openShared(self.settings)
+            return opened + self._openEndpoints()
+        except BaseException:
+            closeAll(opened)
+            raise
+
+    def _openEndpoints(self, given: Iterator[socket.socket] | None = None) -> list[Listener]:
+        """
+        Have the endpoints listen.
+
+        :param given: sockets for them, if they are open already.
+        """
+        opened: list[Listener] = []
+        if not self.settings.listen:
+            return opened
+        from echotwist.endpoints import EndpointReactor
+
+        assert self._ports is not None
+        reactor = self._theReactor()
+        try:
+            for text in self.settings.listen:
+                opened += EndpointReactor(reactor, self.settings, text, self._ports, given).open()
+        except BaseException:
+            closeAll(opened)
+            raise
+        return opened
 
     def _openMetrics(self, endpoint: str) -> Any:
         # Both are only needed here, and take longer to import than all else.
-        from twisted.internet.endpoints import serverFromString
+        from echotwist.endpoints import endpointError, listenAtOnce
 
         try:
             from echotwist.metrics import site
@@ -132,18 +141,10 @@ class EchoService(Service):
             text = f"{error}: pip install 'echotwist[metrics]'"
             raise ListenError("metrics", endpoint, OSError(errno.ENOSYS, text)) from None
         page = site(self.counters, self._state, self._refresh)
-        outcome: list[Any] = []
-        server = maybeDeferred(serverFromString, self._theReactor(), endpoint)
-        server.addCallback(lambda found: found.listen(page)).addBoth(outcome.append)
-        # Twisted's own server endpoints listen at once.
-        [port] = outcome or [None]
-        if not hasattr(port, "stopListening"):
-            reason = getattr(port, "value", "it does not listen at once")
-            cause = getattr(reason, "socketError", reason)
-            if not isinstance(cause, OSError) or cause.errno is None:
-                cause = OSError(errno.EINVAL, str(cause))
-            raise ListenError("metrics", endpoint, cause)
-        return port
+        try:
+            return listenAtOnce(self._theReactor(), endpoint, page)
+        except Exception as error:
+            raise endpointError(endpoint, error, "metrics") from None
 
     def _state(self) -> str:
         return "ready" if self.running else "stopping"
@@ -162,8 +163,7 @@ class EchoService(Service):
         return self._reactor
 
     def _closeListeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
+        closeAll(self._listeners)
         self._listeners = []
 
     def privilegedStartService(self) -> None:
@@ -183,11 +183,13 @@ class EchoService(Service):
 
     def _startServing(self) -> None:
         listeners, self._listeners = self._listeners, []
-        self.ports = self._portsOn(listeners)
-        for port in self.ports:
-            port.startListening()
+        text = ", ".join(listener.text for listener in listeners)
+        assert self._ports is not None
+        self.ports = self._ports.on(listeners)
+        for listener, port in zip(listeners, self.ports, strict=True):
+            if listener.socket is not None:
+                port.startListening()
         self._warnOfRoot()
-        text = ", ".join(map(listenerText, listeners))
         # Signals that come before the reactor runs would end it without a drain.
         self._reactor.callWhenRunning(self._announce, text)
 
@@ -197,50 +199,17 @@ class EchoService(Service):
 
     def _announce(self, text: str) -> None:
         self._log.info("echo on {listeners}", listeners=text)
+        self._notify(text)
 
-    def _portsOn(self, listeners: list[socket.socket]) -> list[Any]:
-        journals = {counters.transport: Journal(counters) for counters in self.counters}
-        numbers = {listener.getsockname()[1] for listener in listeners}
-        if "TCP" in journals:
-            self._streams = self._factory(journals["TCP"])
-        return [
-            self._streamPort(listener, journals["TCP"])
-            if listener.type == socket.SOCK_STREAM
-            else self._datagramPort(listener, journals["UDP"], numbers)
-            for listener in listeners
-        ]
+    def _notify(self, text: str) -> None:
+        """
+        Tell systemd that peers are served, if it wants to know.
+        """
+        if "NOTIFY_SOCKET" in os.environ and self._isProgram:
+            from echotwist.systemd import Notifier
 
-    def _factory(self, journal: Journal) -> EchoFactory:
-        chosen = self.settings
-        # select(2) knows no file above 1,023.
-        most = 1024 if hasattr(self._reactor, "doSelect") else None
-        room = chosen.maxConnections or roomForConnections(most)
-        return EchoFactory(
-            prefix=chosen.prefix,
-            verbose=chosen.verbose,
-            limits=Limits(room, chosen.maxPerPeer or None),
-            stallTimeout=chosen.stallTimeout,
-            idleTimeout=chosen.idleTimeout,
-            journal=journal,
-            reactor=self._reactor,
-        )
-
-    def _streamPort(self, listener: socket.socket, journal: Journal) -> StreamPort:
-        assert self._streams is not None
-        backlog = self.settings.backlog
-        port = StreamPort(listener, self._streams, journal, self._reactor, backlog)
-        port.transport = self._connection
-        if self.settings.linger is not None:
-            port.transport = lingering(self.settings.linger, port.transport)
-        return port
-
-    def _datagramPort(
-        self, listener: socket.socket, journal: Journal, numbers: set[int]
-    ) -> DatagramPort:
-        chosen = self.settings
-        guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
-        protocol = DatagramEcho(chosen.prefix, verbose=chosen.verbose)
-        return self._datagramKind(listener, protocol, guard, journal, self._reactor)
+            self._notifier = Notifier(os.environ, self._reactor)
+            self._notifier.ready(f"echo on {text}")
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -254,21 +223,24 @@ class EchoService(Service):
         self._closeListeners()
         if self._isProgram:
             self._takeSignals()
+        if self._notifier is not None:
+            self._notifier.stopping("stopping: what has come in goes out")
         metrics, self._metricsPort = self._metricsPort, None
         yield self._stopServing()
         if metrics is not None:
             yield maybeDeferred(metrics.stopListening)
+        if self._notifier is not None:
+            self._notifier.stopped()
 
     @inlineCallbacks
     def _stopServing(self) -> Any:
         ports, self.ports = self.ports, []
         for port in ports:
-            port.handleRest()
-        streams, self._streams = self._streams, None
-        self._draining = streams or self._draining
+            getattr(port, "handleRest", lambda: None)()
+        if self._ports is not None:
+            self._draining = list(self._ports.factories.values())
         yield gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        if self._draining is not None:
-            yield self._draining.drain(self.settings.drain)
+        yield gatherResults([one.drain(self.settings.drain) for one in self._draining])
 
     def _takeSignals(self) -> None:
         """
@@ -285,21 +257,5 @@ class EchoService(Service):
                 reactor._exitSignal = None
 
     def _hurry(self, *_: object) -> None:
-        if self._draining is not None:
-            self._theReactor().callFromThread(self._draining.abortAll)
-
-
-def openListeners(settings: Settings) -> list[socket.socket]:
-    """
-    Open all sockets that settings ask for, or none.
-
-    :raise ListenError: for the first that cannot be opened.
-    """
-    return openAll(
-        settings.interfaces,
-        settings.port,
-        settings.transports,
-        reuse=settings.reuse,
-        backlog=settings.backlog,
-        linger=settings.linger,
-    )
+        for factory in self._draining:
+            self._theReactor().callFromThread(factory.abortAll)

@@ -15,6 +15,41 @@ from attrs.validators import deep_iterable, instance_of, optional
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
 
+#: The port, where nothing else is said.
+PORT = 1234
+
+#: Numbers of IP protocols.
+PROTOCOLS = range(256)
+
+#: Protocols whose packets the kernel itself answers, unwraps or relies on (IANA's
+#: numbers); an echo of them would meddle.
+OWNED = {
+    0: "IPv6 hop-by-hop options",
+    1: "ICMP",
+    2: "IGMP",
+    4: "IPv4 in IP",
+    6: "TCP",
+    17: "UDP",
+    33: "DCCP",
+    41: "IPv6 in IP",
+    43: "IPv6 routing header",
+    44: "IPv6 fragments",
+    47: "GRE",
+    50: "ESP",
+    51: "AH",
+    58: "ICMPv6",
+    59: "IPv6 without a next header",
+    60: "IPv6 destination options",
+    103: "PIM",
+    108: "IPComp",
+    115: "L2TP",
+    132: "SCTP",
+    135: "IPv6 mobility header",
+    136: "UDP-Lite",
+    137: "MPLS in IP",
+    255: "raw packets that are only sent",
+}
+
 #: Connections that may wait to be accepted, listen(2).
 BACKLOGS = range(1, 65536)
 
@@ -90,9 +125,16 @@ class Settings:
 
     Command lines and tac files both end here.
 
-    :param port: the port of TCP and UDP alike; 0 takes one that is free.
+    :param port: the port of TCP and UDP alike; 0 takes one that is free.  By
+        default 1234, unless there are other listeners: endpoints, UNIX
+        datagrams, raw IP, or those of systemd.
     :param interfaces: addresses, host names or network interfaces' names to
         listen on; none means every address of both families.
+    :param listen: Twisted endpoints to echo streams on.
+    :param unixDatagrams: names of UNIX datagram sockets; abstract ones begin
+        with NUL, or with a backslash and a zero.
+    :param systemd: serve on all sockets that systemd passes.
+    :param raw: the number of an IP protocol whose packets are echoed, if any.
     :param reuse: share address and port with other processes
         (``SO_REUSEPORT``).
     :param tcp: echo streams.
@@ -119,10 +161,18 @@ class Settings:
     :raise ValueError: for a value that no service could run with.
     """
 
-    port: int = field(default=1234, validator=mustBeIn(PORTS))
+    port: int | None = field(default=None, validator=optional(mustBeIn(PORTS)))
     interfaces: tuple[str, ...] = field(
         default=(), converter=_words, validator=deep_iterable(instance_of(str))
     )
+    listen: tuple[str, ...] = field(
+        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+    )
+    unixDatagrams: tuple[str, ...] = field(
+        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+    )
+    systemd: bool = field(default=False, validator=_type)
+    raw: int | None = field(default=None, validator=optional(mustBeIn(PROTOCOLS)))
     reuse: bool = field(default=False, validator=_type)
     tcp: bool = field(default=True, validator=_type)
     udp: bool = field(default=True, validator=_type)
@@ -145,7 +195,15 @@ class Settings:
         """
         Check what the settings mean together.
         """
-        if not (self.tcp or self.udp):
+        others = self.listen or self.unixDatagrams or self.systemd or self.raw is not None
+        if self.port is None and not others:
+            object.__setattr__(self, "port", PORT)
+        if self.raw in OWNED:
+            raise ValueError(
+                f"raw {self.raw}: the kernel itself has that protocol ({OWNED[self.raw]}); "
+                "253 and 254 are for experiments (RFC 3692)"
+            )
+        if not (self.tcp or self.udp or others):
             raise ValueError("without TCP (--no-tcp) and UDP (--no-udp) there is nothing to serve")
         if self.workers != 1 and not (hasattr(socket, "SO_REUSEPORT") and hasattr(os, "fork")):
             raise ValueError("workers: this system has no SO_REUSEPORT, or starts no processes")
@@ -160,6 +218,8 @@ class Settings:
     @property
     def transports(self) -> tuple[str, ...]:
         """
-        The names of what is served: ``TCP``, ``UDP`` or both.
+        The names of what is served on the port: ``TCP``, ``UDP`` or both.
         """
+        if self.port is None:
+            return ()
         return ("TCP",) * self.tcp + ("UDP",) * self.udp

@@ -16,7 +16,14 @@ from itertools import product
 from typing import Protocol
 
 from echotwist import packetinfo
-from echotwist.addresses import BIND_TO_DEVICE, Address, addressesOf, peerText, wildcards
+from echotwist.addresses import (
+    BIND_TO_DEVICE,
+    Address,
+    addressesOf,
+    nameText,
+    peerText,
+    wildcards,
+)
 
 try:
     import resource
@@ -35,7 +42,8 @@ TRIES = 20
 #: Files that stay free for all else: logs, metrics, a spare one.
 RESERVED_FILES = 16
 
-_NAMES: dict[int, str] = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP"}
+_INTERNET = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
+_UNIX = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
 
 _Opener = Callable[[Address, int], socket.socket]
 
@@ -81,6 +89,14 @@ def oneLine(error: Exception) -> str:
     Say what keeps the program from running, as its last words.
     """
     return "echo: " + " ".join(str(error).split())
+
+
+def transportOf(listener: socket.socket) -> str:
+    """
+    Name what goes through a socket.
+    """
+    names = _INTERNET if listener.family in (socket.AF_INET, socket.AF_INET6) else _UNIX
+    return names[listener.type]
 
 
 def inWords(error: OSError) -> str:
@@ -168,23 +184,30 @@ def openStream(
     """
     Open a TCP socket that listens.
 
-    What accepted connections need is set here, once: they inherit it, on
-    Linux, the BSDs, macOS and Windows alike.  ``SO_KEEPALIVE`` is for peers
-    that are silently gone.  ``TCP_USER_TIMEOUT`` (RFC 5482) is not set: Linux
-    6.18 then resets peers with small windows too, although they take bytes.
-
     :raise ListenError: nothing is left open then.
     """
-    with _opening(address, socket.SOCK_STREAM, port, reuse) as listener:
+    with opening(address, socket.SOCK_STREAM, port, reuse) as listener:
         if sys.platform != "win32":  # There it means something else: to steal the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if linger is not None:
-            setLinger(listener, linger)
+        prepareStream(listener, linger)
         listener.bind(address.withPort(port))
         listener.listen(backlog)
     return listener
+
+
+def prepareStream(listener: socket.socket, linger: int | None) -> None:
+    """
+    Set what accepted TCP connections need, once: they inherit it, on Linux, the
+    BSDs, macOS and Windows alike.
+
+    ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
+    (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
+    although they take bytes.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if linger is not None:
+        setLinger(listener, linger)
 
 
 def setLinger(stream: socket.socket, seconds: int) -> None:
@@ -236,33 +259,54 @@ def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
 
     :raise ListenError: nothing is left open then.
     """
-    with _opening(address, socket.SOCK_DGRAM, port, reuse) as listener:
+    with opening(address, socket.SOCK_DGRAM, port, reuse) as listener:
         packetinfo.ask(listener)
         listener.bind(address.withPort(port))
     return listener
 
 
-def listenerText(listener: socket.socket) -> str:
+def listenerText(listener: socket.socket, transport: str) -> str:
     """
     Write where a socket listens, as a person reads it.
+
+    :param transport: the name of what goes through it.
     """
-    device = b""
+    if listener.family == getattr(socket, "AF_UNIX", None):
+        return f"{transport} {nameText(listener.getsockname())}"
     place = peerText(listener.getsockname())
+    if listener.type == socket.SOCK_RAW:
+        place, _, protocol = place.rpartition(":")
+        transport = f"{transport} {protocol}"
+    device = b""
     if BIND_TO_DEVICE is not None and "%" not in place:
         device = listener.getsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, 16).rstrip(b"\0")
     on = f" on {device.decode()}" if device else ""
-    return f"{_NAMES[listener.type]} {place}{on}"
+    return f"{transport} {place}{on}"
 
 
 @contextmanager
-def _opening(
-    address: Address, kind: socket.SocketKind, port: int, reuse: bool
+def opening(
+    address: Address,
+    kind: socket.SocketKind,
+    port: int,
+    reuse: bool,
+    protocol: int = 0,
+    place: str = "",
+    hint: str = "",
 ) -> Iterator[socket.socket]:
+    """
+    Make a socket, to be bound; close it if that fails.
+
+    :param protocol: of raw packets.
+    :param place: what an error calls the place, if not address and port.
+    :param hint: what may help those who are not permitted.
+    :raise ListenError: for anything that goes wrong.
+    """
     listener = None
     try:
-        listener = socket.socket(address.family, kind)
+        listener = socket.socket(address.family, kind, protocol)
         listener.setblocking(False)
-        if address.family == socket.AF_INET6:
+        if address.family == socket.AF_INET6 and kind != socket.SOCK_RAW:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.dual)
         if reuse:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -272,9 +316,11 @@ def _opening(
     except OSError as error:
         if listener is not None:
             listener.close()
-        forbidden = error.errno == errno.EACCES and 0 < port < 1024
-        hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE" if forbidden else ""
-        raise ListenError(_NAMES[kind], address.inWords(port), error, hint) from None
+        if error.errno == errno.EACCES and 0 < port < 1024:
+            hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        elif error.errno != errno.EPERM:
+            hint = ""
+        raise ListenError(_INTERNET[kind], place or address.inWords(port), error, hint) from None
 
 
 def roomForConnections(most: int | None = None) -> int | None:

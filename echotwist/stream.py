@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotwist.counters import Counters
+from echotwist.layers import underneath
 from echotwist.prefix import LinePrefix
 
 #: Bytes read at once, and kept for a peer that is slow to take them.
@@ -154,7 +155,7 @@ class PrefixEcho(Echo):
         """
         Tie reading to writing, in pieces that stay small with the prefixes.
         """
-        self.transport.bufferSize = self._chunk
+        underneath(self.transport).bufferSize = self._chunk
         super().connectionMade()
 
     @property

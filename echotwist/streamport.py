@@ -1,5 +1,5 @@
 """
-The port that accepts TCP connections.
+The ports that accept connections, of TCP and of UNIX.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
-from echotwist.addresses import scoped
+from echotwist.addresses import nameText, placeOf, scoped
 from echotwist.connection import Connection, refuse
 from echotwist.journal import Journal
+from echotwist.layers import innermost
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS = 64
@@ -48,7 +50,7 @@ class StreamPort(tcp.Port):
         reactor: Any,
         backlog: int = 50,
     ) -> None:
-        host, port = listener.getsockname()[:2]
+        host, port = placeOf(listener)
         super().__init__(port, factory, backlog, host, reactor)
         self._preexistingSocket = listener
         self.journal = journal
@@ -76,7 +78,7 @@ class StreamPort(tcp.Port):
         accept = listener._accept
         for _ in range(most):
             try:
-                fd, peer = accept()
+                fd, name = accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -85,7 +87,19 @@ class StreamPort(tcp.Port):
                     return
                 continue
             stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
-            self._serve(stream, peer)
+            self._serve(stream, self.clientOf(name))
+
+    def clientOf(self, name: Any) -> tuple[Any, ...]:
+        """
+        Turn what ``accept`` gave into what a connection keeps of its peer.
+        """
+        return scoped(name)
+
+    def addressOf(self, name: Any) -> Any:
+        """
+        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        """
+        return self._buildAddr(scoped(name))
 
     def handleRest(self) -> None:
         """
@@ -96,9 +110,8 @@ class StreamPort(tcp.Port):
 
     def _serve(self, stream: socket.socket, peer: Any) -> None:
         try:
-            peer = scoped(peer)
-            protocol = self.factory.buildProtocol(self._buildAddr(peer))
-            if protocol is None:
+            protocol = self.factory.buildProtocol(self.addressOf(peer))
+            if innermost(protocol) is None:
                 refuse(stream)
                 return
             number, self.sessionno = self.sessionno, self.sessionno + 1
@@ -146,6 +159,51 @@ class StreamPort(tcp.Port):
             os.close(self._spare)
             self._spare = None
         super().connectionLost(reason)
+
+
+class UnixPort(StreamPort):
+    """
+    The same for UNIX sockets.
+    """
+
+    _type = "UNIX"
+
+    def __init__(self, listener: socket.socket, *arguments: Any) -> None:
+        super().__init__(listener, *arguments)
+        self.addressFamily = listener.family
+
+    def startListening(self) -> None:
+        """
+        Begin to accept.
+        """
+        listener: Any = self._preexistingSocket
+        self._preexistingSocket = None
+        self._shouldShutdown = False
+        self._realPortNumber = nameText(listener.getsockname())  # type: ignore[assignment]
+        self._spare = _openSpare()
+        self.factory.doStart()
+        self.connected = True
+        self.socket = listener
+        self.fileno = listener.fileno  # type: ignore[method-assign]
+        self.startReading()
+
+    def clientOf(self, name: Any) -> tuple[Any, ...]:
+        """
+        Turn what ``accept`` gave into what a connection keeps of its peer.
+        """
+        return (name, None)
+
+    def addressOf(self, name: Any) -> UNIXAddress:
+        """
+        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        """
+        return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)
+
+    def getHost(self) -> UNIXAddress:
+        """
+        Give our own address.
+        """
+        return self.addressOf(self.socket.getsockname())
 
 
 def _openSpare() -> int | None:

@@ -18,7 +18,9 @@ from echotwist.settings import (
     COUNTS,
     LINGERS,
     LONGEST,
+    PORT,
     PORTS,
+    PROTOCOLS,
     WORKERS,
     Settings,
     noTime,
@@ -88,10 +90,23 @@ class Options(usage.Options):
     """
 
     synopsis = "[options]"
-    longdesc = "The echo service (RFC 862): what comes in goes out, over TCP and UDP."
+    longdesc = "The echo service (RFC 862): what comes in goes out, over TCP, UDP and more."
 
     optParameters = [
-        ["port", "p", 1234, "TCP and UDP port; 0: any free one", _number("port", PORTS)],
+        [
+            "port",
+            "p",
+            None,
+            f"TCP and UDP port; 0: any free one [default: {PORT}, if alone]",
+            _number("port", PORTS),
+        ],
+        [
+            "raw",
+            None,
+            None,
+            "IP protocol whose packets are echoed too: 253, 254",
+            _number("raw", PROTOCOLS),
+        ],
         ["prefix", None, None, "text put before each line and each datagram"],
         [
             "linger",
@@ -154,6 +169,7 @@ class Options(usage.Options):
     ]
 
     optFlags = [
+        ["systemd", None, "serve on the sockets that systemd passes"],
         ["reuse", "r", "share address and port with others (SO_REUSEPORT)"],
         ["no-tcp", None, "leave TCP out"],
         ["no-udp", None, "leave UDP out"],
@@ -163,13 +179,16 @@ class Options(usage.Options):
     ]
 
     compData = usage.Completions(
-        multiUse=["interface"],
+        multiUse=["interface", "listen", "unix-datagram"],
         mutuallyExclusive=[("no-tcp", "no-udp")],
         optActions={
             "interface": usage.CompleteNetInterfaces(descr="address, host or network interface"),
+            "listen": usage.Completer(descr="endpoint"),
             "metrics": usage.Completer(descr="endpoint"),
             "port": usage.Completer(descr="port number"),
             "prefix": usage.Completer(descr="text"),
+            "raw": usage.Completer(descr="protocol number"),
+            "unix-datagram": usage.CompleteFiles(descr="path"),
             **dict.fromkeys(
                 ["linger", "stall-timeout", "idle-timeout", "drain"],
                 usage.Completer(descr="seconds"),
@@ -185,7 +204,8 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        self["interface"] = []
+        for name in ("interface", "listen", "unix-datagram"):
+            self[name] = []
 
     def opt_interface(self, word: str) -> None:
         """
@@ -194,6 +214,18 @@ class Options(usage.Options):
         self["interface"].append(word)
 
     opt_i = opt_interface
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Twisted endpoint for streams; repeatable: unix:/run/echo.sock
+        """
+        self["listen"].append(endpoint)
+
+    def opt_unix_datagram(self, path: str) -> None:
+        """
+        UNIX socket for datagrams; repeatable
+        """
+        self["unix-datagram"].append(path)
 
     def opt_version(self) -> None:
         """
@@ -228,6 +260,10 @@ class Options(usage.Options):
             self.settings = Settings(
                 port=self["port"],
                 interfaces=self["interface"],
+                listen=self["listen"],
+                unixDatagrams=self["unix-datagram"],
+                systemd=bool(self["systemd"]),
+                raw=self["raw"],
                 reuse=bool(self["reuse"]),
                 tcp=not self["no-tcp"],
                 udp=not self["no-udp"],
@@ -247,7 +283,7 @@ class Options(usage.Options):
                 workers=self["workers"],
             )
             # Opening the sockets would tell as well, but only later.
-            findAll(self.settings.interfaces, self.settings.port, self.settings.transports)
+            findAll(self.settings.interfaces, self.settings.port or 0, self.settings.transports)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
         # Whoever only parses has no use for a reactor.

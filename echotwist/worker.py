@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import namedModule
 
 from echotwist.counters import toLine
+from echotwist.listeners import Listener
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 
@@ -55,7 +56,7 @@ TELL = b"tell"
 #: The order to drain no longer.
 HURRY = b"hurry"
 
-#: The name of a variable: settings, number of sockets and module of the reactor.
+#: The name of a variable: settings, numbers of sockets and module of the reactor.
 PLAN = "ECHOTWIST_WORKER"
 
 #: Blocked when a worker is started, so that it can be told to stop before it can listen.
@@ -69,17 +70,20 @@ class Worker(EchoService):
 
     :param settings: what was chosen.
     :param count: how many sockets there are.
+    :param endpoints: how many of them, the last, belong to endpoints.
     """
 
-    def __init__(self, settings: Settings, count: int) -> None:
+    def __init__(self, settings: Settings, count: int, endpoints: int) -> None:
         super().__init__(settings)
         self._count = count
+        self._plain = count - endpoints
 
-    def _openListeners(self) -> list[socket.socket]:
-        listeners = [socket.socket(fileno=LISTENERS + n) for n in range(self._count)]
-        for listener in listeners:
+    def _openListeners(self) -> list[Listener]:
+        given = [socket.socket(fileno=LISTENERS + n) for n in range(self._count)]
+        for listener in given:
             listener.setblocking(False)
-        return listeners
+        plain = [Listener.of(one) for one in given[: self._plain]]
+        return plain + self._openEndpoints(iter(given[self._plain :]))
 
     def _warnOfRoot(self) -> None:
         """
@@ -158,14 +162,14 @@ def main() -> None:
     """
     Serve, until the parent says that it is enough.
     """
-    settings, count, reactorModule = pickle.loads(bytes.fromhex(os.environ.pop(PLAN)))
+    settings, count, endpoints, reactorModule = pickle.loads(bytes.fromhex(os.environ.pop(PLAN)))
     namedModule(reactorModule).install()
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
     events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
     globalLogBeginner.beginLoggingTo([events])
-    worker = Worker(settings, count)
+    worker = Worker(settings, count, endpoints)
     application = Application("echo")
     worker.setServiceParent(application)
     service = IService(application)

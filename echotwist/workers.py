@@ -4,15 +4,19 @@ The service of several processes behind one port.
 
 from __future__ import annotations
 
-import socket
+import errno
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
-from echotwist.service import EchoService, openListeners
+from echotwist.addresses import placeOf
+from echotwist.listeners import Listener, closeAll, openOwn, openShared
+from echotwist.ports import Ports
+from echotwist.service import EchoService
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, listenerText
+from echotwist.sockets import ListenError
 
 if TYPE_CHECKING:
     from echotwist.monitor import Monitor
@@ -24,41 +28,58 @@ class WorkersService(EchoService):
     they die.
 
     Each has its own set of sockets.  All share one port (``SO_REUSEPORT``,
-    socket(7)), among which the kernel deals out peers.  The parent opens them
-    and keeps them open: the peers who wait at a worker that dies are served by
-    the next.
+    socket(7)), among which the kernel deals out peers.  Other sockets than those
+    of the port are the same for all; who is free takes the next peer.  The
+    parent opens them and keeps them open: the peers who wait at a worker that
+    dies are served by the next.
 
     :ivar counters: the sums, as old as the last look at ``/metrics``.
     """
 
     _monitor: Monitor | None = None
+    _sets: Sequence[Sequence[Listener]] = ()
+    _endpoints = 0
 
-    def _choose(self) -> None:
-        """
-        Leave it to the workers, who do the work.
-        """
+    def _makePorts(self) -> Ports:
+        # The workers do the work.
+        return Ports(evolve(self.settings, portable=True), self.counters, self._theReactor)
 
-    def _openListeners(self) -> list[socket.socket]:
-        number = _claim(self.settings)
-        shared = evolve(self.settings, port=number, reuse=True)
-        listeners: list[socket.socket] = []
+    def _openListeners(self) -> list[Listener]:
+        count = self.settings.processes
+        shared = openShared(self.settings)
+        own: list[Listener] = []
         try:
-            for _ in range(self.settings.processes):
-                listeners += openListeners(shared)
-        except ListenError:
-            _close(listeners)
+            endpoints = self._openEndpoints()
+            shared += endpoints
+            self._checkEndpoints(endpoints)
+            number = _claim(self.settings)
+            mine = evolve(self.settings, port=number, reuse=True)
+            for _ in range(count if number is not None else 0):
+                own += openOwn(mine)
+        except BaseException:
+            closeAll([*own, *shared])
             raise
-        return listeners
+        size = len(own) // count
+        self._sets = [[*own[n * size : (n + 1) * size], *shared] for n in range(count)]
+        self._endpoints = len(endpoints)
+        assert self._ports is not None
+        for one in self._sets[0]:
+            self._ports.journal(one.transport)
+        return [*own, *shared]
+
+    def _checkEndpoints(self, endpoints: list[Listener]) -> None:
+        if any(one.socket is None for one in endpoints):
+            why = OSError(errno.EINVAL, "with --workers an endpoint must be a socket's")
+            raise ListenError("endpoints", " ".join(self.settings.listen), why)
 
     def _startServing(self) -> None:
         # This needs the reactor, which must not be chosen before twistd does.
         from echotwist.monitor import Monitor
 
         self._warnOfRoot()
-        size = len(self._listeners) // self.settings.processes
-        sets = [self._listeners[n : n + size] for n in range(0, len(self._listeners), size)]
-        text = ", ".join(map(listenerText, sets[0]))
-        self._monitor = Monitor(self.settings, sets, self.counters, self._reactor)
+        text = ", ".join(listener.text for listener in self._sets[0])
+        sets = [[one.socket for one in listeners if one.socket] for listeners in self._sets]
+        self._monitor = Monitor(self.settings, sets, self._endpoints, self.counters, self._reactor)
         self._monitor.allServe.addCallback(lambda _: self._announce(text))
         self._monitor.startService()
 
@@ -68,6 +89,7 @@ class WorkersService(EchoService):
             listeners=text,
             workers=self.settings.processes,
         )
+        self._notify(text)
 
     def _stopServing(self) -> Deferred[Any]:
         # The parent's sockets are closed by now; the last are those of the workers.
@@ -91,20 +113,15 @@ class WorkersService(EchoService):
 
     def _sum(self, _: object) -> None:
         assert self._monitor is not None
-        for number, total in enumerate(self.counters):
-            total.becomeSumOf([counters[number] for counters in self._monitor.counters])
+        for total in self.counters:
+            total.becomeSumOf(self._monitor.countersOf(total.transport))
 
 
-def _claim(settings: Settings) -> int:
+def _claim(settings: Settings) -> int | None:
     """
     Find the port, and see that nobody has it who would share it with us.
     """
-    listeners = openListeners(settings)
-    number: int = listeners[0].getsockname()[1]
-    _close(listeners)
+    listeners = openOwn(settings)
+    number = placeOf(listeners[0].socket)[1] if listeners and listeners[0].socket else None
+    closeAll(listeners)
     return number
-
-
-def _close(listeners: list[socket.socket]) -> None:
-    for listener in listeners:
-        listener.close()

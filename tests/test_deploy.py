@@ -171,7 +171,6 @@ def test_times() -> None:
     assert int(values(unit, "WatchdogSec")[0]) >= 10
 
 
-@pytest.mark.skipif("systemd" not in Options().docs, reason="this version has no --systemd")
 def test_commands() -> None:
     """
     The units and what the documentation puts on top run ``twistd`` with options
@@ -408,8 +407,6 @@ def host(installed: Path) -> Iterator[Host]:
     """
     A host with the units, where nobody has come yet.
     """
-    if "systemd" not in Options().docs:
-        pytest.skip("this version has no --systemd")
     if os.geteuid() != 0 or not SYSTEMD.exists():
         pytest.skip("needs root and systemd")
     units = installed.parent / "units"

@@ -12,14 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.addresses import peerNetwork
-from echotwist.guard import (
-    ENTRIES,
-    FORGET_SECONDS,
-    LOOP_DATAGRAMS,
-    LOOP_SECONDS,
-    Guard,
-    Recent,
-)
+from echotwist.guard import Guard
+from echotwist.loops import ENTRIES, FORGET_SECONDS, LOOP_DATAGRAMS, LOOP_SECONDS, Recent
 
 PEER = ("192.0.2.1", 4567)
 
@@ -179,7 +173,7 @@ class GuardTests(SynchronousTestCase):
             if number % 1000 == 0:
                 self.clock.advance(0.01)
                 self.assertEqual(self.objection(guard, old), "")
-        for table in (guard._busyUntil, guard._repeated):
+        for table in (guard._busyUntil, guard._loops._repeated):
             self.assertLessEqual(len(table._new), ENTRIES)
             self.assertLessEqual(len(table._old), ENTRIES)
 
@@ -204,7 +198,7 @@ class GuardTests(SynchronousTestCase):
         for count in range(1, 10**6):
             if guard.objection(PEER, False, datagram):
                 return count, self.clock.seconds() - start
-            datagram = prefix + guard._prefix + datagram
+            datagram = prefix + guard._loops._prefix + datagram
             self.clock.advance(delay)
         raise AssertionError("it goes on for ever")
 

@@ -103,11 +103,11 @@ class ChoiceTests(SynchronousTestCase):
         """
         service = serviceFor(Settings(port=0, interfaces=["127.0.0.1"], workers=3))
         service.open()
-        listeners = service._listeners
+        listeners: list[Any] = service._listeners
         self.assertEqual(len(listeners), 6)
-        self.assertEqual(len({listener.getsockname()[1] for listener in listeners}), 1)
+        self.assertEqual(len({listener.socket.getsockname()[1] for listener in listeners}), 1)
         self.successResultOf(service.stopService())
-        self.assertEqual({listener.fileno() for listener in listeners}, {-1})
+        self.assertEqual({listener.socket.fileno() for listener in listeners}, {-1})
 
 
 class Processes(Clock):
@@ -172,7 +172,7 @@ class MonitorTests(SynchronousTestCase):
             self.addCleanup(file.close)
         settings = Settings(workers=2, udp=False)
         sets = [[file] for file in self.files]
-        self.monitor = Monitor(settings, sets, [Counters("TCP")], self.reactor)
+        self.monitor = Monitor(settings, sets, 0, [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)

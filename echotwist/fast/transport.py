@@ -65,10 +65,17 @@ class FastConnection(Connection):
         self._isClear = True
         self._isWriting = False
         self._pipe = None
-        self._exact = protocol if protocol.isExact else None
+        self._exact = exactly(protocol)
         self.bufferSize = Connection.bufferSize
         self.startReading()
         self.connected = 1
+
+    def handOver(self, protocol: Any) -> None:
+        """
+        Have another protocol go on from here.
+        """
+        super().handOver(protocol)
+        self._exact = exactly(protocol)
 
     def logPrefix(self) -> str:
         """
@@ -196,3 +203,10 @@ class FastConnection(Connection):
         self._isClear = False
         self._exact = None
         super().connectionLost(reason)
+
+
+def exactly(protocol: Any) -> Echo | None:
+    """
+    Give the protocol, if it does nothing but echo.
+    """
+    return protocol if isinstance(protocol, Echo) and protocol.isExact else None

@@ -1,0 +1,246 @@
+"""
+Streams on any of Twisted's endpoints.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory
+from zope.interface import directlyProvides, providedBy
+
+from echotwist.addresses import Address, addressesOf
+from echotwist.listeners import Listener
+from echotwist.ports import Ports
+from echotwist.settings import Settings
+from echotwist.sockets import ListenError, openStream, prepareStream
+
+_PROXY = "haproxy:"
+
+
+class Entrance(Factory):
+    """
+    What an endpoint takes for the factory.
+
+    :ivar factory: the real one, known when it is known what comes in here.
+    """
+
+    noisy = False
+    factory: Any = None
+
+    def buildProtocol(self, addr: object) -> Any:
+        """
+        Have the real one make the protocol.
+        """
+        return self.factory.buildProtocol(addr)
+
+
+class EndpointReactor:
+    """
+    What an endpoint takes for the reactor.
+
+    It makes our ports in place of Twisted's.  They have their sockets at once,
+    and serve when the service starts.
+
+    :param reactor: does all else.
+    :param settings: what was chosen.
+    :param text: the endpoint.
+    :param ports: makes the ports.
+    :param given: sockets to use, in place of new ones.
+    :ivar listeners: what the endpoint listens on.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        text: str,
+        ports: Ports,
+        given: Iterator[socket.socket] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._text = text
+        self._ports = ports
+        self._given = given
+        self.entrance = Entrance()
+        self.listeners: list[Listener] = []
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """
+        Make a port of TCP.
+        """
+        address = _addressOf(interface)
+        return self._listen("TCP", factory, lambda: self._openStream(address, port, backlog))
+
+    def listenSSL(
+        self,
+        port: int,
+        factory: Any,
+        contextFactory: Any,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> Any:
+        """
+        Make a port of TLS.
+        """
+        from echotwist.tls import overTLS
+
+        return self.listenTCP(
+            port, overTLS(contextFactory, factory, self._reactor), backlog, interface
+        )
+
+    def listenUNIX(
+        self,
+        address: str,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,
+    ) -> Any:
+        """
+        Make a port of UNIX streams.
+        """
+        from echotwist.unixsocket import MODE, openUnix
+
+        chosen = {"mode": mode if self._says("mode") else MODE, "backlog": self._backlog(backlog)}
+        name = os.fsdecode(address)
+        return self._listen("UNIX", factory, lambda: openUnix(name, socket.SOCK_STREAM, **chosen))
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """
+        Make a port of a socket that listens already.
+        """
+
+        def adopted() -> socket.socket:
+            listener = socket.socket(fileno=os.dup(fileDescriptor))
+            listener.setblocking(False)
+            if listener.family != socket.AF_UNIX:
+                prepareStream(listener, self._settings.linger)
+            return listener
+
+        transport = "UNIX" if addressFamily == socket.AF_UNIX else "TCP"
+        return self._listen(transport, factory, adopted)
+
+    def _listen(self, transport: str, factory: Any, opener: Callable[[], socket.socket]) -> Any:
+        opened = opener() if self._given is None else next(self._given)
+        transport = "TLS" if _hasTLS(factory) else transport
+        self.entrance.factory = self._ports.factory(transport)
+        if self._text.startswith(_PROXY):
+            from echotwist.proxy import ProxyFactory
+
+            factory = ProxyFactory(factory, self.entrance.factory)
+        port = self._ports.stream(opened, transport, factory)
+        self.listeners.append(Listener(opened, transport, port))
+        return port
+
+    def _openStream(self, address: Address, port: int, backlog: int) -> socket.socket:
+        return openStream(
+            address,
+            port,
+            reuse=self._settings.reuse,
+            backlog=self._backlog(backlog),
+            linger=self._settings.linger,
+        )
+
+    def _backlog(self, said: int) -> int:
+        return said if self._says("backlog") else self._settings.backlog
+
+    def _says(self, name: str) -> bool:
+        """
+        Tell whether the text says something, or an endpoint has its own mind.
+        """
+        return re.search(rf"(?<!\\):{name}=", self._text) is not None
+
+    def open(self) -> list[Listener]:
+        """
+        Have the endpoint listen.
+
+        :raise ListenError: it does not.
+        """
+        text = self._text.replace("\\0", "\0")
+        while text.startswith(_PROXY):
+            text = text[len(_PROXY) :]
+        try:
+            port = listenAtOnce(self, text, self.entrance)
+        except Exception as error:
+            for listener in self.listeners:
+                listener.close()
+            raise endpointError(self._text, error) from None
+        return self.listeners or [self._elsewhere(text, port)]
+
+    def _elsewhere(self, text: str, port: Any) -> Listener:
+        """
+        Make do with a port that is not of our making, and listens already.
+        """
+        transport = text.partition(":")[0].upper()
+        self.entrance.factory = self._ports.factory(transport)
+        return Listener(None, transport, port)
+
+
+def _hasTLS(factory: Any) -> bool:
+    from twisted.protocols.policies import WrappingFactory
+
+    if not isinstance(factory, WrappingFactory):
+        return False
+    try:
+        from echotwist.tls import mend
+    except ImportError:
+        return False
+    return mend(factory)
+
+
+def _addressOf(interface: str) -> Address:
+    if not interface:
+        return Address(socket.AF_INET, "0.0.0.0")
+    if interface == "::":
+        return Address(socket.AF_INET6, "::", dual=True)
+    found = addressesOf(interface)
+    return min(found, key=lambda address: address.family != socket.AF_INET)
+
+
+def listenAtOnce(reactor: Any, text: str, factory: Any) -> Any:
+    """
+    Listen on an endpoint, as Twisted's own do: at once.
+
+    :return: the port.
+    :raise Exception: whatever the endpoint says.
+    """
+    outcome: list[Any] = []
+    server = maybeDeferred(serverFromString, reactor, text)
+    server.addCallback(lambda found: found.listen(factory)).addBoth(outcome.append)
+    [port] = outcome or [None]
+    if hasattr(port, "raiseException"):
+        port.raiseException()
+    if not hasattr(port, "stopListening"):
+        raise ValueError("it does not listen at once")
+    return port
+
+
+def endpointError(text: str, error: Exception, what: str = "endpoint") -> ListenError:
+    """
+    Say why an endpoint does not listen.
+
+    :param what: it is for.
+    """
+    if isinstance(error, ListenError):
+        return error
+    cause: Any = getattr(error, "socketError", error)
+    if isinstance(error, ImportError):
+        cause = OSError(errno.ENOSYS, f"{error}: pip install 'echotwist[tls]'")
+    elif isinstance(cause, OSError) and cause.filename:
+        cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
+    elif not isinstance(cause, OSError) or cause.errno is None:
+        cause = OSError(errno.EINVAL, str(cause) or type(cause).__name__)
+    return ListenError(what, text, cause)

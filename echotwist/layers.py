@@ -1,0 +1,42 @@
+"""
+What an endpoint may put between an echo and its connection.
+
+Twisted's own are TLS; plugins may bring others.  All of them wrap the protocol
+below them in a ``ProtocolWrapper``, which is the transport of the one above.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.protocols.policies import ProtocolWrapper
+
+
+def innermost(protocol: Any) -> Any:
+    """
+    Find what is inside of all wrappers: the echo, or nothing if there is none.
+    """
+    while isinstance(protocol, ProtocolWrapper):
+        protocol = protocol.wrappedProtocol
+    return protocol
+
+
+def underneath(transport: Any) -> Any:
+    """
+    Find the connection that is below all wrappers.
+    """
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
+
+
+def whoEnds(protocol: Any) -> Any:
+    """
+    Find who is to hear that the peer has sent its last byte.
+
+    Most wrappers hide that the echo wants to know.
+    """
+    while isinstance(protocol, ProtocolWrapper) and not IHalfCloseableProtocol(protocol, None):
+        protocol = protocol.wrappedProtocol
+    return IHalfCloseableProtocol(protocol, None)

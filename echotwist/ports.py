@@ -1,0 +1,144 @@
+"""
+What serves a socket: its port, and for streams the factory of the echoes.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from echotwist.addresses import placeOf
+from echotwist.connection import Connection, lingering
+from echotwist.counters import Counters
+from echotwist.datagram import DatagramEcho, DatagramPort
+from echotwist.factory import EchoFactory
+from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
+from echotwist.journal import Journal
+from echotwist.limits import Limits
+from echotwist.listeners import Listener
+from echotwist.settings import Settings
+from echotwist.sockets import roomForConnections
+from echotwist.streamport import StreamPort, UnixPort
+
+#: Whether there is what :mod:`echotwist.fast` needs.
+LINUX = sys.platform == "linux"
+
+
+class Ports:
+    """
+    Make the ports of a service.
+
+    :param settings: what was chosen.
+    :param counters: those of each transport; more are added as they are needed.
+    :param theReactor: gives what runs the ports, once it has to be known.
+    :ivar factories: those of the streams, by transport.
+    """
+
+    def __init__(
+        self, settings: Settings, counters: list[Counters], theReactor: Callable[[], Any]
+    ) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._theReactor = theReactor
+        self._limits = Limits(None, settings.maxPerPeer or None)
+        self._journals: dict[str, Journal] = {}
+        self.factories: dict[str, EchoFactory] = {}
+        self._connection: type[Connection] = Connection
+        self._udpPort: type[DatagramPort] = DatagramPort
+        if LINUX and not settings.portable:
+            self._hurry()
+        if settings.linger is not None:
+            self._connection = lingering(settings.linger, self._connection)
+
+    def _hurry(self) -> None:
+        """
+        Choose what is fast, while we may read its files and have descriptors.
+        """
+        from echotwist.fast.batch import BatchPort, works
+        from echotwist.fast.splice import pipe
+        from echotwist.fast.transport import FastConnection
+
+        pipe()
+        self._connection = FastConnection
+        if works() and not (self._settings.prefix or self._settings.verbose):
+            self._udpPort = BatchPort
+
+    def journal(self, transport: str) -> Journal:
+        """
+        Give what counts and tells for a transport.
+        """
+        if transport not in self._journals:
+            known = [one for one in self._counters if one.transport == transport]
+            if not known:
+                known = [Counters(transport)]
+                self._counters += known
+            self._journals[transport] = Journal(known[0])
+        return self._journals[transport]
+
+    def factory(self, transport: str) -> EchoFactory:
+        """
+        Give the factory of the streams of a transport.
+        """
+        if transport not in self.factories:
+            self.factories[transport] = EchoFactory(
+                prefix=self._settings.prefix,
+                verbose=self._settings.verbose,
+                limits=self._limits,
+                stallTimeout=self._settings.stallTimeout,
+                idleTimeout=self._settings.idleTimeout,
+                journal=self.journal(transport),
+                reactor=self._theReactor(),
+            )
+        return self.factories[transport]
+
+    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
+        """
+        Make the port of a socket that listens.
+
+        :param factory: makes the protocols.
+        """
+        isUnix = listener.family == getattr(socket, "AF_UNIX", None)
+        journal, backlog = self.journal(transport), self._settings.backlog
+        kind = UnixPort if isUnix else StreamPort
+        port = kind(listener, factory, journal, self._theReactor(), backlog)
+        port.transport = self._connection
+        return port
+
+    def on(self, listeners: Sequence[Listener]) -> list[Any]:
+        """
+        Make the ports of sockets, of each that has none yet.
+        """
+        # select(2) knows no file above 1,023.
+        most = 1024 if hasattr(self._theReactor(), "doSelect") else None
+        self._limits.most = self._settings.maxConnections or roomForConnections(most)
+        numbers = {
+            placeOf(one.socket)[1] for one in listeners if one.socket and one.transport == "UDP"
+        }
+        return [one.port or self._port(one, numbers) for one in listeners]
+
+    def _port(self, listener: Listener, numbers: Collection[int]) -> Any:
+        assert listener.socket is not None
+        if listener.socket.type == socket.SOCK_STREAM:
+            factory = self.factory(listener.transport)
+            return self.stream(listener.socket, listener.transport, factory)
+        kind, judge = self._datagramKind(listener.transport, numbers)
+        protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
+        journal = self.journal(listener.transport)
+        return kind(listener.socket, protocol, judge, journal, self._theReactor())
+
+    def _datagramKind(
+        self, transport: str, numbers: Collection[int]
+    ) -> tuple[type[DatagramPort], Judge]:
+        chosen = self._settings
+        if transport == "raw":
+            from echotwist.rawport import RawPort
+
+            return RawPort, RawGuard(chosen.udpRate, chosen.prefix)
+        if transport == "UNIX datagram":
+            from echotwist.unixport import UnixDatagramPort
+
+            return UnixDatagramPort, LocalGuard(chosen.prefix)
+        guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
+        return self._udpPort, guard

@@ -1,0 +1,156 @@
+"""
+What systemd passes to a service, and what it wants to hear (sd_listen_fds(3),
+sd_notify(3), sd_watchdog_enabled(3)).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from echotwist import packetinfo
+from echotwist.sockets import ListenError, inWords, prepareStream
+
+#: The first descriptor that is passed.
+FIRST = 3
+
+_WANTED = {
+    socket.AF_INET: (socket.SOCK_STREAM, socket.SOCK_DGRAM),
+    socket.AF_INET6: (socket.SOCK_STREAM, socket.SOCK_DGRAM),
+    socket.AF_UNIX: (socket.SOCK_STREAM, socket.SOCK_DGRAM),
+}
+
+
+def passed() -> int:
+    """
+    Count the descriptors that were passed to this process.
+    """
+    for environ in (os.environ, _atStart()):
+        if environ.get("LISTEN_PID") == str(os.getpid()):
+            with suppress(ValueError, KeyError):
+                return int(environ["LISTEN_FDS"])
+    return 0
+
+
+def _atStart() -> dict[str, str]:
+    """
+    Give the environment as it was at first: whoever asks Twisted for them, as
+    any plugin may have done, takes these words out of it.
+    """
+    try:
+        words = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
+    return dict(os.fsdecode(word).split("=", 1) for word in words if b"=" in word)
+
+
+def adopt(linger: int | None) -> list[socket.socket]:
+    """
+    Take over all sockets that were passed.
+
+    :param linger: seconds of ``SO_LINGER`` for connections of TCP, if any.
+    :raise ListenError: none was, or one is of a kind that cannot be served.
+    """
+    count = passed()
+    if not count:
+        why = OSError(errno.ENOENT, "no socket was passed to this process")
+        hint = "it must be started by a .socket unit, or by systemd-socket-activate"
+        raise ListenError("sockets of", "systemd", why, hint)
+    return [_adopted(fd, linger) for fd in range(FIRST, FIRST + count)]
+
+
+def _adopted(fd: int, linger: int | None) -> socket.socket:
+    try:
+        os.set_inheritable(fd, False)
+        listener = socket.socket(fileno=fd)
+        _check(listener)
+        listener.setblocking(False)
+        if listener.family != socket.AF_UNIX:
+            if listener.type == socket.SOCK_STREAM:
+                prepareStream(listener, linger)
+            else:
+                packetinfo.ask(listener)
+    except OSError as error:
+        raise ListenError("descriptor", f"{fd} of systemd", error) from None
+    return listener
+
+
+def _check(listener: socket.socket) -> None:
+    if listener.type not in _WANTED.get(listener.family, ()):
+        listener.detach()
+        raise OSError(errno.EPROTOTYPE, "neither stream nor datagram of TCP, UDP or UNIX")
+    isStream = listener.type == socket.SOCK_STREAM
+    if isStream and not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.detach()
+        raise OSError(errno.EINVAL, "it does not listen; a .socket unit needs Accept=no")
+
+
+class Notifier:
+    """
+    Tell the manager how the service stands.
+
+    :param environ: names the socket of the manager, and how long it waits for
+        a sign of life.
+    :param reactor: calls later; that it does is the sign of life.
+    """
+
+    _log = Logger()
+
+    def __init__(self, environ: Mapping[str, str], reactor: Any) -> None:
+        self._place = environ.get("NOTIFY_SOCKET", "")
+        if self._place.startswith("@"):
+            self._place = "\0" + self._place[1:]
+        self._reactor = reactor
+        self._pause = 0.0
+        if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+            with suppress(ValueError):
+                # It asks to hear from us twice in that time.
+                self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
+        self._next: Any = None
+
+    def ready(self, text: str) -> None:
+        """
+        Tell that peers are served.
+
+        :param text: how it stands, in words.
+        """
+        self._tell("READY=1", f"STATUS={text}")
+        if self._place and self._pause > 0:
+            self._live()
+
+    def stopping(self, text: str) -> None:
+        """
+        Tell that it stops.
+
+        :param text: how it stands, in words.
+        """
+        self._tell("STOPPING=1", f"STATUS={text}")
+
+    def stopped(self) -> None:
+        """
+        Tell nothing more.
+        """
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None
+
+    def _live(self) -> None:
+        self._tell("WATCHDOG=1")
+        self._next = self._reactor.callLater(self._pause, self._live)
+
+    def _tell(self, *words: str) -> None:
+        if not self._place:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+                told.setblocking(False)
+                told.sendto("\n".join(words).encode(), self._place)
+        except OSError as error:
+            self._log.warn("cannot notify systemd: {reason}", reason=inWords(error))

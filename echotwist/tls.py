@@ -1,0 +1,133 @@
+"""
+TLS that can be closed one way.
+
+Needs the extra ``echotwist[tls]``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotwist.layers import innermost
+
+#: Bytes taken out of TLS at once; a record has at most 16 KiB.
+PIECE = 2**15
+
+
+@implementer(IHalfCloseableProtocol)
+class EchoTLS(TLSMemoryBIOProtocol):
+    """
+    TLS whose peer may say that it has sent its last byte (``close_notify``,
+    RFC 8446, section 6.1), and is still given all that is left.
+
+    Twisted's own drops that (twisted/twisted#5341).  And it waits for a
+    ``close_notify`` in reply to its own, for ever, which nobody has to send.
+    """
+
+    #: What the peer has to do before it is served.
+    awaited = "TLS handshake"
+
+    transport: Any
+    _owner: Any = None
+    _inputEnded = False
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        Begin the handshake, which must not take for ever.
+        """
+        self._owner = getattr(innermost(self), "owner", None)
+        if self._owner is not None:
+            self._owner.awaits(self)
+        super().makeConnection(transport)
+
+    def _checkHandshakeStatus(self) -> None:
+        super()._checkHandshakeStatus()
+        if self._handshakeDone and self._owner is not None:
+            self._owner.awaitsNoMore(self)
+
+    def _flushReceiveBIO(self) -> None:
+        try:
+            while not self._lostTLSConnection:
+                data = self._tlsConnection.recv(PIECE)
+                if not self._aborted:
+                    self.wrappedProtocol.dataReceived(data)
+        except WantReadError:
+            pass
+        except ZeroReturnError:
+            self.readConnectionLost()
+        except Error:
+            self._tlsShutdownFinished(Failure())
+        self._flushSendBIO()
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has sent its last byte, or closed TCP without saying so.
+        """
+        if not self._handshakeDone:
+            self.abortConnection()
+        elif not self._inputEnded:
+            self._inputEnded = True
+            innermost(self).readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Never called: both directions are closed together.
+        """
+
+    def _shutdownTLS(self) -> None:
+        super()._shutdownTLS()
+        self._leave()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None and not self._handshakeDone and self._owner is not None:
+            self._owner.journal.refused(f"failed {self.awaited}")
+        super()._tlsShutdownFinished(reason)
+        self._leave()
+
+    def _leave(self) -> None:
+        # The last words may never be taken.
+        if self._owner is not None and self.connected:
+            self._owner.wrote(innermost(self))
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        if self._owner is not None:
+            self._owner.awaitsNoMore(self)
+        super().connectionLost(reason)
+
+
+def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFactory:
+    """
+    Put TLS around what a factory makes.
+
+    :param contextFactory: certificate, key and all else (``CertificateOptions``).
+    """
+    around = TLSMemoryBIOFactory(contextFactory, False, factory, reactor)
+    around.protocol = EchoTLS
+    return around
+
+
+def mend(factory: Any) -> bool:
+    """
+    Have the TLS that somebody has put around a factory be of this kind.
+
+    :return: whether there is any.
+    """
+    found = False
+    while isinstance(factory, WrappingFactory):
+        if isinstance(factory, TLSMemoryBIOFactory):
+            factory.protocol = EchoTLS
+            found = True
+        factory = factory.wrappedFactory
+    return found
