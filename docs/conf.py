@@ -3,18 +3,28 @@ How the documentation is built: ``sphinx-build -W docs docs/_build``.
 """
 
 import re
+from collections.abc import Iterator
 from importlib.metadata import version as versionOf
 from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+from twisted.python import usage
+from twisted.python.reflect import namedAny
 
 project = "echotwist"
 author = "the echotwist authors"
 release = version = versionOf("echotwist")
+
+#: Of the manual page, which would else be another one each day.
+today = "2026-11-22"
 
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+man_pages = [("echotwist.8", "echotwist", "the echo service (RFC 862) over TCP and UDP", "", 8)]
 
 
 def fromHere(app: object, path: object, name: object, source: list[str]) -> None:
@@ -24,8 +34,67 @@ def fromHere(app: object, path: object, name: object, source: list[str]) -> None
     source[0] = re.sub(r"<docs/(\w+)\.rst>", r"<\1.html>", source[0]).replace("docs/", "")
 
 
+class TwistedOptions(SphinxDirective):
+    """
+    List the options of a ``usage.Options``, as ``--help`` does.
+
+    Its argument is the full name of the class.
+    """
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """
+        Make the list.
+        """
+        # The options may be others when the page is the same.
+        self.env.note_reread()
+        options: usage.Options = namedAny(self.arguments[0])()
+        return [
+            nodes.option_list("", *(itemFor(options, name) for name in sorted(options.longOpt)))
+        ]
+
+
+def itemFor(options: usage.Options, name: str) -> nodes.option_list_item:
+    """
+    Make the item of one option.
+
+    :param name: the long one, without dashes; with ``=`` if it takes a value.
+    """
+    bare = name.removesuffix("=")
+    text = " ".join(options.docs[bare].split())
+    if bare != name and (default := options.defaults.get(bare)) is not None:
+        text += f" [default: {default}]"
+    group = nodes.option_group("", *spellings(options, name))
+    return nodes.option_list_item("", group, nodes.description("", nodes.paragraph("", text)))
+
+
+def spellings(options: usage.Options, name: str) -> Iterator[nodes.option]:
+    """
+    Make the ways in which one option is written: the short one first.
+    """
+    bare = name.removesuffix("=")
+    short = [key for key, long in options.synonyms.items() if long == bare and len(key) == 1]
+    for written, delimiter in [*((f"-{key}", " ") for key in short), (f"--{bare}", "=")]:
+        option = nodes.option("", nodes.option_string("", written))
+        if bare != name:
+            option += nodes.option_argument("", valueOf(options, bare), delimiter=delimiter)
+        yield option
+
+
+def valueOf(options: usage.Options, name: str) -> str:
+    """
+    Say in a word what an option takes, as shells do that complete it.
+
+    The last word of the text has to do: the manual page has no room for a blank there.
+    """
+    described = options.compData.optActions.get(name)
+    return str(getattr(described, "_descr", None) or "value").split()[-1]
+
+
 def setup(app: Any) -> None:
     """
-    Hear when a file is included.
+    Hear when a file is included, and know how options are listed.
     """
     app.connect("include-read", fromHere)
+    app.add_directive("twisted-options", TwistedOptions)
