@@ -54,6 +54,9 @@ def peerOf(header: bytes) -> Any:
     :return: an ``IAddress``, or nothing if the proxy speaks for itself.
     :raise Exception: it is no header that means anything.
     """
+    # Which may end here or go on; Twisted's parser only knows the latter.
+    if header.split(b" ")[:2] == [V1Parser.PROXYSTR, V1Parser.UNKNOWN_PROTO]:
+        return None
     parser = V2Parser if header.startswith(V2Parser.PREFIX) else V1Parser
     info: ProxyInfo = parser.parse(header)
     peer = info.source

@@ -1,0 +1,293 @@
+"""
+TLS that can be closed one way, on transports in memory.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol, IOpenSSLServerConnectionCreator
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from echotwist.factory import GREETING, EchoFactory
+from echotwist.layers import innermost, underneath, whoEnds
+from echotwist.tls import EchoTLS, mend, overTLS
+
+_key = ec.generate_private_key(ec.SECP256R1())
+_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+_now = datetime.now(timezone.utc)
+_certificate = (
+    x509.CertificateBuilder()
+    .subject_name(_name)
+    .issuer_name(_name)
+    .public_key(_key.public_key())
+    .serial_number(1)
+    .not_valid_before(_now)
+    .not_valid_after(_now + timedelta(days=1))
+    .sign(_key, SHA256())
+)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Options:
+    """
+    A certificate and its key.
+    """
+
+    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
+        """
+        Make the TLS of one connection.
+        """
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_privatekey(_key)
+        context.use_certificate(_certificate)
+        return SSL.Connection(context)
+
+
+class Transport(StringTransport):
+    """
+    A connection in memory that can be reset.
+    """
+
+    protocol: Any
+    aborted = False
+
+    def abortConnection(self) -> None:
+        """
+        Reset it.
+        """
+        self.aborted = True
+        self.protocol.connectionLost(Failure(ConnectionAborted()))
+
+
+class Client:
+    """
+    A TLS client that can send ``close_notify`` and read on.
+
+    :param version: the highest that it speaks.
+    """
+
+    def __init__(self, version: int) -> None:
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(version)
+        self.tls = SSL.Connection(context)
+        self.tls.set_connect_state()
+        self.got = b""
+        self.ended = False
+
+    def out(self) -> bytes:
+        """
+        Give what goes to the server.
+        """
+        said = b""
+        try:
+            while True:
+                said += self.tls.bio_read(2**16)
+        except SSL.WantReadError:
+            return said
+
+    def take(self, data: bytes) -> None:
+        """
+        Take what comes from the server.
+        """
+        if data:
+            self.tls.bio_write(data)
+        try:
+            while True:
+                self.got += self.tls.recv(2**16)
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.ended = True
+
+
+class TLSTests(SynchronousTestCase):
+    """
+    Tests for :class:`EchoTLS`, with TLS 1.3.
+    """
+
+    version = SSL.TLS1_3_VERSION
+
+    def setUp(self) -> None:
+        """
+        Connect.
+        """
+        self.clock = Clock()
+        self.echoes = EchoFactory(reactor=self.clock)
+        self.transport = Transport()
+        self.protocol: Any = overTLS(Options(), self.echoes, self.clock).buildProtocol(None)
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+        self.client = Client(self.version)
+
+    def exchange(self) -> None:
+        """
+        Carry bytes until nobody has any.
+        """
+        while True:
+            said, answered = self.client.out(), self.transport.value()
+            self.transport.clear()
+            if not (said or answered):
+                return
+            if said:
+                self.protocol.dataReceived(said)
+            self.client.take(answered)
+
+    def handshake(self) -> None:
+        """
+        Get to know each other.
+        """
+        self.client.take(b"")
+        self.exchange()
+
+    def test_halfClose(self) -> None:
+        """
+        What was sent before ``close_notify`` comes back, all of it, and then its like.
+        """
+        for size in (0, 1, 16_384, 100_000):
+            self.setUp()
+            self.handshake()
+            if size:
+                self.client.tls.sendall(b"x" * size)
+            self.client.tls.shutdown()
+            self.exchange()
+            self.assertEqual((len(self.client.got), self.client.ended), (size, True))
+            self.assertTrue(self.transport.disconnecting)
+            self.assertIsNone(self.transport.producer)
+
+    def test_stock(self) -> None:
+        """
+        Stock Twisted drops some of it.
+        """
+        self.transport = Transport()
+        factory: Any = TLSMemoryBIOFactory(Options(), False, self.echoes, self.clock)
+        self.protocol = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+        self.handshake()
+        self.client.tls.sendall(b"x" * 100_000)
+        self.client.tls.shutdown()
+        self.exchange()
+        self.assertLess(len(self.client.got), 100_000)
+
+    def test_end(self) -> None:
+        """
+        FIN without ``close_notify`` ends the stream as well, with nothing lost.
+        """
+        self.handshake()
+        self.client.tls.sendall(b"hello")
+        self.exchange()
+        self.protocol.readConnectionLost()
+        self.exchange()
+        self.assertEqual((self.client.got, self.client.ended), (b"hello", True))
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_ours(self) -> None:
+        """
+        An end of ours does not wait for the peer's.
+        """
+        self.handshake()
+        innermost(self.protocol).finish()
+        self.assertTrue(self.transport.disconnecting)
+        self.exchange()
+        self.assertTrue(self.client.ended)
+
+    def test_unfinished(self) -> None:
+        """
+        Who does not finish the handshake is reset in time; who has done so is kept.
+        """
+        self.client.take(b"")
+        self.protocol.dataReceived(self.client.out()[:10])
+        self.clock.pump([0.5] * int(2.5 * GREETING))
+        self.assertTrue(self.transport.aborted)
+        self.assertEqual(self.echoes.counters.refused["unfinished TLS handshake"], 1)
+        self.setUp()
+        self.handshake()
+        self.clock.pump([0.5] * int(2.5 * GREETING))
+        self.assertFalse(self.transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_garbage(self) -> None:
+        """
+        Who speaks something else is told so, ended, and counted.
+        """
+        self.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        self.assertTrue(self.transport.disconnecting)
+        self.assertEqual(self.echoes.counters.refused["failed TLS handshake"], 1)
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.echoes.counters.active, 0)
+
+    def test_gone(self) -> None:
+        """
+        Who is gone leaves nothing behind, at any time.
+        """
+        for known in (False, True):
+            self.setUp()
+            if known:
+                self.handshake()
+            self.protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual((self.echoes._awaited, self.echoes.counters.active), ({}, 0))
+
+    def test_pressure(self) -> None:
+        """
+        The connection is told to wait when its buffer is full.
+        """
+        self.handshake()
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.transport.producer.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+
+
+class OlderTLSTests(TLSTests):
+    """
+    The same with TLS 1.2.
+    """
+
+    version = SSL.TLS1_2_VERSION
+
+
+class LayerTests(SynchronousTestCase):
+    """
+    Tests for what may be around an echo.
+    """
+
+    def test_mend(self) -> None:
+        """
+        TLS that somebody else has put around the echo becomes ours, wherever it is.
+        """
+        echoes = EchoFactory(reactor=Clock())
+        theirs = TLSMemoryBIOFactory(Options(), False, WrappingFactory(echoes), Clock())
+        outer: WrappingFactory[Any] = WrappingFactory(theirs)
+        self.assertTrue(mend(outer))
+        self.assertIs(theirs.protocol, EchoTLS)
+        self.assertFalse(mend(WrappingFactory(echoes)))
+        self.assertFalse(mend(echoes))
+
+    def test_layers(self) -> None:
+        """
+        The echo inside and the connection below are found, and who hears of
+        half-closes.
+        """
+        echoes = EchoFactory(reactor=Clock())
+        wrapped: Any = WrappingFactory(WrappingFactory(echoes)).buildProtocol(None)
+        transport = StringTransport()
+        wrapped.makeConnection(transport)
+        echo = innermost(wrapped)
+        self.assertNotIsInstance(echo, ProtocolWrapper)
+        self.assertIs(underneath(echo.transport), transport)
+        self.assertIs(whoEnds(wrapped), echo)
+        self.assertTrue(IHalfCloseableProtocol.providedBy(echo))
+        self.assertIsNone(whoEnds(object()))
