@@ -12,8 +12,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.addresses import peerNetwork
-from echotwist.guard import Guard
-from echotwist.loops import ENTRIES, FORGET_SECONDS, LOOP_DATAGRAMS, LOOP_SECONDS, Recent
+from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
+from echotwist.loops import (
+    ENTRIES,
+    FORGET_SECONDS,
+    LOCAL_LOOP_DATAGRAMS,
+    LOOP_DATAGRAMS,
+    LOOP_SECONDS,
+    Recent,
+)
 
 PEER = ("192.0.2.1", 4567)
 
@@ -313,3 +320,65 @@ class RecentTests(SynchronousTestCase):
         """
         self.assertEqual(peerNetwork(ip_address("192.0.2.1")), "192.0.2.1")
         self.assertEqual(peerNetwork(ip_address("2001:db8::1")), "2001:db8::/64")
+
+
+class OtherGuardTests(SynchronousTestCase):
+    """
+    Tests for the guards of what has no ports.
+    """
+
+    def test_raw(self) -> None:
+        """
+        Of a raw packet all is judged that it has.
+        """
+        guard = RawGuard(rate=2)
+        for source, toGroup, reason in [
+            ("192.0.2.1", False, ""),
+            ("2001:db8::1", False, ""),
+            ("127.0.0.1", False, ""),
+            ("::1", False, ""),
+            ("192.0.2.1", True, "multicast or broadcast"),
+            ("127.0.0.1", True, "multicast or broadcast"),
+            ("224.0.0.1", False, "source is a group"),
+            ("0.0.0.0", False, "source is no host"),
+            ("240.0.0.1", False, "source is no host"),
+        ]:
+            self.assertEqual(guard.objection((source, 0), toGroup, b"x"), reason, source)
+        said = [guard.objection(("192.0.2.1", 0), False, b"%d" % n) for n in range(3)]
+        self.assertEqual(said, ["", "rate", "rate"])
+
+    def test_rawLoop(self) -> None:
+        """
+        A loop of raw packets is ended, as one of datagrams is.
+        """
+        guard = RawGuard(rate=0)
+        said = [guard.objection(("192.0.2.1", 0), False, b"x") for _ in range(LOOP_DATAGRAMS + 1)]
+        self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
+
+    def test_local(self) -> None:
+        """
+        On one machine only a loop is ended, and who cannot be answered refused.
+        """
+        clock = Clock()
+        judges: list[tuple[Judge, Any]] = [
+            (LocalGuard(clock=clock.seconds), b"/run/peer"),
+            (RawGuard(rate=2), ("127.0.0.1", 0)),
+        ]
+        for judge, source in judges:
+            said = []
+            for _ in range(LOCAL_LOOP_DATAGRAMS + 1):
+                said.append(judge.objection(source, False, b"x"))
+                clock.advance(0.001)
+            self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
+            self.assertEqual(judge.objection(source, False, b"x"), "")
+        self.assertEqual(LocalGuard().objection(None, False, b"x"), "unbound sender")
+
+    def test_slow(self) -> None:
+        """
+        Who asks the same from time to time is never refused.
+        """
+        clock = Clock()
+        guard = LocalGuard(clock=clock.seconds)
+        for _ in range(1000):
+            self.assertEqual(guard.objection(b"/run/probe", False, b"ping"), "")
+            clock.advance(1)

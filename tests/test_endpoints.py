@@ -1,0 +1,254 @@
+"""
+Endpoints, on a reactor in memory and on the sockets that they get.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.policies import WrappingFactory
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist import Settings, endpoints
+from echotwist.counters import Counters
+from echotwist.endpoints import EndpointReactor
+from echotwist.listeners import Listener, openOwn, openShared
+from echotwist.ports import Ports
+from echotwist.proxy import ProxyFactory
+from echotwist.service import EchoService
+from echotwist.sockets import ListenError
+
+
+class EndpointTests(SynchronousTestCase):
+    """
+    Tests for :class:`EndpointReactor`.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a reactor.
+        """
+        self.reactor = MemoryReactorClock()
+        self.counters: list[Counters] = []
+
+    def endpoint(self, text: str, **options: Any) -> EndpointReactor:
+        """
+        Make what an endpoint takes for the reactor.
+        """
+        settings = Settings(listen=[text], portable=True, **options)
+        ports = Ports(settings, self.counters, lambda: self.reactor)
+        return EndpointReactor(self.reactor, settings, text, ports)
+
+    def open(self, text: str, **options: Any) -> Listener:
+        """
+        Have an endpoint listen.
+        """
+        [listener] = self.endpoint(text, **options).open()
+        self.addCleanup(listener.close)
+        return listener
+
+    def mistake(self, text: str) -> str:
+        """
+        Give what is said of one that does not.
+        """
+        said = str(self.assertRaises(ListenError, self.endpoint(text).open))
+        self.assertEqual(len(said.splitlines()), 1)
+        return said
+
+    def test_reactor(self) -> None:
+        """
+        It can do all else that the reactor can, and says so.
+        """
+        endpoint = self.endpoint("tcp:0")
+        self.assertTrue(IReactorTCP.providedBy(endpoint))
+        self.assertEqual(endpoint.seconds(), self.reactor.seconds())
+
+    def test_places(self) -> None:
+        """
+        Sockets are where the text says.
+        """
+        for text, place in [
+            ("tcp:0", "TCP 0.0.0.0:"),
+            ("tcp:0:interface=127.0.0.2", "TCP 127.0.0.2:"),
+            (r"tcp:0:interface=\\:\\:1", "TCP [::1]:"),
+            ("tcp:0:interface=localhost", "TCP 127.0.0.1:"),
+            ("tcp6:0", "TCP [::]:"),
+            (r"tcp6:0:interface=\\:\\:1", "TCP [::1]:"),
+            ("haproxy:tcp:0:interface=127.0.0.1", "TCP 127.0.0.1:"),
+        ]:
+            self.assertIn(place, self.open(text.replace("\\\\", "\\")).text)
+
+    def test_unix(self) -> None:
+        """
+        A file has our mode, or the one that is said; an abstract name is one.
+        """
+        path = Path(self.mktemp())
+        for more, mode in [("", 0o660), (":mode=600", 0o600), (":mode=666:lockfile=0", 0o666)]:
+            listener = self.open(f"unix:{path}{more}")
+            self.assertEqual(listener.text, f"UNIX {path}")
+            self.assertEqual(path.stat().st_mode & 0o777, mode)
+            listener.close()
+        self.assertEqual(self.open(f"unix:\\0{path}").text, f"UNIX @{path}")
+
+    def test_backlog(self) -> None:
+        """
+        So many may wait as is said, by the endpoint or else for all.
+        """
+        endpoint = self.endpoint("tcp:0", backlog=7)
+        self.assertEqual(endpoint._backlog(50), 7)
+        self.assertEqual(self.endpoint("tcp:0:backlog=9", backlog=7)._backlog(9), 9)
+
+    def test_wrong(self) -> None:
+        """
+        What cannot be served is one line.
+        """
+        for text, reason in [
+            ("nowhere:1", "Unknown endpoint type: 'nowhere'"),
+            ("tcp:x", "invalid literal"),
+            ("unix", "missing 1 required positional argument"),
+            ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory"),
+            ("tcp:0:interface=192.0.2.1", "TCP 192.0.2.1:0: Cannot assign requested address"),
+            ("systemd:domain=INET:index=7", "no such socket was passed"),
+        ]:
+            self.assertIn(reason, self.mistake(text))
+
+    def test_missing(self) -> None:
+        """
+        A missing extra is named.
+        """
+
+        def serverFromString(*_: object) -> None:
+            raise ImportError("No module named 'OpenSSL'")
+
+        self.patch(endpoints, "serverFromString", serverFromString)
+        self.assertIn("pip install 'echotwist[tls]'", self.mistake("ssl:0"))
+
+    def test_late(self) -> None:
+        """
+        An endpoint that does not listen at once is told so.
+        """
+
+        class Late:
+            def listen(self, factory: object) -> Deferred[object]:
+                return Deferred()
+
+        self.patch(endpoints, "serverFromString", lambda *_: Late())
+        self.assertIn("does not listen at once", self.mistake("late:1"))
+
+    def test_elsewhere(self) -> None:
+        """
+        One that listens without the reactor has its echo too, and is stopped.
+        """
+
+        class Foreign:
+            stopped = False
+            factory: Any
+
+            def listen(self, factory: object) -> Deferred[object]:
+                self.factory = factory
+                done: Deferred[object] = Deferred()
+                done.callback(self)
+                return done
+
+            def stopListening(self) -> None:
+                self.stopped = True
+
+        foreign = Foreign()
+        self.patch(endpoints, "serverFromString", lambda *_: foreign)
+        service = EchoService(Settings(listen=["onion:80"]), self.reactor)
+        service.startService()
+        self.assertEqual(service.ports, [foreign])
+        echo = foreign.factory.buildProtocol(None)
+        self.assertEqual(echo.counters.transport, "ONION")
+        self.successResultOf(service.stopService())
+        self.assertTrue(foreign.stopped)
+
+    def test_layers(self) -> None:
+        """
+        What an endpoint puts around the echo stays; a proxy's header comes before.
+        """
+        endpoint = self.endpoint("haproxy:tcp:0")
+        port = endpoint.listenTCP(0, WrappingFactory(endpoint.entrance))
+        self.addCleanup(endpoint.listeners[0].close)
+        self.assertIsInstance(port.factory, ProxyFactory)
+        self.assertIsInstance(port.factory._next, WrappingFactory)
+
+    def test_given(self) -> None:
+        """
+        A worker's endpoint takes the socket that it was given.
+        """
+        settings = Settings(listen=["tcp:0"], portable=True)
+        ports = Ports(settings, self.counters, lambda: self.reactor)
+        with socket.create_server(("127.0.0.1", 0)) as given:
+            endpoint = EndpointReactor(self.reactor, settings, "tcp:0", ports, iter([given]))
+            [listener] = endpoint.open()
+            self.assertIs(listener.socket, given)
+
+    def test_counters(self) -> None:
+        """
+        What comes in the same way is counted together.
+        """
+        settings = Settings(listen=["tcp:0", "tcp6:0", f"unix:{self.mktemp()}"], portable=True)
+        service = EchoService(settings, self.reactor)
+        service.open()
+        self.assertEqual([one.transport for one in service.counters], ["TCP", "UNIX"])
+        self.successResultOf(service.stopService())
+
+
+class ListenerTests(SynchronousTestCase):
+    """
+    Tests for the sockets that are no endpoint's.
+    """
+
+    def test_instead(self) -> None:
+        """
+        Beside other listeners there is a port only if it is asked for.
+        """
+        self.assertEqual(Settings().port, 1234)
+        for others in (
+            {"listen": "tcp:0"},
+            {"unixDatagrams": "x"},
+            {"systemd": True},
+            {"raw": 253},
+        ):
+            alone, both = Settings(**others), Settings(port=7, **others)
+            self.assertEqual((alone.port, alone.transports), (None, ()))
+            self.assertEqual((both.port, both.transports), (7, ("TCP", "UDP")))
+            self.assertEqual(openOwn(alone), [])
+            self.assertEqual(Settings(tcp=False, udp=False, **others).port, None)
+
+    def test_owned(self) -> None:
+        """
+        A protocol that the kernel has is refused, with its name.
+        """
+        for number, name in [(1, "ICMP"), (6, "TCP"), (17, "UDP"), (58, "ICMPv6"), (255, "raw")]:
+            said = str(self.assertRaises(ValueError, Settings, raw=number))
+            self.assertIn(f"raw {number}: the kernel itself has that protocol ({name}", said)
+            self.assertIn("253 and 254 are for experiments (RFC 3692)", said)
+        for number in (-1, 256):
+            self.assertRaises(ValueError, Settings, raw=number)
+
+    def test_all(self) -> None:
+        """
+        If one cannot be opened, none stays open.
+        """
+        path = self.mktemp()
+        settings = Settings(unixDatagrams=[path, "/nowhere/at/all"])
+        said = str(self.assertRaises(ListenError, openShared, settings))
+        self.assertIn("UNIX datagram /nowhere/at/all: No such file", said)
+        self.assertFalse(Path(path).exists())
+
+    def test_text(self) -> None:
+        """
+        Where each listens is written as a person reads it.
+        """
+        path = self.mktemp()
+        [listener] = openShared(Settings(unixDatagrams=path))
+        self.addCleanup(listener.close)
+        self.assertEqual(listener.text, f"UNIX datagram {path}")
+        self.assertEqual(Listener(None, "ONION").text, "ONION endpoint")

@@ -1,0 +1,217 @@
+"""
+What systemd passes and hears.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist import systemd
+from echotwist.sockets import HasFileno, ListenError, transportOf
+from echotwist.systemd import Notifier, adopt, passed
+
+
+class AdoptTests(SynchronousTestCase):
+    """
+    Tests for taking over sockets.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have it look for descriptors that are free in this process.
+        """
+        self.stack = ExitStack()
+        self.addCleanup(self.stack.close)
+        self.environ: dict[str, str] = {}
+        self.patch(os, "environ", self.environ)
+        self.patch(systemd, "_atStart", dict)
+
+    def give(self, *sockets: HasFileno) -> list[socket.socket]:
+        """
+        Pass sockets, and take them over.
+        """
+        # 100 and on stand for 3 and on, which pytest may have.
+        self.patch(systemd, "FIRST", 100)
+        for number, one in enumerate(sockets, 100):
+            os.dup2(one.fileno(), number)
+        self.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)))
+        try:
+            return [self.stack.enter_context(one) for one in adopt(None)]
+        except ListenError:
+            for number in range(100, 100 + len(sockets)):
+                os.close(number)
+            raise
+
+    def bound(self, family: int, kind: int, address: Any, listens: bool = True) -> socket.socket:
+        """
+        Open a socket.
+        """
+        opened = self.stack.enter_context(socket.socket(family, kind))
+        opened.bind(address)
+        if kind == socket.SOCK_STREAM and listens:
+            opened.listen()
+        return opened
+
+    def test_kinds(self) -> None:
+        """
+        What each is shows from the socket itself.
+        """
+        name = f"\0echotwist {os.getpid()}"
+        adopted = self.give(
+            self.bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
+            self.bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
+            self.bound(socket.AF_INET6, socket.SOCK_STREAM, ("::1", 0)),
+            self.bound(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", 0)),
+            self.bound(socket.AF_UNIX, socket.SOCK_STREAM, name),
+            self.bound(socket.AF_UNIX, socket.SOCK_DGRAM, name),
+        )
+        kinds = ["TCP", "UDP", "TCP", "UDP", "UNIX", "UNIX datagram"]
+        self.assertEqual([transportOf(one) for one in adopted], kinds)
+        for one in adopted:
+            self.assertFalse(one.getblocking())
+            self.assertFalse(os.get_inheritable(one.fileno()))
+        self.assertTrue(adopted[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def mistake(self, *sockets: HasFileno) -> str:
+        """
+        Give what is said of sockets that cannot be served.
+        """
+        return str(self.assertRaises(ListenError, self.give, *sockets))
+
+    def test_wrong(self) -> None:
+        """
+        What cannot be served is named in one line.
+        """
+        name = f"\0echotwist {os.getpid()}"
+        sequence = self.bound(socket.AF_UNIX, socket.SOCK_SEQPACKET, name)
+        self.assertIn("neither stream nor datagram", self.mistake(sequence))
+        silent = self.bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0), False)
+        self.assertIn("needs Accept=no", self.mistake(silent))
+        with open(os.devnull) as file:
+            self.assertIn("non-socket", self.mistake(file))
+
+    def test_none(self) -> None:
+        """
+        So is that there are none: they may have been another process's.
+        """
+        for environ in ({}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "1"}):
+            self.environ.clear()
+            self.environ.update(environ)
+            self.assertEqual(passed(), 0)
+            said = str(self.assertRaises(ListenError, adopt, None))
+            self.assertIn("no socket was passed", said)
+
+    def test_taken(self) -> None:
+        """
+        The words count even if somebody has taken them out of the environment.
+        """
+        words = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}
+        self.patch(systemd, "_atStart", lambda: words)
+        self.assertEqual(passed(), 2)
+
+    def test_atStart(self) -> None:
+        """
+        The environment as it was at first can be read.
+        """
+        self.doCleanups()
+        expected = Path("/proc/self/environ").read_bytes().count(b"=") > 0
+        self.assertEqual(bool(systemd._atStart()), expected)
+
+
+class NotifierTests(SynchronousTestCase):
+    """
+    Tests for :class:`Notifier`, with a socket in the manager's place.
+    """
+
+    def setUp(self) -> None:
+        """
+        Listen.
+        """
+        self.clock = Clock()
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.setblocking(False)
+        self.manager.bind(f"\0echotwist notify {os.getpid()}")
+        self.place = f"@echotwist notify {os.getpid()}"
+
+    def notifier(self, **environ: str) -> Notifier:
+        """
+        Make one.
+        """
+        return Notifier({"NOTIFY_SOCKET": self.place} | environ, self.clock)
+
+    def heard(self) -> list[bytes]:
+        """
+        Give what the manager has heard.
+        """
+        words = []
+        try:
+            while True:
+                words.append(self.manager.recv(1000))
+        except BlockingIOError:
+            return words
+
+    def test_states(self) -> None:
+        """
+        It tells that it is ready, and that it stops, and how it stands.
+        """
+        notifier = self.notifier()
+        notifier.ready("echo on TCP [::]:7")
+        notifier.stopping("going")
+        self.assertEqual(
+            self.heard(),
+            [b"READY=1\nSTATUS=echo on TCP [::]:7", b"STOPPING=1\nSTATUS=going"],
+        )
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_watchdog(self) -> None:
+        """
+        Asked to, it shows that it lives, twice in the time given, until it has stopped.
+        """
+        for pid in ({}, {"WATCHDOG_PID": str(os.getpid())}):
+            notifier = self.notifier(WATCHDOG_USEC="2000000", **pid)
+            notifier.ready("")
+            self.assertEqual(self.heard()[1:], [b"WATCHDOG=1"])
+            for _ in range(3):
+                self.clock.advance(1)
+                self.assertEqual(self.heard(), [b"WATCHDOG=1"])
+            notifier.stopping("")
+            self.clock.advance(1)
+            self.assertEqual(self.heard()[1:], [b"WATCHDOG=1"])
+            notifier.stopped()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_noWatchdog(self) -> None:
+        """
+        It does not if another process is asked, or if the time means nothing.
+        """
+        for environ in (
+            {"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"},
+            {"WATCHDOG_USEC": "soon"},
+            {"WATCHDOG_USEC": "0"},
+        ):
+            self.notifier(**environ).ready("")
+            self.assertEqual(len(self.heard()), 1)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nobody(self) -> None:
+        """
+        If nobody is to hear, nothing is said; if nobody does, it is logged.
+        """
+        self.place = ""
+        self.notifier(WATCHDOG_USEC="2000000").ready("")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.place = "/nowhere/at/all"
+        with capturedLogs() as events:
+            self.notifier().ready("")
+        self.assertEqual(
+            [event["reason"] for event in events], ["No such file or directory (errno 2)"]
+        )
