@@ -30,6 +30,9 @@ _V4 = struct.Struct("@I4s4s")
 #: ``struct in6_pktinfo``: address asked, interface.
 _V6 = struct.Struct("@16sI")
 
+#: No IPv4 address; and the first byte of multicast and all above (RFC 5771).
+_NONE, _GROUPS = bytes(4), 224
+
 #: One control message: level, type and data, as recvmsg(2) and sendmsg(2) have it.
 Control = tuple[int, int, bytes]
 
@@ -63,6 +66,9 @@ def answering(level: int, kind: int, data: bytes) -> tuple[list[Control], bool]:
     """
     if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
         _, source, asked = _V4.unpack(data[: _V4.size])
+        if source == _NONE:
+            # It came before we asked to be told: systemd opens sockets earlier.
+            return [(level, kind, _V4.pack(0, asked, asked))], asked[0] >= _GROUPS
         # The two differ when the address that was asked is not one of ours.
         return [(level, kind, _V4.pack(0, source, source))], source != asked
     if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:

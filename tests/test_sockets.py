@@ -289,6 +289,29 @@ class PacketInfoTests(SynchronousTestCase):
             expected = [(socket.IPPROTO_IP, 8, bytes(4) + ours + ours)]
             self.assertEqual(told, (expected, toGroup))
 
+    def test_early(self) -> None:
+        """
+        A datagram that came before we asked is answered from the address that it
+        was sent to, all the same.
+        """
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as listener,
+            socket.socket(type=socket.SOCK_DGRAM) as client,
+        ):
+            listener.bind(("0.0.0.0", 0))
+            listener.settimeout(10)
+            client.connect(("127.0.0.5", listener.getsockname()[1]))
+            client.settimeout(10)
+            client.send(b"early")
+            packetinfo.ask(listener)
+            datagram, peer, answering, toGroup = packetinfo.receive(listener, 100)
+            self.assertFalse(toGroup)
+            packetinfo.send(listener, datagram, answering, peer)
+            self.assertEqual(client.recv(100), b"early")
+        for asked, toGroup in [([224, 0, 0, 1], True), ([255] * 4, True), ([223] * 4, False)]:
+            told = packetinfo.answering(socket.IPPROTO_IP, 8, bytes(8) + bytes(asked))
+            self.assertEqual(told[1], toGroup)
+
     def test_plain(self) -> None:
         """
         Without recvmsg datagrams are echoed all the same.
