@@ -5,7 +5,6 @@ What serves a socket: its port, and for streams the factory of the echoes.
 from __future__ import annotations
 
 import socket
-import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -22,9 +21,6 @@ from echotwist.settings import Settings
 from echotwist.sockets import roomForConnections
 from echotwist.streamport import StreamPort, UnixPort
 
-#: Whether there is what :mod:`echotwist.fast` needs.
-LINUX = sys.platform == "linux"
-
 
 class Ports:
     """
@@ -33,11 +29,18 @@ class Ports:
     :param settings: what was chosen.
     :param counters: those of each transport; more are added as they are needed.
     :param theReactor: gives what runs the ports, once it has to be known.
+    :param connection: the class of connections.
+    :param udpPort: the class of ports of UDP.
     :ivar factories: those of the streams, by transport.
     """
 
     def __init__(
-        self, settings: Settings, counters: list[Counters], theReactor: Callable[[], Any]
+        self,
+        settings: Settings,
+        counters: list[Counters],
+        theReactor: Callable[[], Any],
+        connection: type[Connection] = Connection,
+        udpPort: type[DatagramPort] = DatagramPort,
     ) -> None:
         self._settings = settings
         self._counters = counters
@@ -45,25 +48,10 @@ class Ports:
         self._limits = Limits(None, settings.maxPerPeer or None)
         self._journals: dict[str, Journal] = {}
         self.factories: dict[str, EchoFactory] = {}
-        self._connection: type[Connection] = Connection
-        self._udpPort: type[DatagramPort] = DatagramPort
-        if LINUX and not settings.portable:
-            self._hurry()
+        self._udpPort = udpPort
+        self._connection = connection
         if settings.linger is not None:
-            self._connection = lingering(settings.linger, self._connection)
-
-    def _hurry(self) -> None:
-        """
-        Choose what is fast, while we may read its files and have descriptors.
-        """
-        from echotwist.fast.batch import BatchPort, works
-        from echotwist.fast.splice import pipe
-        from echotwist.fast.transport import FastConnection
-
-        pipe()
-        self._connection = FastConnection
-        if works() and not (self._settings.prefix or self._settings.verbose):
-            self._udpPort = BatchPort
+            self._connection = lingering(settings.linger, connection)
 
     def journal(self, transport: str) -> Journal:
         """

@@ -16,19 +16,23 @@ from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.logger import Logger
 
+from echotwist.connection import Connection
 from echotwist.counters import Counters
+from echotwist.datagram import DatagramPort
 from echotwist.factory import EchoFactory
 from echotwist.listeners import Listener, closeAll, openOwn, openShared
-from echotwist.ports import LINUX, Ports
+from echotwist.ports import Ports
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError, oneLine
+
+_LINUX = sys.platform == "linux"
 
 
 def installReactor() -> None:
     """
     Install the fastest reactor there is, unless somebody has chosen one.
     """
-    if LINUX and "twisted.internet.reactor" not in sys.modules:
+    if _LINUX and "twisted.internet.reactor" not in sys.modules:
         from echotwist.fast.reactor import install
 
         install()
@@ -87,7 +91,7 @@ class EchoService(Service):
         """
         if self._listeners or self.ports:
             return
-        self._ports = self._makePorts()
+        self._ports = Ports(self.settings, self.counters, self._theReactor, *self._kinds())
         self._listeners = self._openListeners()
         if self.settings.metrics is not None:
             try:
@@ -96,8 +100,19 @@ class EchoService(Service):
                 self._closeListeners()
                 raise
 
-    def _makePorts(self) -> Ports:
-        return Ports(self.settings, self.counters, self._theReactor)
+    def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
+        """
+        Choose what does the work, while we may read its files and have descriptors.
+        """
+        if self.settings.portable or not _LINUX:
+            return Connection, DatagramPort
+        from echotwist.fast.batch import BatchPort, works
+        from echotwist.fast.splice import pipe
+        from echotwist.fast.transport import FastConnection
+
+        pipe()
+        exact = not (self.settings.prefix or self.settings.verbose)
+        return FastConnection, BatchPort if exact and works() else DatagramPort
 
     def _openListeners(self) -> list[Listener]:
         if self.settings.processes > 1:

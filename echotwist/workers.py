@@ -12,8 +12,9 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
 from echotwist.addresses import placeOf
+from echotwist.connection import Connection
+from echotwist.datagram import DatagramPort
 from echotwist.listeners import Listener, closeAll, openOwn, openShared
-from echotwist.ports import Ports
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError
@@ -40,9 +41,9 @@ class WorkersService(EchoService):
     _sets: Sequence[Sequence[Listener]] = ()
     _endpoints = 0
 
-    def _makePorts(self) -> Ports:
+    def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
         # The workers do the work.
-        return Ports(evolve(self.settings, portable=True), self.counters, self._theReactor)
+        return Connection, DatagramPort
 
     def _openListeners(self) -> list[Listener]:
         count = self.settings.processes
