@@ -14,8 +14,8 @@ from twisted.internet import tcp
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
+from echotwist.kernel import queued, setLinger, stopLingering
 from echotwist.layers import whoEnds
-from echotwist.sockets import queued, setLinger, stopLingering
 
 #: Seconds between two looks at whether a connection can be closed, at first and
 #: in the end.

@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 from echotwist.addresses import nameText, peerText
 from echotwist.counters import Counters
 from echotwist.journal import Journal
+from echotwist.kernel import queued, unread
 from echotwist.layers import underneath
 from echotwist.limits import Limits
 from echotwist.overseer import Overseer
-from echotwist.sockets import queued, unread
 from echotwist.stream import Echo, PrefixEcho
 
 #: Seconds without a byte after which a connection is over, once the service stops.

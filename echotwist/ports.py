@@ -15,10 +15,10 @@ from echotwist.datagram import DatagramEcho, DatagramPort
 from echotwist.factory import EchoFactory
 from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
 from echotwist.journal import Journal
+from echotwist.kernel import roomForConnections
 from echotwist.limits import Limits
 from echotwist.listeners import Listener
 from echotwist.settings import Settings
-from echotwist.sockets import roomForConnections
 from echotwist.streamport import StreamPort, UnixPort
 
 

@@ -5,15 +5,12 @@ Sockets that listen, and what went wrong, in words.
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import product
-from typing import Protocol
 
 from echotwist import packetinfo
 from echotwist.addresses import (
@@ -24,23 +21,10 @@ from echotwist.addresses import (
     peerText,
     wildcards,
 )
-
-try:
-    import resource
-    from fcntl import ioctl
-    from termios import FIONREAD, TIOCOUTQ
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-    ioctl = None  # type: ignore[assignment]
-
-#: ``struct linger``: two integers, but short ones on Windows.
-_LINGER = "hh" if sys.platform == "win32" else "ii"
+from echotwist.kernel import setLinger
 
 #: How often to look for a number that is free for all.
 TRIES = 20
-
-#: Files that stay free for all else: logs, metrics, a spare one.
-RESERVED_FILES = 16
 
 _INTERNET = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
 _UNIX = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
@@ -53,17 +37,6 @@ _HINTS = {
     "--reuse shares it with programs that do the same",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
 }
-
-
-class HasFileno(Protocol):
-    """
-    A socket, or what has one.
-    """
-
-    def fileno(self) -> int:
-        """
-        Give its descriptor.
-        """
 
 
 class ListenError(Exception):
@@ -210,45 +183,6 @@ def prepareStream(listener: socket.socket, linger: int | None) -> None:
         setLinger(listener, linger)
 
 
-def setLinger(stream: socket.socket, seconds: int) -> None:
-    """
-    Set ``SO_LINGER`` (socket(7)).
-
-    :param seconds: how long a close waits; with 0 it resets the connection.
-    """
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, seconds))
-
-
-def stopLingering(stream: socket.socket) -> None:
-    """
-    Clear ``SO_LINGER``: close does not wait, and the kernel sends the rest.
-    """
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 0, 0))
-
-
-def queued(stream: HasFileno) -> int:
-    """
-    Tell how many bytes the kernel keeps until the peer has taken them
-    (``SIOCOUTQ``, tcp(7)); 0 where it does not say.
-    """
-    return 0 if ioctl is None else _count(stream, TIOCOUTQ)
-
-
-def unread(stream: HasFileno) -> int:
-    """
-    Tell how many bytes the kernel keeps until we read them (``SIOCINQ``,
-    tcp(7)); 0 where it does not say.
-    """
-    return 0 if ioctl is None else _count(stream, FIONREAD)
-
-
-def _count(stream: HasFileno, request: int) -> int:
-    try:
-        return int.from_bytes(ioctl(stream.fileno(), request, bytes(4)), sys.byteorder)
-    except OSError:
-        return 0
-
-
 def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
     """
     Open a UDP socket that is bound, and told to say which local address each
@@ -321,24 +255,3 @@ def opening(
         elif error.errno != errno.EPERM:
             hint = ""
         raise ListenError(_INTERNET[kind], place or address.inWords(port), error, hint) from None
-
-
-def roomForConnections(most: int | None = None) -> int | None:
-    """
-    Tell how many connections the limit on open files leaves room for
-    (``RLIMIT_NOFILE``, getrlimit(2)).
-
-    :param most: a limit that the reactor has itself, if any.
-    :return: nothing where there is no limit.
-    """
-    if resource is None:
-        return most
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limits = [n for n in (limit, most) if n is not None and n != resource.RLIM_INFINITY]
-    if not limits:
-        return None
-    try:
-        used = len(os.listdir("/dev/fd"))
-    except OSError:  # in a chroot
-        used = RESERVED_FILES
-    return max(1, min(limits) - used - RESERVED_FILES)

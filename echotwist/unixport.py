@@ -11,7 +11,7 @@ from twisted.internet.address import UNIXAddress
 from echotwist import packetinfo
 from echotwist.addresses import nameText
 from echotwist.datagram import LARGEST, DatagramPort
-from echotwist.sockets import unread
+from echotwist.kernel import unread
 
 
 class UnixDatagramPort(DatagramPort):

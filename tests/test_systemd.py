@@ -15,7 +15,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import systemd
-from echotwist.sockets import HasFileno, ListenError, transportOf
+from echotwist.kernel import HasFileno
+from echotwist.sockets import ListenError, transportOf
 from echotwist.systemd import Notifier, adopt, passed
 
 

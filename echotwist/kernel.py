@@ -1,0 +1,96 @@
+"""
+What the kernel keeps of a connection, and how many it may have.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from typing import Protocol
+
+try:
+    import resource
+    from fcntl import ioctl
+    from termios import FIONREAD, TIOCOUTQ
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+    ioctl = None  # type: ignore[assignment]
+
+#: ``struct linger``: two integers, but short ones on Windows.
+_LINGER = "hh" if sys.platform == "win32" else "ii"
+
+#: Files that stay free for all else: logs, metrics, a spare one.
+RESERVED_FILES = 16
+
+
+class HasFileno(Protocol):
+    """
+    A socket, or what has one.
+    """
+
+    def fileno(self) -> int:
+        """
+        Give its descriptor.
+        """
+
+
+def setLinger(stream: socket.socket, seconds: int) -> None:
+    """
+    Set ``SO_LINGER`` (socket(7)).
+
+    :param seconds: how long a close waits; with 0 it resets the connection.
+    """
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, seconds))
+
+
+def stopLingering(stream: socket.socket) -> None:
+    """
+    Clear ``SO_LINGER``: close does not wait, and the kernel sends the rest.
+    """
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 0, 0))
+
+
+def queued(stream: HasFileno) -> int:
+    """
+    Tell how many bytes the kernel keeps until the peer has taken them
+    (``SIOCOUTQ``, tcp(7)); 0 where it does not say.
+    """
+    return 0 if ioctl is None else _count(stream, TIOCOUTQ)
+
+
+def unread(stream: HasFileno) -> int:
+    """
+    Tell how many bytes the kernel keeps until we read them (``SIOCINQ``,
+    tcp(7)); 0 where it does not say.
+    """
+    return 0 if ioctl is None else _count(stream, FIONREAD)
+
+
+def _count(stream: HasFileno, request: int) -> int:
+    try:
+        return int.from_bytes(ioctl(stream.fileno(), request, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
+def roomForConnections(most: int | None = None) -> int | None:
+    """
+    Tell how many connections the limit on open files leaves room for
+    (``RLIMIT_NOFILE``, getrlimit(2)).
+
+    :param most: a limit that the reactor has itself, if any.
+    :return: nothing where there is no limit.
+    """
+    if resource is None:
+        return most
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limits = [n for n in (limit, most) if n is not None and n != resource.RLIM_INFINITY]
+    if not limits:
+        return None
+    try:
+        used = len(os.listdir("/dev/fd"))
+    except OSError:  # in a chroot
+        used = RESERVED_FILES
+    return max(1, min(limits) - used - RESERVED_FILES)
