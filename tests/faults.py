@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests import rules
 from tests.live import Server, ours
+from tests.streams import connected
 
 #: Each call with the errors that it can return, of those that are survived.
 MATRIX = {
@@ -39,7 +40,7 @@ def provoke(server: Server) -> None:
     """
     for _ in range(2 * TIMES):
         try:
-            with rules.connected(server.port) as stream, rules.asking(server.port) as client:
+            with connected(server.port) as stream, rules.asking(server.port) as client:
                 stream.settimeout(0.3)
                 client.settimeout(0.3)
                 client.send(b"hello")

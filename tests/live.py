@@ -13,8 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from tests.streams import Door
 
 #: Seconds after which a thing that should have happened never will.
 PATIENCE = 60.0
@@ -48,26 +52,41 @@ class Server:
 
     :param command: how to start it.
     :param cwd: the folder to run in.
-    :ivar port: the port that it said first.
+    :param limit: shell commands to run first.
+    :param stdin: a descriptor that it has there; by default, what we have.
+    :ivar port: the port that it said first; 0 if that has none.
+    :ivar door: how its first listener of streams is reached.
     """
 
-    def __init__(self, command: Sequence[str | Path], cwd: Path, limit: str = "") -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        cwd: Path,
+        limit: str = "",
+        stdin: int | None = None,
+    ) -> None:
         words = [str(word) for word in command]
         if limit:
             words = ["sh", "-c", f'{limit}; exec "$@"', "sh", *words]
         self.lines: list[str] = []
         self._news = Condition()
         self._process = subprocess.Popen(
-            words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            words,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
-            said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)')
+            said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)?')
         except AssertionError:
             self._process.kill()
             raise
-        self.port = int(said[1])
+        self.port = int(said[1] or 0)
+        self.door: Door = self.port
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -166,13 +185,22 @@ WAYS = {"fast": [], "portable": ["--portable"]}
 way: list[str] = []
 
 
-def ours(cwd: Path, *options: str, reactor: str = "", limit: str = "") -> Server:
+def ours(
+    cwd: Path,
+    *options: str,
+    reactor: str = "",
+    limit: str = "",
+    waysIn: Sequence[str] = ("--port=0",),
+    stdin: int | None = None,
+) -> Server:
     """
     Start the echo service on a free port.
 
     :param options: of the ``echo`` command.
     :param reactor: one of ``twistd --help-reactors``.
     :param limit: shell commands to run first, such as ``ulimit -n 64``.
+    :param waysIn: options that say where to listen, instead.
+    :param stdin: a descriptor that it has there.
     """
     choice = [f"--reactor={reactor}"] if reactor else []
     command: list[str | Path] = [
@@ -181,11 +209,11 @@ def ours(cwd: Path, *options: str, reactor: str = "", limit: str = "") -> Server
         "--pidfile=",
         *choice,
         "echo",
-        "--port=0",
+        *waysIn,
         *way,
         *options,
     ]
-    return Server(command, cwd, limit)
+    return Server(command, cwd, limit, stdin)
 
 
 def stock(cwd: Path, reactor: str = "") -> Server:

@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests import rules
 from tests.live import PATIENCE, ROOT, Server, ours, stock
+from tests.streams import Stream, connected
 
 #: The name of either end of the wire.
 WIRE = "veth"
@@ -133,12 +133,12 @@ class Namespace:
         with self.inside():
             return stock(cwd)
 
-    def connected(self, port: int, host: str) -> socket.socket:
+    def connected(self, port: int, host: str) -> Stream:
         """
         Connect from there to a stream server.
         """
         with self.inside():
-            return rules.connected(port, host)
+            return connected(port, host)
 
     def asking(self, port: int, host: str, source: str = "", sourcePort: int = 0) -> socket.socket:
         """

@@ -7,8 +7,8 @@ service hold it to them; ``test_rules`` shows that each can fail.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import os
 import random
 import shutil
 import socket
@@ -18,12 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from tests.live import PATIENCE, Server, figures, waitUntil, way
+from tests.streams import Door, Stream, connected
 
 MIB = 2**20
 
@@ -33,18 +36,11 @@ SIZES = [0, 1, 2, 30_000, 65_535, 65_536, 65_537, MIB]
 _noise = random.Random(862).randbytes(MIB)
 
 
-def connected(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """
-    Connect to a stream server.
-    """
-    return socket.create_connection((host, port), timeout=PATIENCE)
-
-
-def answers(port: int) -> None:
+def answers(door: Door) -> None:
     """
     The service answers.
     """
-    with connected(port) as stream:
+    with connected(door) as stream:
         stream.sendall(b"hello")
         assert stream.recv(100) == b"hello"
 
@@ -67,7 +63,7 @@ def readAll(stream: socket.socket) -> bytes:
     return b"".join(iter(lambda: stream.recv(MIB), b""))
 
 
-def halfClose(port: int, size: int, times: int, late: float = 0) -> None:
+def halfClose(door: Door, size: int, times: int, late: float = 0) -> None:
     """
     Who sends so many bytes and then FIN gets just these bytes and then FIN.
 
@@ -75,36 +71,33 @@ def halfClose(port: int, size: int, times: int, late: float = 0) -> None:
     :param times: how many connections do so at once.
     :param late: seconds that the reader waits before it reads.
     """
-    asyncio.run(_halfCloseAll(port, _noise[:size], times, late))
-
-
-async def _halfCloseAll(port: int, payload: bytes, times: int, late: float) -> None:
-    exchanges = [_halfCloseOnce(port, payload, late) for _ in range(times)]
-    failures = [r for r in await asyncio.gather(*exchanges, return_exceptions=True) if r]
+    with ThreadPoolExecutor(times) as senders, ThreadPoolExecutor(times) as readers:
+        payload = _noise[:size]
+        exchanges = [
+            readers.submit(_halfCloseOnce, door, payload, late, senders) for _ in range(times)
+        ]
+    failures = [error for error in (exchange.exception() for exchange in exchanges) if error]
     assert not failures, f"{len(failures)} of {times} failed, the first: {failures[0]!r}"
 
 
-async def _halfCloseOnce(port: int, payload: bytes, late: float) -> None:
-    loop = asyncio.get_running_loop()
-    with closing(socket.socket()) as stream:
-        stream.setblocking(False)
-        await loop.sock_connect(stream, ("127.0.0.1", port))
-        sending = asyncio.create_task(_sendAndEnd(stream, payload))
-        await asyncio.sleep(late)
+def _halfCloseOnce(door: Door, payload: bytes, late: float, senders: ThreadPoolExecutor) -> None:
+    with connected(door) as stream:
+        sending = senders.submit(_sendAndEnd, stream, payload)
+        time.sleep(late)
         got = 0
-        while data := await asyncio.wait_for(loop.sock_recv(stream, 2**18), PATIENCE):
+        while data := stream.recv(2**18):
             assert payload.startswith(data, got), f"byte {got} and on came back altered"
             got += len(data)
-        await sending
+        sending.result()
         assert got == len(payload), f"{got} of {len(payload)} bytes came back"
 
 
-async def _sendAndEnd(stream: socket.socket, payload: bytes) -> None:
-    await asyncio.get_running_loop().sock_sendall(stream, payload)
-    stream.shutdown(socket.SHUT_WR)
+def _sendAndEnd(stream: Stream, payload: bytes) -> None:
+    stream.sendall(payload)
+    stream.endSending()
 
 
-def bulk(port: int, mebibytes: int, late: float = 0) -> None:
+def bulk(door: Door, mebibytes: int, late: float = 0) -> None:
     """
     A long stream comes back whole, by SHA-256, after a half-close.
 
@@ -112,14 +105,14 @@ def bulk(port: int, mebibytes: int, late: float = 0) -> None:
     """
     sent, got = hashlib.sha256(), hashlib.sha256()
 
-    def send(stream: socket.socket) -> None:
+    def send(stream: Stream) -> None:
         for number in range(mebibytes):
             block = number.to_bytes(8, "big") + _noise[8:]
             sent.update(block)
             stream.sendall(block)
-        stream.shutdown(socket.SHUT_WR)
+        stream.endSending()
 
-    with connected(port) as stream:
+    with connected(door) as stream:
         sender = Thread(target=send, args=(stream,))
         sender.start()
         time.sleep(late)
@@ -129,15 +122,16 @@ def bulk(port: int, mebibytes: int, late: float = 0) -> None:
     assert got.digest() == sent.digest(), "the stream came back altered"
 
 
-def offer(stream: socket.socket, size: int, block: bytes = _noise) -> int:
+def offer(stream: socket.socket, size: int, block: bytes = _noise, patience: float = 1.0) -> int:
     """
     Send until nothing more is taken.
 
     :param size: bytes to offer.
     :param block: what to send, over and over.
+    :param patience: seconds after which nothing more will be taken.
     :return: bytes taken, by the server and by the kernel's buffers at both ends.
     """
-    stream.settimeout(1.0)
+    stream.settimeout(patience)
     taken = 0
     try:
         while taken < size:
@@ -155,15 +149,15 @@ def backPressure(server: Server, clients: int, growth: int, block: bytes = _nois
     :param growth: bytes that the process may grow by.
     :param block: what they send, over and over.
     """
-    with connected(server.port) as warm:  # so that the first connection's code is loaded
+    with connected(server.door) as warm:  # so that the first connection's code is loaded
         warm.sendall(b"warm")
         assert warm.recv(100).endswith(b"warm")
     before = server.process.memory_info().rss
     with ExitStack() as stack:
-        streams = [stack.enter_context(connected(server.port)) for _ in range(clients)]
+        streams = [stack.enter_context(connected(server.door)) for _ in range(clients)]
         taken = max(_offerAll(streams, block))
         grown = server.process.memory_info().rss - before
-        worst = percentile(_pings(server.port, 300), 99)
+        worst = percentile(_pings(server.door, 300), 99)
     figures.append(
         f"{clients} clients that never read: {taken / MIB:.1f} MiB taken of the greediest, "
         f"{grown / MIB:.2f} MiB grown, p99 of another client {worst * 1000:.2f} ms"
@@ -173,7 +167,7 @@ def backPressure(server: Server, clients: int, growth: int, block: bytes = _nois
     assert worst < 0.010, f"another client's p99 is {worst} s"
 
 
-def _offerAll(streams: list[socket.socket], block: bytes) -> list[int]:
+def _offerAll(streams: list[Stream], block: bytes) -> list[int]:
     taken = [0] * len(streams)
 
     def one(number: int) -> None:
@@ -187,13 +181,14 @@ def _offerAll(streams: list[socket.socket], block: bytes) -> list[int]:
     return taken
 
 
-def _pings(port: int, times: int) -> list[float]:
+def _pings(door: Door, times: int) -> list[float]:
     """
     Time one byte there and back, in seconds.
     """
     waits = []
-    with connected(port) as stream:
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connected(door) as stream:
+        if stream.family != socket.AF_UNIX:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(times):
             start = time.perf_counter()
             stream.sendall(b"x")
@@ -209,24 +204,36 @@ def percentile(waits: list[float], percent: int) -> float:
     return statistics.quantiles(waits, n=100)[percent - 1]
 
 
-def reset(stream: socket.socket) -> None:
-    """
-    End a connection with RST.
-    """
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    stream.close()
-
-
 def settled(server: Server) -> int:
     """
     Count the open descriptors of a server that serves nobody.
     """
 
     def alone() -> bool:
-        return all(c.status == "LISTEN" for c in server.process.net_connections("tcp"))
+        tcp = server.process.net_connections("tcp")
+        return all(c.status == "LISTEN" for c in tcp) and not _unixConnections(server)
 
     waitUntil(alone, "nobody is connected")
     return server.process.num_fds()
+
+
+def _unixConnections(server: Server) -> int:
+    """
+    Count the connections that came in by a UNIX socket (proc_pid_net(5)).
+    """
+    table = Path("/proc/net/unix")
+    if not table.exists():
+        return 0
+    folder = f"/proc/{server.process.pid}/fd"
+    ours = set()
+    for name in os.listdir(folder):
+        with suppress(FileNotFoundError):
+            ours.add(os.readlink(f"{folder}/{name}"))
+    lines = [line.split() for line in table.read_text().splitlines()[1:]]
+    # Who was accepted bears the listener's name; pairs for other uses have none.
+    return sum(
+        len(words) > 7 and words[5] == "03" and f"socket:[{words[6]}]" in ours for words in lines
+    )
 
 
 def resets(server: Server, cycles: int) -> None:
@@ -235,7 +242,7 @@ def resets(server: Server, cycles: int) -> None:
     """
 
     def cycle(number: int) -> None:
-        stream = connected(server.port)
+        stream = connected(server.door)
         if number % 3 == 1:  # in mid-echo
             stream.sendall(b"x" * 1000)
         elif number % 3 == 2:  # while paused
@@ -245,13 +252,13 @@ def resets(server: Server, cycles: int) -> None:
                     stream.send(_noise)
                 except BlockingIOError:
                     break
-        reset(stream)
+        stream.reset()
 
     def settle() -> None:
-        answers(server.port)
+        answers(server.door)
         waitUntil(lambda: server.process.num_fds() == descriptors, "descriptors are closed")
 
-    answers(server.port)  # so that all that it opens for itself is open
+    answers(server.door)  # so that all that it opens for itself is open
     descriptors = settled(server)
     for number in range(cycles):  # after as many the heap has its final form
         cycle(number)
@@ -323,8 +330,8 @@ def idle(server: Server, connections: int, seconds: float) -> None:
     """
     with ExitStack() as stack:
         for _ in range(connections):
-            stack.enter_context(connected(server.port))
-        answers(server.port)
+            stack.enter_context(connected(server.door))
+        answers(server.door)
         # A quarter of a second after the last byte it looks whether all was taken.
         waitUntil(lambda: systemCalls(server, 0.5) == 0, "the process is at rest")
         cpu = [process.cpu_times()[:2] for process in server.processes]
@@ -395,7 +402,7 @@ def fairness(server: Server) -> None:
     try:
         busy = server.process.cpu_times().user + 0.2
         waitUntil(lambda: server.process.cpu_times().user > busy, "the flood has come")
-        middle = statistics.median(_pings(server.port, 300))
+        middle = statistics.median(_pings(server.door, 300))
     finally:
         flood.kill()
         flood.wait()

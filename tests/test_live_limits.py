@@ -15,10 +15,11 @@ import pytest
 
 from tests import rules
 from tests.live import Server, figures, ours, waitUntil
-from tests.rules import MIB, connected, offer
+from tests.rules import MIB, offer
+from tests.streams import Stream, connected
 
 
-def isServed(stream: socket.socket) -> bool:
+def isServed(stream: Stream) -> bool:
     """
     Tell whether a connection is echoed on, or was reset.
     """
@@ -29,14 +30,14 @@ def isServed(stream: socket.socket) -> bool:
         return False
 
 
-def serve(server: Server, stack: ExitStack, count: int) -> list[socket.socket]:
+def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
     """
     Connect so often, and give those connections that are served.
     """
     streams = []
     for _ in range(count):
         with suppress(ConnectionResetError):  # which may be there before connect(2) is done
-            streams.append(stack.enter_context(connected(server.port)))
+            streams.append(stack.enter_context(connected(server.door)))
     return [stream for stream in streams if isServed(stream)]
 
 
@@ -163,7 +164,7 @@ def test_steady(tmp_path: Path) -> None:
     always as many bytes are on their way does not mean that none are taken.
     """
 
-    def ask(stream: socket.socket, period: float) -> None:
+    def ask(stream: Stream, period: float) -> None:
         with suppress(ConnectionError):
             for _ in range(round(4 / period)):
                 stream.sendall(b"x" * 160)
@@ -173,9 +174,9 @@ def test_steady(tmp_path: Path) -> None:
                 time.sleep(period)
             kept.append(stream)
 
-    kept: list[socket.socket] = []
+    kept: list[Stream] = []
     with ours(tmp_path, "--stall-timeout=1", "--no-udp") as server, ExitStack() as stack:
-        streams = [stack.enter_context(connected(server.port)) for _ in range(8)]
+        streams = [stack.enter_context(connected(server.door)) for _ in range(8)]
         threads = [
             Thread(target=ask, args=(stream, 0.02 + 0.005 * (number % 4)))
             for number, stream in enumerate(streams)

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import rules
 from tests.live import BIN, ROOT, Server, ours, waitUntil
-from tests.rules import asking, connected, offer, readAll
+from tests.rules import asking, offer, readAll
+from tests.streams import connected
 
 
 def freePort() -> int:

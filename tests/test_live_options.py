@@ -15,7 +15,8 @@ import pytest
 
 from tests import rules
 from tests.live import BIN, ROOT, Server, ours, waitUntil
-from tests.rules import asking, connected, readAll
+from tests.rules import asking, readAll
+from tests.streams import connected
 
 
 def test_daemon(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_verbose(tmp_path: Path) -> None:
             server.waitFor(r"UDP \[::1\]:\d+ 11 bytes: '\\n\{spoofed\}\\n'")
         with connected(server.port) as stream:
             stream.sendall(b"hello")
-            rules.reset(stream)
+            stream.reset()
         server.waitFor(r"TCP 127.0.0.1:\d+ lost: 5 bytes")
 
 

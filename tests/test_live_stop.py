@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,8 @@ import pytest
 
 from tests import rules
 from tests.live import Server, figures, ours, stock
-from tests.rules import MIB, asking, connected, offer, readAll
+from tests.rules import MIB, asking, offer, readAll
+from tests.streams import Stream, connected
 
 
 def stopped(server: Server, number: int = signal.SIGTERM) -> None:
@@ -29,8 +29,8 @@ def stopped(server: Server, number: int = signal.SIGTERM) -> None:
     start = time.monotonic()
     while True:
         try:
-            connected(server.port).close()
-        except ConnectionError:
+            connected(server.door).close()
+        except (ConnectionError, FileNotFoundError):
             break
         assert time.monotonic() - start < 1
         time.sleep(0.001)  # a full queue would drop the SYN, which comes again after 1 s
@@ -39,21 +39,21 @@ def stopped(server: Server, number: int = signal.SIGTERM) -> None:
     )
 
 
-def halfWay(server: Server, stop: Callable[[Server], None]) -> None:
+def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 256) -> None:
     """
     All of a stream that is stopped half-way comes back.
     """
-    blocks = [random.Random(number).randbytes(MIB) for number in range(16)] * 16
+    blocks = [random.Random(number).randbytes(MIB) for number in range(16)] * (mebibytes // 16)
     got = hashlib.sha256()
 
-    def send(stream: socket.socket) -> None:
+    def send(stream: Stream) -> None:
         for number, block in enumerate(blocks):
             if number == len(blocks) // 2:
                 stop(server)
             with suppress(OSError):  # which the reader tells as well
                 stream.sendall(block)
 
-    with connected(server.port) as stream:
+    with connected(server.door) as stream:
         sender = Thread(target=send, args=(stream,))
         sender.start()
         for data in iter(lambda: stream.recv(MIB), b""):
@@ -66,7 +66,7 @@ def queued(server: Server) -> None:
     """
     All that was taken from a client that reads slowly comes back.
     """
-    with connected(server.port) as stream:
+    with connected(server.door) as stream:
         taken = offer(stream, 64 * MIB)
         server.signal(signal.SIGTERM)
         stream.settimeout(30)

@@ -13,6 +13,7 @@ import pytest
 from tests import rules
 from tests.live import Server, ours
 from tests.rules import MIB
+from tests.streams import connected
 
 
 def test_halfClose(tmp_path: Path, reactorName: str) -> None:
@@ -55,7 +56,7 @@ def test_urgent(server: Server) -> None:
             stream.sendall(b"x" * 100_000)
             stream.send(b"!", socket.MSG_OOB)
 
-    with rules.connected(server.port) as stream, ThreadPoolExecutor() as pool:
+    with connected(server.port) as stream, ThreadPoolExecutor() as pool:
         pool.submit(send, stream)
         # Urgent bytes are no part of the stream; those that others overtake become it.
         count = 0

@@ -28,7 +28,8 @@ import pytest
 import twisted
 from tests import rules
 from tests.live import BIN, ROOT, Server, figures, ours, waitUntil
-from tests.rules import asking, connected, offer, readAll
+from tests.rules import asking, offer, readAll
+from tests.streams import Stream, connected
 from tests.test_live_errors import mistake, taken
 from tests.test_live_metrics import Watched
 from tests.test_live_stop import halfWay, queued, stopped
@@ -61,7 +62,7 @@ def ping(stream: socket.socket) -> None:
     assert stream.recv(100) == b"hello"
 
 
-def pinged(server: Server, stack: ExitStack, count: int = MANY) -> list[socket.socket]:
+def pinged(server: Server, stack: ExitStack, count: int = MANY) -> list[Stream]:
     """
     Open connections that are served.
     """

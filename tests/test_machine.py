@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from tests.live import Server, ours
-from tests.rules import connected, reset
+from tests.streams import connected
 
 _server: Server | None = None
 
@@ -121,7 +121,7 @@ class Clients(RuleBasedStateMachine):
         """
         A client resets its connection.
         """
-        reset(client.stream)
+        client.stream.reset()
         self.open.remove(client)
 
     @invariant()
