@@ -4,13 +4,14 @@ What all tests share under pytest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import live
+from tests import live, table
+from tests.kinds import Kind
 from tests.live import Server, figures, ours
 
 #: Everywhere on Linux; the service must keep its word on each.
@@ -25,10 +26,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     Run all tests of the service's behaviour in both of its ways.
     """
     if metafunc.module.__name__.removeprefix("tests.").startswith(LIVE):
-        metafunc.parametrize("way", live.WAYS, indirect=True)
+        metafunc.parametrize("way", live.WAYS, indirect=True, scope="module")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module")
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """
+    The kind of listener that is tested.
+    """
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture(autouse=True, scope="module")
 def way(request: pytest.FixtureRequest) -> str:
     """
     The way in which services are started.
@@ -66,6 +76,27 @@ def nothingLeftListening() -> Iterator[None]:
     reactor: Any = installed
     left = set(reactor.getReaders()) - reactor._internalReaders
     assert not left, f"left in the reactor: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """
+    Remember what became of each kind under each rule.
+    """
+    report = yield
+    table.note(item, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """
+    Fail if the table in docs says anything else than the tests.
+    """
+    for path in table.changed():
+        figures.append(f"{path.name} was not what the tests say: it is written anew")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

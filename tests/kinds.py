@@ -26,8 +26,8 @@ from tests.streams import Stream, TLSStream, asStream
 
 _LOCAL = "127.0.0.1"
 
-#: The peer that a PROXY header names (RFC 5737).
-NAMED = "192.0.2.7"
+#: The peer that a PROXY header names (RFC 5737), and another.
+NAMED, OTHER = "192.0.2.7", "192.0.2.8"
 
 
 class Kind:
@@ -35,13 +35,13 @@ class Kind:
     One kind of listener.
 
     :ivar name: of its column.
-    :ivar transport: what the log calls it.
+    :ivar transport: what the log calls it, as a pattern.
     :ivar label: what the metrics call it.
     """
 
-    name = "TCP"
-    transport = "TCP"
-    label = "tcp"
+    name: str
+    transport: str
+    label: str
 
     def options(self, folder: Path) -> list[str]:
         """
@@ -65,7 +65,14 @@ class Kind:
 class StreamKind(Kind):
     """
     TCP, and what the other kinds of streams have in common with it.
+
+    :ivar beginning: a part of what a client says before its first byte.
     """
+
+    name = "TCP"
+    transport = "TCP"
+    label = "tcp"
+    beginning = b""
 
     def ours(self, folder: Path, *options: str, limit: str = "") -> Server:
         """
@@ -75,11 +82,13 @@ class StreamKind(Kind):
         server.door = partial(self.connect, server)
         return server
 
-    def dial(self, server: Server) -> socket.socket:
+    def dial(self, server: Server, host: str = "") -> socket.socket:
         """
         Connect, and do no more.
+
+        :param host: the address to connect from, if it matters.
         """
-        return socket.create_connection((_LOCAL, server.port), timeout=PATIENCE)
+        return socket.create_connection((_LOCAL, server.port), PATIENCE, (host, 0))
 
     def greet(self, plain: socket.socket) -> Stream:
         """
@@ -92,6 +101,12 @@ class StreamKind(Kind):
         Connect, ready to speak.
         """
         return self.greet(self.dial(server))
+
+    def connectAsOther(self, server: Server) -> Stream:
+        """
+        Connect as somebody else than before.
+        """
+        return self.greet(self.dial(server, "127.0.0.9"))
 
     def peer(self, stream: Stream) -> str:
         """
@@ -110,6 +125,7 @@ class TLS(StreamKind):
 
     transport = "TLS"
     label = "tls"
+    beginning = b"\x16\x03\x01"
 
     def __init__(self, name: str, version: int) -> None:
         self.name = name
@@ -178,7 +194,7 @@ class Unix(StreamKind):
         """
         return [f"--listen=unix:{folder}/echo:mode=660"]
 
-    def dial(self, server: Server) -> socket.socket:
+    def dial(self, server: Server, host: str = "") -> socket.socket:
         """
         Connect, and do no more.
         """
@@ -228,6 +244,7 @@ class Proxy(StreamKind):
 
     def __init__(self, name: str, header: Callable[[str, int], bytes]) -> None:
         self.name = name
+        self.beginning = header(NAMED, 1)[:10]
         self._header = header
 
     def options(self, folder: Path) -> list[str]:
@@ -249,6 +266,12 @@ class Proxy(StreamKind):
             stream.close()
             raise
         return stream
+
+    def connectAsOther(self, server: Server) -> Stream:
+        """
+        Have the header name somebody else.
+        """
+        return self.greet(self.dial(server), OTHER)
 
     def peer(self, stream: Stream) -> str:
         """
@@ -334,6 +357,14 @@ class DatagramKind(Kind):
     transport = "UDP"
     label = "udp"
     sizes = [0, 1, 1472, 8192, 8193, 65_507]
+
+    def ours(self, folder: Path, *options: str, limit: str = "") -> Server:
+        """
+        Start the service, with the door of its streams.
+        """
+        server = super().ours(folder, *options, limit=limit)
+        server.door = int(server.waitFor(r"TCP \S+:(\d+)")[1])
+        return server
 
     def options(self, folder: Path) -> list[str]:
         """
@@ -461,6 +492,7 @@ class Raw(DatagramKind):
     :param family: of the addresses.
     """
 
+    transport = r"raw \d+"
     label = "raw"
 
     def __init__(self, name: str, family: socket.AddressFamily, host: str, largest: int) -> None:
@@ -469,13 +501,6 @@ class Raw(DatagramKind):
         self._family = family
         self._host = host
         self._protocol = 253
-
-    @property
-    def transport(self) -> str:  # type: ignore[override]
-        """
-        What the log calls it.
-        """
-        return f"raw {self._protocol}"
 
     def options(self, folder: Path) -> list[str]:
         """
@@ -495,8 +520,9 @@ class Raw(DatagramKind):
         number = int(re.findall(r"raw (\d+) ", server.log)[-1])
         client = RawClient(self._family, socket.SOCK_RAW, number)
         client.prepare()
-        client.bind((host or self._host.replace("0.0.0.0", _LOCAL), 0))
-        client.connect((host or self._host.replace("0.0.0.0", _LOCAL), 0))
+        ours = "::1" if self._family == socket.AF_INET6 else _LOCAL
+        client.bind((ours, 0))
+        client.connect((host or ours, 0))
         return client
 
     def peer(self, client: Client) -> str:

@@ -141,13 +141,16 @@ def offer(stream: socket.socket, size: int, block: bytes = _noise, patience: flo
     return taken
 
 
-def backPressure(server: Server, clients: int, growth: int, block: bytes = _noise) -> None:
+def backPressure(
+    server: Server, clients: int, growth: int, block: bytes = _noise, patience: float = 1.0
+) -> None:
     """
     Who offers 1 GiB and reads nothing has at most 16 MiB taken.
 
     :param clients: how many do so.
     :param growth: bytes that the process may grow by.
     :param block: what they send, over and over.
+    :param patience: seconds after which nothing more will be taken.
     """
     with connected(server.door) as warm:  # so that the first connection's code is loaded
         warm.sendall(b"warm")
@@ -155,7 +158,7 @@ def backPressure(server: Server, clients: int, growth: int, block: bytes = _nois
     before = server.process.memory_info().rss
     with ExitStack() as stack:
         streams = [stack.enter_context(connected(server.door)) for _ in range(clients)]
-        taken = max(_offerAll(streams, block))
+        taken = max(_offerAll(streams, block, patience))
         grown = server.process.memory_info().rss - before
         worst = percentile(_pings(server.door, 300), 99)
     figures.append(
@@ -167,11 +170,11 @@ def backPressure(server: Server, clients: int, growth: int, block: bytes = _nois
     assert worst < 0.010, f"another client's p99 is {worst} s"
 
 
-def _offerAll(streams: list[Stream], block: bytes) -> list[int]:
+def _offerAll(streams: list[Stream], block: bytes, patience: float) -> list[int]:
     taken = [0] * len(streams)
 
     def one(number: int) -> None:
-        taken[number] = offer(streams[number], 1024 * MIB, block)
+        taken[number] = offer(streams[number], 1024 * MIB, block, patience)
 
     threads = [Thread(target=one, args=(number,)) for number in range(len(streams))]
     for thread in threads:
@@ -349,12 +352,15 @@ _FAST_CALLS = {
 
 
 @contextmanager
-def injected(server: Server, call: str, error: str, times: int) -> Iterator[None]:
+def injected(
+    server: Server, call: str, error: str, times: int, trace: str | Path = "/dev/null"
+) -> Iterator[None]:
     """
     Have the first calls of a kind fail in a running process.
 
-    :param call: a system call.
+    :param call: a system call, or several with commas between.
     :param error: its symbol, ``ENOBUFS``.
+    :param trace: a file that is to tell which calls there were.
     """
     strace = shutil.which("strace")
     if strace is None:
@@ -363,7 +369,7 @@ def injected(server: Server, call: str, error: str, times: int) -> Iterator[None
         call = _FAST_CALLS.get(call, call)
     rule = f"inject={call}:error={error}:when=1..{times}"
     tracer = subprocess.Popen(
-        [strace, "-f", "-p", str(server.process.pid), "-e", rule, "-o", "/dev/null"],
+        [strace, "-f", "-p", str(server.process.pid), "-e", rule, "-o", str(trace)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -382,8 +388,7 @@ def injected(server: Server, call: str, error: str, times: int) -> Iterator[None
 
 _FLOOD = """
 import socket, sys, time
-client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-client.connect(("127.0.0.1", int(sys.argv[1])))
+client = socket.socket(fileno=int(sys.argv[1]))
 end = time.monotonic() + 10
 while time.monotonic() < end:
     for _ in range(1000):
@@ -394,11 +399,14 @@ while time.monotonic() < end:
 """
 
 
-def fairness(server: Server) -> None:
+def fairness(server: Server, client: socket.socket) -> None:
     """
-    While tiny datagrams flood in, another client's p50 on TCP stays under 5 ms.
+    While tiny datagrams flood in, a stream's p50 stays under 5 ms.
+
+    :param client: sends them.
     """
-    flood = subprocess.Popen([sys.executable, "-c", _FLOOD, str(server.port)])
+    number = client.fileno()
+    flood = subprocess.Popen([sys.executable, "-c", _FLOOD, str(number)], pass_fds=[number])
     try:
         busy = server.process.cpu_times().user + 0.2
         waitUntil(lambda: server.process.cpu_times().user > busy, "the flood has come")

@@ -113,11 +113,3 @@ def test_errors(server: Server, call: str, error: str) -> None:
     rules.askedAddress(server.port, "127.0.0.1")
     told = [line for line in server.lines if "errno" in line]
     assert len(told) == (error != "EAGAIN" or call == "sendmsg")
-
-
-def test_flood(tmp_path: Path) -> None:
-    """
-    While 1-byte datagrams come as fast as they can be sent, TCP goes on.
-    """
-    with ours(tmp_path) as server:
-        rules.fairness(server)

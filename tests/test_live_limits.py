@@ -36,7 +36,7 @@ def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
     """
     streams = []
     for _ in range(count):
-        with suppress(ConnectionResetError):  # which may be there before connect(2) is done
+        with suppress(ConnectionError):  # which may be there before connect(2) is done
             streams.append(stack.enter_context(connected(server.door)))
     return [stream for stream in streams if isServed(stream)]
 

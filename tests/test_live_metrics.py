@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -35,12 +36,14 @@ def freePort() -> int:
 class Watched:
     """
     A service with metrics.
+
+    :param start: starts it.
     """
 
-    def __init__(self, cwd: Path, *options: str) -> None:
+    def __init__(self, cwd: Path, *options: str, start: Callable[..., Server] = ours) -> None:
         self.port = freePort()
         endpoint = f"tcp:{self.port}:interface=127.0.0.1"
-        self.server = ours(cwd, f"--metrics={endpoint}", *options)
+        self.server = start(cwd, f"--metrics={endpoint}", *options)
 
     def page(self, path: str) -> tuple[int, str]:
         """

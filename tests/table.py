@@ -1,0 +1,138 @@
+"""
+The table of kinds against rules, which the tests of all of them fill in.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kinds import DATAGRAMS, MAY_RAW, STREAMS, Kind, Raw
+from tests.live import ROOT, WAYS
+
+#: Which rules do not apply to which kinds, and why.
+EXCEPT: dict[str, dict[str, str]] = {
+    "unfinished greeting": {
+        "TCP": "the first byte is the first byte to echo",
+        "UNIX": "the same",
+        "UNIX abstract": "the same",
+        "systemd": "the same",
+    },
+    "others have their own limit": {
+        "UNIX": "all who connect are one peer",
+        "UNIX abstract": "the same",
+    },
+    "asked address": {
+        "UNIX datagram": "it has one name",
+        "UNIX datagram abstract": "the same",
+        "raw IPv6": "loopback has one address",
+    },
+    "to each its own": {
+        "raw IPv4": "all clients at one address get all that comes there",
+        "raw IPv6": "the same",
+    },
+    "refusals": {
+        "raw IPv4": "there are no ports, and nobody without an address",
+        "raw IPv6": "the same",
+    },
+}
+
+YES, NO, NOT_FOR_IT = "yes", "NO", "–"
+
+#: What became of each test: rule, kind, way.
+outcomes: dict[tuple[str, str, str], bool] = {}
+
+_rules: dict[str, list[str]] = {"streams": [], "datagrams": []}
+_columns: dict[str, Sequence[Kind]] = {"streams": STREAMS, "datagrams": DATAGRAMS}
+
+
+def streams(rule: str) -> Callable[[Any], Any]:
+    """
+    Hold all kinds of streams to a rule, if it applies to them.
+    """
+    return _over("streams", rule)
+
+
+def datagrams(rule: str) -> Callable[[Any], Any]:
+    """
+    Hold all kinds of datagrams to a rule, if it applies to them.
+    """
+    return _over("datagrams", rule)
+
+
+def _over(table: str, rule: str) -> Callable[[Any], Any]:
+    _rules[table].append(rule)
+    kinds = [kind for kind in _columns[table] if kind.name not in EXCEPT.get(rule, {})]
+    cells = [pytest.param(kind, id=kind.name, marks=_marks(kind)) for kind in kinds]
+    over = pytest.mark.parametrize("kind", cells, indirect=True, scope="module")
+
+    def marked(test: Any) -> Any:
+        return over(pytest.mark.rule(rule)(test))
+
+    return marked
+
+
+def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
+    if not isinstance(kind, Raw):
+        return []
+    return [pytest.mark.skipif(not MAY_RAW, reason="needs root, for raw sockets")]
+
+
+def note(item: pytest.Item, report: pytest.TestReport) -> None:
+    """
+    Remember what became of a test, or of its preparation.
+    """
+    marker = item.get_closest_marker("rule")
+    if marker is None:
+        return
+    params = item.callspec.params  # type: ignore[attr-defined]
+    cell = marker.args[0], params["kind"].name, params["way"]
+    if report.when == "call" or not report.passed:
+        outcomes[cell] = report.passed and outcomes.get(cell, True)
+
+
+def written(table: str) -> tuple[Path, str]:
+    """
+    Write a table.
+
+    :return: where it belongs, and what is to be there; nothing if not all of
+        its tests were run.
+    """
+    path = ROOT / "docs" / f"kinds-{table}.csv"
+    names = [kind.name for kind in _columns[table]]
+    text = StringIO()
+    sheet = csv.writer(text, lineterminator="\n")
+    sheet.writerow(["Rule", *names])
+    for rule in _rules[table]:
+        row = [_cell(rule, name) for name in names]
+        if "" in row:
+            return path, ""
+        sheet.writerow([rule, *row])
+    return path, text.getvalue()
+
+
+def _cell(rule: str, name: str) -> str:
+    if name in EXCEPT.get(rule, {}):
+        return NOT_FOR_IT
+    results = [outcomes.get((rule, name, way)) for way in WAYS]
+    if None in results:
+        return ""
+    return YES if all(results) else NO
+
+
+def changed() -> list[Path]:
+    """
+    Write the tables of which all tests were run, and give those that changed.
+    """
+    files = []
+    for table in _rules:
+        path, text = written(table)
+        if _rules[table] and text and (not path.exists() or path.read_text("utf-8") != text):
+            path.write_text(text, "utf-8")
+            files.append(path)
+    return files
