@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 import secrets
 import socket
 import struct
@@ -35,7 +34,7 @@ class Kind:
     One kind of listener.
 
     :ivar name: of its column.
-    :ivar transport: what the log calls it, as a pattern.
+    :ivar transport: what the log calls it.
     :ivar label: what the metrics call it.
     """
 
@@ -449,6 +448,10 @@ class AbstractDatagram(UnixDatagram):
         return [f"--unix-datagram={name}", "--listen=tcp:0:interface=127.0.0.1"]
 
 
+#: ``asm-generic/socket.h``
+_SO_RCVBUFFORCE = 33
+
+
 class RawClient(Client):
     """
     A client whose own datagrams come by its door as well.
@@ -464,6 +467,8 @@ class RawClient(Client):
         Mark what goes out.
         """
         self.settimeout(PATIENCE)
+        # Whoever else asks at this address, we get all the replies.
+        self.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 2**22)
         if self.family == socket.AF_INET6:
             self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, self._MARK)
             self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
@@ -492,7 +497,7 @@ class Raw(DatagramKind):
     :param family: of the addresses.
     """
 
-    transport = r"raw \d+"
+    transport = "raw"
     label = "raw"
 
     def __init__(self, name: str, family: socket.AddressFamily, host: str, largest: int) -> None:
@@ -517,7 +522,7 @@ class Raw(DatagramKind):
         """
         Make a client.
         """
-        number = int(re.findall(r"raw (\d+) ", server.log)[-1])
+        number = int(server.waitFor(r"raw (\d+) ")[1])
         client = RawClient(self._family, socket.SOCK_RAW, number)
         client.prepare()
         ours = "::1" if self._family == socket.AF_INET6 else _LOCAL
