@@ -214,29 +214,37 @@ def settled(server: Server) -> int:
 
     def alone() -> bool:
         tcp = server.process.net_connections("tcp")
-        return all(c.status == "LISTEN" for c in tcp) and not _unixConnections(server)
+        return all(c.status == "LISTEN" for c in tcp) and not _guests(server)
 
     waitUntil(alone, "nobody is connected")
     return server.process.num_fds()
 
 
-def _unixConnections(server: Server) -> int:
+def _guests(server: Server) -> int:
     """
-    Count the connections that came in by a UNIX socket (proc_pid_net(5)).
+    Count the connections that came in by UNIX sockets, and those that were
+    reset and are not closed yet (proc_pid_net(5)).
     """
-    table = Path("/proc/net/unix")
-    if not table.exists():
+    folder = Path(f"/proc/{server.process.pid}")
+    if not folder.exists():
         return 0
-    folder = f"/proc/{server.process.pid}/fd"
     ours = set()
-    for name in os.listdir(folder):
+    for name in os.listdir(folder / "fd"):
         with suppress(FileNotFoundError):
-            ours.add(os.readlink(f"{folder}/{name}"))
-    lines = [line.split() for line in table.read_text().splitlines()[1:]]
+            ours.add(os.readlink(folder / "fd" / name))
+    ours = {name[8:-1] for name in ours if name.startswith("socket:")}
+    for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
+        ours -= {words[9] for words in _table(folder, name)}
+    unix = {words[6]: words for words in _table(folder, "unix")}
     # Who was accepted bears the listener's name; pairs for other uses have none.
-    return sum(
-        len(words) > 7 and words[5] == "03" and f"socket:[{words[6]}]" in ours for words in lines
-    )
+    accepted = [words for words in unix.values() if len(words) > 7 and words[5] == "03"]
+    return len(ours - set(unix)) + sum(words[6] in ours for words in accepted)
+
+
+def _table(folder: Path, name: str) -> list[list[str]]:
+    path = folder / "net" / name
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    return [line.split() for line in lines]
 
 
 def resets(server: Server, cycles: int) -> None:

@@ -120,12 +120,30 @@ class TLSStream(Stream):
         """
         while True:
             try:
-                with self._using:
-                    return self._tls.recv(min(size, RECORD))
+                data = self._decrypted(size)
             except SSL.ZeroReturnError:
                 return b""
+            if data:
+                return data
+            self._receive()
+
+    def _decrypted(self, size: int) -> bytes:
+        """
+        Give what has come, of as many records as that may be.
+
+        :raise SSL.ZeroReturnError: nothing will come any more.
+        """
+        data = b""
+        with self._using:
+            try:
+                while len(data) < size:
+                    data += self._tls.recv(min(size - len(data), RECORD))
             except SSL.WantReadError:
-                self._receive()
+                pass
+            except SSL.ZeroReturnError:
+                if not data:
+                    raise
+        return data
 
     def endSending(self) -> None:
         """
