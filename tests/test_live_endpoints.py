@@ -18,7 +18,8 @@ import pytest
 
 from tests import rules
 from tests.live import BIN, ROOT, Server, way
-from tests.rules import connected, readAll
+from tests.rules import readAll
+from tests.streams import connected
 
 needsRoot = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, for raw sockets"

@@ -41,26 +41,6 @@ def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
     return [stream for stream in streams if isServed(stream)]
 
 
-@pytest.mark.parametrize(
-    ("option", "reason"),
-    [("--max-connections=10", "too many connections"), ("--max-per-peer=10", "of one peer")],
-)
-def test_limit(tmp_path: Path, option: str, reason: str) -> None:
-    """
-    Newcomers over a limit are reset, those who are served notice nothing, and
-    when one leaves there is room for another.
-    """
-    with ours(tmp_path, option) as server, ExitStack() as stack:
-        served = serve(server, stack, 30)
-        assert len(served) == 10
-        assert serve(server, stack, 5) == []
-        assert all(map(isServed, served))
-        served.pop().close()
-        waitUntil(lambda: len(serve(server, stack, 1)) == 1, "there is room again")
-        [line] = [line for line in server.lines if "refused" in line]
-        assert reason in line
-
-
 def test_limitsWrapNothing(tmp_path: Path) -> None:
     """
     Half-close and back-pressure hold with all limits on.
@@ -70,21 +50,6 @@ def test_limitsWrapNothing(tmp_path: Path) -> None:
         for size in rules.SIZES:
             rules.halfClose(server.port, size, times=30)
         rules.backPressure(server, clients=1, growth=MIB)
-
-
-def test_fewDescriptors(tmp_path: Path) -> None:
-    """
-    With 64 open files allowed, of 200 connections some are served and stay so,
-    the others are reset at once, and the log has one line.
-    """
-    with ours(tmp_path, limit="ulimit -n 64") as server, ExitStack() as stack:
-        said = len(server.lines)
-        served = serve(server, stack, 200)
-        figures.append(f"{len(served)} of 200 served with 64 descriptors")
-        assert 30 <= len(served) < 64
-        assert all(map(isServed, served))
-        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
-        assert len(server.lines) == said + 1, server.log
 
 
 def test_noDescriptors(tmp_path: Path) -> None:
@@ -186,27 +151,6 @@ def test_steady(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert len(kept) == len(streams)
-
-
-def test_idle(tmp_path: Path) -> None:
-    """
-    A silent connection is ended in order, and one that speaks is not.
-    """
-    with (
-        ours(tmp_path, "--idle-timeout=1", "--verbose") as server,
-        connected(server.port) as silent,
-        connected(server.port) as speaker,
-    ):
-        silent.settimeout(0.1)
-        while True:
-            assert isServed(speaker)
-            try:
-                assert silent.recv(1) == b""
-                break
-            except TimeoutError:
-                continue
-        server.waitFor("TCP .* idle: ")
-        assert isServed(speaker)
 
 
 @pytest.mark.parametrize(("options", "answered"), [([], False), (["--answer-low-ports"], True)])

@@ -125,20 +125,6 @@ def test_restart(tmp_path: Path) -> None:
             pass
 
 
-def test_prefix(tmp_path: Path) -> None:
-    """
-    The prefix comes before each line of a stream and before each datagram.
-    """
-    with ours(tmp_path, "--prefix", "You said : ") as server:
-        with connected(server.port) as stream:
-            stream.sendall(b"coucou\r\nencore\r\n")
-            stream.shutdown(socket.SHUT_WR)
-            assert readAll(stream) == b"You said : coucou\r\nYou said : encore\r\n"
-        with asking(server.port) as client:
-            client.send(b"one\ntwo")
-            assert client.recv(100) == b"You said : one\ntwo"
-
-
 def test_lingerZero(tmp_path: Path) -> None:
     """
     ``--linger 0`` slams the connection shut: the client sees a reset.

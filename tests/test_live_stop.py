@@ -15,9 +15,8 @@ from threading import Thread
 
 import pytest
 
-from tests import rules
 from tests.live import Server, figures, ours, stock
-from tests.rules import MIB, asking, offer, readAll
+from tests.rules import MIB, offer
 from tests.streams import Stream, connected
 
 
@@ -114,69 +113,3 @@ def test_slowReaderOnStock(tmp_path: Path) -> None:
     """
     with stock(tmp_path) as server, pytest.raises((AssertionError, ConnectionError)):
         queued(server)
-
-
-def test_backlog(server: Server) -> None:
-    """
-    Who was connected by the kernel already is served.
-    """
-    server.signal(signal.SIGSTOP)
-    with connected(server.port) as stream:
-        stream.sendall(b"hello")
-        server.signal(signal.SIGTERM)
-        server.signal(signal.SIGCONT)
-        assert readAll(stream) == b"hello"
-    assert server.wait() == 0
-
-
-def test_datagrams(server: Server) -> None:
-    """
-    Datagrams that the kernel has taken already are answered.
-    """
-    rules.askedAddress(server.port, "127.0.0.1")
-    server.signal(signal.SIGSTOP)
-    with asking(server.port) as client:
-        for number in range(100):
-            client.send(b"%d" % number)
-        server.signal(signal.SIGTERM)
-        server.signal(signal.SIGCONT)
-        assert [client.recv(10) for _ in range(100)] == [b"%d" % n for n in range(100)]
-    assert server.wait() == 0
-
-
-def test_idle(server: Server) -> None:
-    """
-    An idle telnet does not hold it up, and sees an orderly end.
-    """
-    with connected(server.port) as idle:
-        idle.sendall(b"x")
-        assert idle.recv(1) == b"x"
-        start = time.monotonic()
-        server.signal(signal.SIGINT)
-        assert idle.recv(1) == b""
-        assert server.wait() == 0
-        assert time.monotonic() - start < 1
-
-
-def test_drainEnds(tmp_path: Path) -> None:
-    """
-    Who neither reads nor goes away holds it up for that time, not longer.
-    """
-    with ours(tmp_path, "--drain=1") as server, connected(server.port) as stream:
-        offer(stream, 64 * MIB)
-        server.signal(signal.SIGTERM)
-        assert server.wait() == 0
-
-
-def test_secondSignal(tmp_path: Path) -> None:
-    """
-    A second signal ends it at once.
-    """
-    with ours(tmp_path, "--drain=1000") as server, connected(server.port) as stream:
-        offer(stream, 64 * MIB)
-        stopped(server)
-        server.signal(signal.SIGTERM)
-        server.wait()
-        with pytest.raises(ConnectionResetError):
-            while stream.recv(MIB):
-                pass
