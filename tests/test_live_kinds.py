@@ -342,15 +342,15 @@ def _idle(kind: StreamKind, _: Server, folder: Path) -> None:
         connected(server.door) as speaker,
     ):
         silent.settimeout(0.1)
-        while True:
-            assert isServed(speaker)
-            try:
-                assert silent.recv(1) == b""
-                break
-            except TimeoutError:
-                continue
+        waitUntil(lambda: isServed(speaker) and _hasEnded(silent), "the silent one is ended")
         server.waitFor(f"{kind.transport} .*idle: ")
         assert isServed(speaker)
+
+
+def _hasEnded(stream: Stream) -> bool:
+    with suppress(TimeoutError):
+        return stream.recv(1) == b""
+    return False
 
 
 def _queued(kind: StreamKind, _: Server, folder: Path) -> None:
