@@ -20,7 +20,7 @@ from echotwist.addresses import Address, addressesOf
 from echotwist.listeners import Listener
 from echotwist.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, openStream, prepareStream
+from echotwist.sockets import ListenError, openStream, prepareStream, transportOf
 
 _PROXY = "haproxy:"
 
@@ -87,7 +87,7 @@ class EndpointReactor:
         Make a port of TCP.
         """
         address = _addressOf(interface)
-        return self._listen("TCP", factory, lambda: self._openStream(address, port, backlog))
+        return self._listen(factory, lambda: self._openStream(address, port, backlog))
 
     def listenSSL(
         self,
@@ -121,26 +121,29 @@ class EndpointReactor:
 
         chosen = {"mode": mode if self._says("mode") else MODE, "backlog": self._backlog(backlog)}
         name = os.fsdecode(address)
-        return self._listen("UNIX", factory, lambda: openUnix(name, socket.SOCK_STREAM, **chosen))
+        return self._listen(factory, lambda: openUnix(name, socket.SOCK_STREAM, **chosen))
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
         """
         Make a port of a socket that listens already.
         """
+        from echotwist.systemd import check
 
         def adopted() -> socket.socket:
             listener = socket.socket(fileno=os.dup(fileDescriptor))
+            check(listener)
+            if listener.type != socket.SOCK_STREAM:
+                raise OSError(errno.EPROTOTYPE, "endpoints are for streams; --systemd takes both")
             listener.setblocking(False)
             if listener.family != socket.AF_UNIX:
                 prepareStream(listener, self._settings.linger)
             return listener
 
-        transport = "UNIX" if addressFamily == socket.AF_UNIX else "TCP"
-        return self._listen(transport, factory, adopted)
+        return self._listen(factory, adopted)
 
-    def _listen(self, transport: str, factory: Any, opener: Callable[[], socket.socket]) -> Any:
+    def _listen(self, factory: Any, opener: Callable[[], socket.socket]) -> Any:
         opened = opener() if self._given is None else next(self._given)
-        transport = "TLS" if _hasTLS(factory) else transport
+        transport = "TLS" if _hasTLS(factory) else transportOf(opened)
         self.entrance.factory = self._ports.factory(transport)
         if self._text.startswith(_PROXY):
             from echotwist.proxy import ProxyFactory
@@ -175,7 +178,14 @@ class EndpointReactor:
         :raise ListenError: it does not.
         """
         try:
-            port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
+            if self._given is not None and self._kind == "SYSTEMD":
+                # The descriptor was passed to our parent, which gave us this socket.
+                port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.entrance)
+            else:
+                port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
+            if not self.listeners and self._text.startswith(_PROXY):
+                port.stopListening()
+                raise ValueError("it listens in a way of its own, which knows no PROXY header")
         except Exception as error:
             for listener in self.listeners:
                 listener.close()

@@ -135,6 +135,7 @@ class EchoFactory(Factory):
 
     def _neverGreeted(self, newcomer: Any) -> None:
         self.journal.refused(f"unfinished {newcomer.awaited}")
+        newcomer.givenUp = True
         newcomer.transport.abortConnection()
 
     def opened(self, echo: Echo) -> None:
@@ -232,6 +233,7 @@ class EchoFactory(Factory):
 
     def _abortAwaited(self) -> None:
         for newcomer in list(self._awaited):
+            newcomer.givenUp = True
             newcomer.transport.abortConnection()
 
     def _letGo(self) -> None:

@@ -126,6 +126,11 @@ class QuietSite(Site):
 
     noisy = False
 
+    def startFactory(self) -> None:
+        """
+        Begin; nothing is needed for a log, of which a clock that wakes us every second.
+        """
+
     def log(self, request: Any) -> None:
         """
         Say nothing.

@@ -60,10 +60,17 @@ def peerOf(header: bytes) -> Any:
     parser = V2Parser if header.startswith(V2Parser.PREFIX) else V1Parser
     info: ProxyInfo = parser.parse(header)
     peer = info.source
-    if isinstance(peer, IPv4Address | IPv6Address):
-        # Neither parser checks what the proxy says.
-        return type(peer)(peer.type, str(ip_address(peer.host)), peer.port)
-    return peer
+    if not isinstance(peer, IPv4Address | IPv6Address):
+        return peer
+    # Neither parser checks what the proxy says.
+    host = ip_address(peer.host)
+    if not 0 <= peer.port < 2**16:
+        raise ValueError
+    if host.version == 6:
+        # A scope may be any text, and means nothing here.
+        host = host.ipv4_mapped or type(host)(int(host))
+    kind = IPv4Address if host.version == 4 else IPv6Address
+    return kind("TCP", str(host), peer.port)
 
 
 class ProxyHeader(Protocol):
@@ -75,7 +82,7 @@ class ProxyHeader(Protocol):
     """
 
     awaited = "PROXY header"
-    isExact = False
+    givenUp = False
     transport: Any
 
     def __init__(self, factory: Any, owner: Any) -> None:

@@ -28,6 +28,10 @@ _WANTED = {
 }
 
 
+#: Once they are closed, others may have their numbers.
+_taken = False
+
+
 def passed() -> int:
     """
     Count the descriptors that were passed to this process.
@@ -58,11 +62,13 @@ def adopt(linger: int | None) -> list[socket.socket]:
     :param linger: seconds of ``SO_LINGER`` for connections of TCP, if any.
     :raise ListenError: none was, or one is of a kind that cannot be served.
     """
-    count = passed()
+    global _taken
+    count = 0 if _taken else passed()
     if not count:
         why = OSError(errno.ENOENT, "no socket was passed to this process")
         hint = "it must be started by a .socket unit, or by systemd-socket-activate"
         raise ListenError("sockets of", "systemd", why, hint)
+    _taken = True
     return [_adopted(fd, linger) for fd in range(FIRST, FIRST + count)]
 
 
@@ -70,7 +76,7 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
     try:
         os.set_inheritable(fd, False)
         listener = socket.socket(fileno=fd)
-        _check(listener)
+        check(listener)
         listener.setblocking(False)
         if listener.family != socket.AF_UNIX:
             if listener.type == socket.SOCK_STREAM:
@@ -82,7 +88,12 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
     return listener
 
 
-def _check(listener: socket.socket) -> None:
+def check(listener: socket.socket) -> None:
+    """
+    See that a socket is of a kind that can be served.
+
+    :raise OSError: it is not.
+    """
     if listener.type not in _WANTED.get(listener.family, ()):
         listener.detach()
         raise OSError(errno.EPROTOTYPE, "neither stream nor datagram of TCP, UDP or UNIX")
@@ -114,6 +125,7 @@ class Notifier:
                 # It asks to hear from us twice in that time.
                 self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
         self._next: Any = None
+        self._hasFailed = False
 
     def ready(self, text: str) -> None:
         """
@@ -153,4 +165,6 @@ class Notifier:
                 told.setblocking(False)
                 told.sendto("\n".join(words).encode(), self._place)
         except OSError as error:
-            self._log.warn("cannot notify systemd: {reason}", reason=inWords(error))
+            if not self._hasFailed:
+                self._log.warn("cannot notify systemd: {reason}", reason=inWords(error))
+            self._hasFailed = True

@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.layers import innermost
+from echotwist.layers import innermost, underneath
 
 #: Bytes taken out of TLS at once; a record has at most 16 KiB.
 PIECE = 2**15
@@ -35,9 +35,13 @@ class EchoTLS(TLSMemoryBIOProtocol):
     #: What the peer has to do before it is served.
     awaited = "TLS handshake"
 
+    #: Nobody waits for that any more.
+    givenUp = False
+
     transport: Any
     _owner: Any = None
     _inputEnded = False
+    _isPaused = False
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -53,10 +57,35 @@ class EchoTLS(TLSMemoryBIOProtocol):
         if self._handshakeDone and self._owner is not None:
             self._owner.awaitsNoMore(self)
 
-    def _flushReceiveBIO(self) -> None:
+    def _flushSendBIO(self) -> None:
         try:
-            while not self._lostTLSConnection:
-                data = self._tlsConnection.recv(PIECE)
+            while True:
+                self.transport.write(self._tlsConnection.bio_read(PIECE))
+        except WantReadError:
+            pass
+
+    def pauseProducing(self) -> None:
+        """
+        Give no more to the echo, of what has come already either.
+        """
+        self._isPaused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        Go on, with what is left first.
+        """
+        self._isPaused = False
+        self._flushReceiveBIO()
+        if not (self._isPaused or self.disconnecting or self._lostTLSConnection):
+            self.transport.resumeProducing()
+
+    def _flushReceiveBIO(self) -> None:
+        # What a prefix makes of a whole record may be much.
+        piece = min(PIECE, underneath(self).bufferSize)
+        try:
+            while not (self._lostTLSConnection or self._isPaused):
+                data = self._tlsConnection.recv(piece)
                 if not self._aborted:
                     self.wrappedProtocol.dataReceived(data)
         except WantReadError:
@@ -87,7 +116,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
         self._leave()
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        if reason is not None and not self._handshakeDone and self._owner is not None:
+        failed = reason is not None and not (self._handshakeDone or self.givenUp)
+        if failed and self._owner is not None:
             self._owner.journal.refused(f"failed {self.awaited}")
         super()._tlsShutdownFinished(reason)
         self._leave()
@@ -96,6 +126,10 @@ class EchoTLS(TLSMemoryBIOProtocol):
         # The last words may never be taken.
         if self._owner is not None and self.connected:
             self._owner.wrote(innermost(self))
+        # A transport whose producer it has paused would wait for more, and never close.
+        if self._producer is not None:
+            self._producer = None
+            self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -34,6 +34,7 @@ class AdoptTests(SynchronousTestCase):
         self.environ: dict[str, str] = {}
         self.patch(os, "environ", self.environ)
         self.patch(systemd, "_atStart", dict)
+        self.patch(systemd, "_taken", False)
 
     def give(self, *sockets: HasFileno) -> list[socket.socket]:
         """
@@ -44,6 +45,7 @@ class AdoptTests(SynchronousTestCase):
         for number, one in enumerate(sockets, 100):
             os.dup2(one.fileno(), number)
         self.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)))
+        systemd._taken = False
         try:
             return [self.stack.enter_context(one) for one in adopt(None)]
         except ListenError:
@@ -109,6 +111,14 @@ class AdoptTests(SynchronousTestCase):
             self.assertEqual(passed(), 0)
             said = str(self.assertRaises(ListenError, adopt, None))
             self.assertIn("no socket was passed", said)
+
+    def test_twice(self) -> None:
+        """
+        They are taken over once: their numbers may be somebody else's by then.
+        """
+        self.give(self.bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)))
+        said = str(self.assertRaises(ListenError, adopt, None))
+        self.assertIn("no socket was passed", said)
 
     def test_taken(self) -> None:
         """
@@ -212,7 +222,10 @@ class NotifierTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.place = "/nowhere/at/all"
         with capturedLogs() as events:
-            self.notifier().ready("")
+            notifier = self.notifier(WATCHDOG_USEC="2000000")
+            notifier.ready("")
+            self.clock.pump([1] * 10)
+            notifier.stopped()
         self.assertEqual(
             [event["reason"] for event in events], ["No such file or directory (errno 2)"]
         )

@@ -62,6 +62,7 @@ class Transport(StringTransport):
     """
 
     protocol: Any
+    bufferSize = 65_536
     aborted = False
 
     def abortConnection(self) -> None:
@@ -211,7 +212,7 @@ class TLSTests(SynchronousTestCase):
         self.protocol.dataReceived(self.client.out()[:10])
         self.clock.pump([0.5] * int(2.5 * GREETING))
         self.assertTrue(self.transport.aborted)
-        self.assertEqual(self.echoes.counters.refused["unfinished TLS handshake"], 1)
+        self.assertEqual(self.echoes.counters.refused, {"unfinished TLS handshake": 1})
         self.setUp()
         self.handshake()
         self.clock.pump([0.5] * int(2.5 * GREETING))
@@ -228,6 +229,18 @@ class TLSTests(SynchronousTestCase):
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.echoes.counters.active, 0)
 
+    def test_longChain(self) -> None:
+        """
+        All that TLS has to say is said, however much it is.
+        """
+        self.handshake()
+        self.protocol._tlsConnection.send(b"x" * 16_000)
+        self.protocol._tlsConnection.send(b"x" * 16_000)
+        self.protocol._tlsConnection.send(b"x" * 16_000)
+        self.protocol._flushSendBIO()
+        self.exchange()
+        self.assertEqual(len(self.client.got), 48_000)
+
     def test_gone(self) -> None:
         """
         Who is gone leaves nothing behind, at any time.
@@ -238,6 +251,46 @@ class TLSTests(SynchronousTestCase):
                 self.handshake()
             self.protocol.connectionLost(Failure(ConnectionDone()))
             self.assertEqual((self.echoes._awaited, self.echoes.counters.active), ({}, 0))
+
+    def test_broken(self) -> None:
+        """
+        What breaks TLS ends the connection, also while its peer takes nothing.
+        """
+        self.handshake()
+        self.client.tls.sendall(b"hello")
+        said = self.client.out()
+        assert self.transport.producer is not None
+        self.transport.producer.pauseProducing()
+        self.protocol.dataReceived(said + b"\x17\x03\x03\0\x20" + bytes(32))
+        self.transport.producer.resumeProducing()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertIsNone(self.transport.producer)
+
+    def test_paused(self) -> None:
+        """
+        What has come goes to the echo piece by piece, and waits with the peer.
+        """
+        self.handshake()
+        self.client.tls.sendall(b"x" * 10_000)
+        self.transport.bufferSize = 1000
+        producer: Any = self.transport.producer
+        producer.pauseProducing()
+        self.protocol.dataReceived(self.client.out())
+        self.assertEqual(innermost(self.protocol).received, 0)
+        echo = innermost(self.protocol)
+        dataReceived, sizes = echo.dataReceived, []
+
+        def received(data: bytes) -> None:
+            sizes.append(len(data))
+            dataReceived(data)
+            if len(sizes) == 3:
+                producer.pauseProducing()
+
+        echo.dataReceived = received
+        producer.resumeProducing()
+        self.assertEqual((sizes, self.transport.producerState), ([1000] * 3, "paused"))
+        producer.resumeProducing()
+        self.assertEqual((sum(sizes), self.transport.producerState), (10_000, "producing"))
 
     def test_pressure(self) -> None:
         """
