@@ -93,7 +93,7 @@ def test_ssl(tmp_path: Path, identity: Identity, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("size", [1, 100_000, 8 * MIB])
 def test_closeNotify(tmp_path: Path, identity: Identity, version: str, size: int) -> None:
     """
     A client of Python's ``ssl`` that says with ``close_notify`` that it has
@@ -110,15 +110,18 @@ def test_closeNotify(tmp_path: Path, identity: Identity, version: str, size: int
             except ssl.SSLWantReadError:
                 plain.sendall(mine.read())
                 theirs.write(plain.recv(2**16))
-        inside.write(NOISE[:size])
+        payload = (NOISE * 8)[:size]
+        inside.write(payload)
         with pytest.raises(ssl.SSLWantReadError):
             inside.unwrap()  # which has said it by now
-        plain.sendall(mine.read())
+        sender = Thread(target=plain.sendall, args=(mine.read(),))
+        sender.start()
         theirs.write(readAll(plain))
-        got = b""
+        sender.join(PATIENCE)
+        got = bytearray()
         while len(got) < size:
-            got += inside.read(2**16)
-        assert got == NOISE[:size]
+            got += inside.read(MIB)
+        assert got == payload
         with pytest.raises(ssl.SSLZeroReturnError):
             inside.read(1)
 
