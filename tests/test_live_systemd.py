@@ -20,7 +20,7 @@ import pytest
 
 from tests import rules
 from tests.live import PATIENCE, Server, figures, ours, waitUntil
-from tests.peers import LOCAL, activated, failing, freePort
+from tests.peers import LOCAL, activated, failing, freePort, knocking, needed
 from tests.rules import asking, connected, readAll
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs UNIX sockets")
@@ -113,7 +113,7 @@ def test_withPort(tmp_path: Path) -> None:
 def test_endpoint(tmp_path: Path) -> None:
     """
     Twisted's ``systemd:`` endpoints take one socket each, by its number or its
-    name.  Twisted finds none unless all have names.
+    name.
     """
     one, two = freePort(), freePort()
     sockets = [f"-l{LOCAL}:{one}", f"-l[::1]:{two}"]
@@ -136,20 +136,32 @@ def test_endpoint(tmp_path: Path) -> None:
             assert stream.recv(100) == b"hello"
 
 
-@pytest.mark.parametrize(
-    ("option", "reason"),
-    [
-        ("--systemd", "no socket was passed to this process"),
-        ("--listen=systemd:domain=INET:index=0", "systemd:domain=INET:index=0"),
-    ],
-)
-def test_nothingPassed(tmp_path: Path, option: str, reason: str) -> None:
+@pytest.mark.parametrize("endpoint", ["domain=INET:index=0", "domain=INET:name=four"])
+def test_endpointOfNoName(tmp_path: Path, endpoint: str) -> None:
+    """
+    Where the sockets have no names, an endpoint that finds none says why.
+    """
+    port = freePort()
+    before = [needed("systemd-socket-activate"), f"-l{LOCAL}:{port}"]
+    with socket.socket() as client, knocking(client, (LOCAL, port)):
+        line = failing(tmp_path, f"--listen=systemd:{endpoint}", before=before)
+    assert line == (
+        f"echo: cannot listen on endpoint systemd:{endpoint}: no such socket was passed to this "
+        "process (errno 2); this endpoint finds none unless all have names; "
+        "--systemd takes all as they are"
+    )
+
+
+@pytest.mark.parametrize("option", ["--systemd", "--listen=systemd:domain=INET:index=0"])
+def test_nothingPassed(tmp_path: Path, option: str) -> None:
     """
     Started by hand it says in one line that nothing was passed.
     """
-    line = failing(tmp_path, option)
-    assert line.startswith("echo: cannot listen on ")
-    assert reason in line
+    assert re.fullmatch(
+        r"echo: cannot listen on (sockets of systemd|endpoint \S+): "
+        r"no (such )?socket was passed to this process \(errno 2\); .*",
+        failing(tmp_path, option),
+    )
 
 
 # Restarts.
