@@ -242,12 +242,14 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
     if isinstance(error, ListenError):
         return error
     cause: Any = getattr(error, "socketError", error)
-    if isinstance(error, LookupError) and text.startswith("systemd:"):
-        cause = OSError(errno.ENOENT, "no such socket was passed, or none has a name")
+    hint = ""
+    if isinstance(error, LookupError) and "systemd:" in text:
+        cause = OSError(errno.ENOENT, "no such socket was passed to this process")
+        hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
     elif isinstance(error, ImportError):
         cause = OSError(errno.ENOSYS, f"{error}: pip install 'echotwist[tls]'")
     elif isinstance(cause, OSError) and cause.filename:
         cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
     elif not isinstance(cause, OSError) or cause.errno is None:
         cause = OSError(errno.EINVAL, str(cause) or type(cause).__name__)
-    return ListenError(what, text, cause)
+    return ListenError(what, text, cause, hint)

@@ -84,6 +84,7 @@ class Server:
             said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)?')
         except AssertionError:
             self._process.kill()
+            self._process.wait()
             raise
         self.port = int(said[1] or 0)
         self.door: Door = self.port

@@ -4,48 +4,13 @@ The programs that people talk to an echo service with.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from tests.live import Server, ours
+from tests.peers import run, talking
 from tests.rules import MIB, _noise
-
-
-def needed(command: str) -> None:
-    """
-    Skip where a program is missing.
-    """
-    if shutil.which(command) is None:
-        pytest.skip(f"{command} is not installed")
-
-
-def run(*command: str, say: bytes) -> bytes:
-    """
-    Run a client, and give what it prints.
-    """
-    needed(command[0])
-    return subprocess.run(command, input=say, stdout=subprocess.PIPE, timeout=60, check=True).stdout
-
-
-@contextmanager
-def talking(*command: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """
-    Run a client for as long as somebody types and reads.
-    """
-    needed(command[0])
-    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert client.stdin and client.stdout
-    with client.stdin, client.stdout:
-        yield client.stdin, client.stdout
-        client.kill()
-    client.wait()
-
 
 STREAMS = [
     ["nc", "-N", "127.0.0.1", "{port}"],

@@ -195,20 +195,21 @@ def test_lowPort(hosts: Pair, tmp_path: Path, options: list[str], answered: bool
 # Loops.
 
 
-def dies(hosts: Pair, begin: Callable[[], object], quiet: float = 0.5) -> int:
+def dies(sent: Callable[[], int], begin: Callable[[], object], quiet: float = 0.5) -> int:
     """
     An exchange ends in time, by itself.
 
+    :param sent: counts what both hosts have sent.
     :param begin: begins it.
     :param quiet: seconds without a datagram that show it has ended.
     :return: how many datagrams there were.
     """
-    first = last = hosts.sentDatagrams()
+    first = last = sent()
     start = time.monotonic()
     begin()
     changed = time.monotonic()
     while time.monotonic() - changed < quiet:
-        now = hosts.sentDatagrams()
+        now = sent()
         if now != last:
             last, changed = now, time.monotonic()
         assert changed - start <= LOOP_SECONDS, f"still alive after {changed - start:.1f} s"
@@ -232,7 +233,7 @@ def loop(hosts: Pair, one: int, other: int, payloads: Sequence[bytes]) -> int:
         forged = [packet(far.v4, other, near.v4, one, payload) for payload in payloads]
         far.inject(*forged, mac=near.mac)
 
-    return dies(hosts, begin)
+    return dies(hosts.sentDatagrams, begin)
 
 
 PAYLOADS = {
