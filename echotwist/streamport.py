@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotwist.addresses import nameText, placeOf, scoped
@@ -41,6 +42,7 @@ class StreamPort(tcp.Port):
     transport: type[Connection] = Connection
     factory: Any
     reactor: Any
+    _log = Logger()
 
     def __init__(
         self,
@@ -87,7 +89,12 @@ class StreamPort(tcp.Port):
                     return
                 continue
             stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
-            self._serve(stream, self.clientOf(name))
+            try:
+                self._serve(stream, self.clientOf(name))
+            except Exception:
+                # What a plugin has put around the echo may raise anything.
+                self._log.failure("while a connection began")
+                refuse(stream)
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
@@ -120,7 +127,11 @@ class StreamPort(tcp.Port):
             self.journal.failed("accept", error)
             refuse(stream)
             return
-        protocol.makeConnection(transport)
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            self._log.failure("while a connection began")
+            transport.abortConnection()
 
     def _hasNoRoom(self, error: OSError) -> bool:
         """

@@ -82,7 +82,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def _flushReceiveBIO(self) -> None:
         # What a prefix makes of a whole record may be much.
-        piece = min(PIECE, underneath(self).bufferSize)
+        piece = min(PIECE, getattr(underneath(self), "bufferSize", PIECE))
         try:
             while not (self._lostTLSConnection or self._isPaused):
                 data = self._tlsConnection.recv(piece)

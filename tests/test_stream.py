@@ -244,6 +244,30 @@ class StreamPortTests(SynchronousTestCase):
         self.assertEqual(self.served(), 4)
         self.assertEqual(sum(self.journal.counters.errors.values()), 4)
 
+    def test_brokenFactory(self) -> None:
+        """
+        Whatever a plugin's factory or protocol raises, the next is accepted.
+        """
+
+        class Broken(Echo):
+            def connectionMade(self) -> None:
+                raise RuntimeError
+
+        echoes = self.port.factory
+        for build in (lambda _: 1 / 0, lambda _: Broken()):
+            self.port.factory = Factory()
+            self.port.factory.buildProtocol = build
+            client = self.connect()
+            self.port.doRead()
+            self.reactor.advance(0)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, RuntimeError)), 1)
+            with self.assertRaises(ConnectionResetError):
+                client.recv(1)
+        self.port.factory = echoes
+        self.connect()
+        self.port.doRead()
+        self.assertEqual(self.served(), 1)
+
     def test_noDescriptor(self) -> None:
         """
         Without a free descriptor who waits is turned away at once.
