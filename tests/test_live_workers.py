@@ -573,11 +573,19 @@ def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
         assert "runs as root" not in server.log
 
 
-@pytest.mark.parametrize("seconds", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_idle(tmp_path: Path, reactorName: str, seconds: int) -> None:
+def test_idle(tmp_path: Path, reactorName: str) -> None:
     """
     Neither the parent nor a worker is woken while nobody says anything.
     """
     with ours(tmp_path, "--workers=2", reactor=reactorName) as server:
         assert len(server.processes) == 3
-        rules.idle(server, connections=100, seconds=seconds)
+        rules.idle(server, connections=100, seconds=1)
+
+
+@pytest.mark.slow
+def test_longIdle(tmp_path: Path) -> None:
+    """
+    Nor in 10 s.
+    """
+    with ours(tmp_path, "--workers=2") as server:
+        rules.idle(server, connections=100, seconds=10)
