@@ -73,8 +73,11 @@ def test_sourcePortZero(server: Server) -> None:
     """
     Datagrams that cannot be answered are survived, and told of once.
     """
-    for _ in range(1000):
+    for number in range(1000):
+        if number % 50 == 0:  # its queue holds some 270
+            rules.answers(server.port)
         rules.spoofable(server.port, 0, b"nowhere")
+    rules.answers(server.port)
     rules.askedAddress(server.port, "127.0.0.1")
     assert len([line for line in server.lines if "failed" in line]) <= 1
 
