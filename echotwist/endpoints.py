@@ -4,7 +4,6 @@ Streams on any of Twisted's endpoints.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import socket
@@ -133,7 +132,7 @@ class EndpointReactor:
             listener = socket.socket(fileno=os.dup(fileDescriptor))
             check(listener)
             if listener.type != socket.SOCK_STREAM:
-                raise OSError(errno.EPROTOTYPE, "endpoints are for streams; --systemd takes both")
+                raise OSError("endpoints are for streams; --systemd takes both")
             listener.setblocking(False)
             if listener.family != socket.AF_UNIX:
                 prepareStream(listener, self._settings.linger)
@@ -244,12 +243,24 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
     cause: Any = getattr(error, "socketError", error)
     hint = ""
     if isinstance(error, LookupError) and "systemd:" in text:
-        cause = OSError(errno.ENOENT, "no such socket was passed to this process")
+        cause = OSError("no such socket was passed to this process")
         hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
-    elif isinstance(error, ImportError):
-        cause = OSError(errno.ENOSYS, f"{error}: pip install 'echotwist[tls]'")
+    elif isinstance(error, ImportError) and error.name == "OpenSSL":
+        cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
     elif isinstance(cause, OSError) and cause.filename:
         cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
     elif not isinstance(cause, OSError) or cause.errno is None:
-        cause = OSError(errno.EINVAL, str(cause) or type(cause).__name__)
+        cause = OSError(_words(cause))
     return ListenError(what, text, cause, hint)
+
+
+def _words(error: Exception) -> str:
+    """
+    Say what an endpoint raised.
+    """
+    said = error.args[0] if error.args else ""
+    if isinstance(said, list) and said:
+        # Of OpenSSL's: library, function and reason, from the first to the last.
+        return f"OpenSSL cannot read key or certificate as PEM: {said[0][-1]}"
+    # Of parameters that are missing or unknown, after the name of a function.
+    return re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__

@@ -5,7 +5,6 @@ Echo of raw IP packets: what is below TCP and UDP.
 from __future__ import annotations
 
 import ctypes
-import errno
 import socket
 import struct
 import sys
@@ -45,7 +44,7 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
     """
     place = f"{protocol} {address.inWords(0)[:-2]}"
     if sys.platform != "linux":
-        raise ListenError("raw", place, OSError(errno.ENOTSUP, "only Linux marks packets"))
+        raise ListenError("raw", place, OSError("only Linux marks packets"))
     single = evolve(address, dual=False)
     with opening(single, socket.SOCK_RAW, 0, False, protocol, place, _HINT) as listener:
         _ignoreOwn(listener)

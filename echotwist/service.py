@@ -4,7 +4,6 @@ The service: opens the listeners, starts them, and stops them without loss.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -153,8 +152,8 @@ class EchoService(Service):
         try:
             from echotwist.metrics import site
         except ImportError as error:
-            text = f"{error}: pip install 'echotwist[metrics]'"
-            raise ListenError("metrics", endpoint, OSError(errno.ENOSYS, text)) from None
+            why = OSError(f"{error}; pip install 'echotwist[metrics]'")
+            raise ListenError("metrics", endpoint, why) from None
         page = site(self.counters, self._state, self._refresh)
         try:
             return listenAtOnce(self._theReactor(), endpoint, page)

@@ -45,9 +45,9 @@ class ListenError(Exception):
 
     :param transport: ``TCP``, ``UDP`` or both.
     :param place: the address and port.
-    :param error: what the system said.
+    :param error: what the system said, or what we say, without a number.
     :param hint: what may help, if anything is known.
-    :ivar number: that of the error.
+    :ivar number: that of the error, if the system said it.
     """
 
     def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
@@ -74,8 +74,10 @@ def transportOf(listener: socket.socket) -> str:
 
 def inWords(error: OSError) -> str:
     """
-    Say an error of the system: the reason and its number.
+    Say what went wrong, and the number of an error of the system.
     """
+    if error.errno is None:  # It is ours.
+        return str(error)
     return f"{error.strerror or error} (errno {error.errno})"
 
 

@@ -5,7 +5,6 @@ sd_notify(3), sd_watchdog_enabled(3)).
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Mapping
@@ -65,7 +64,7 @@ def adopt(linger: int | None) -> list[socket.socket]:
     global _taken
     count = 0 if _taken else passed()
     if not count:
-        why = OSError(errno.ENOENT, "no socket was passed to this process")
+        why = OSError("no socket was passed to this process")
         hint = "it must be started by a .socket unit, or by systemd-socket-activate"
         raise ListenError("sockets of", "systemd", why, hint)
     _taken = True
@@ -96,11 +95,11 @@ def check(listener: socket.socket) -> None:
     """
     if listener.type not in _WANTED.get(listener.family, ()):
         listener.detach()
-        raise OSError(errno.EPROTOTYPE, "neither stream nor datagram of TCP, UDP or UNIX")
+        raise OSError("neither stream nor datagram of TCP, UDP or UNIX")
     isStream = listener.type == socket.SOCK_STREAM
     if isStream and not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.detach()
-        raise OSError(errno.EINVAL, "it does not listen; a .socket unit needs Accept=no")
+        raise OSError("it does not listen; a .socket unit needs Accept=no")
 
 
 class Notifier:

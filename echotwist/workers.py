@@ -4,7 +4,6 @@ The service of several processes behind one port.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ class WorkersService(EchoService):
 
     def _checkEndpoints(self, endpoints: list[Listener]) -> None:
         if any(one.socket is None for one in endpoints):
-            why = OSError(errno.EINVAL, "with --workers an endpoint must be a socket's")
+            why = OSError("with --workers an endpoint must be a socket's")
             raise ListenError("endpoints", " ".join(self.settings.listen), why)
 
     def _startServing(self) -> None:

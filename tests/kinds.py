@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -382,6 +383,19 @@ class DatagramKind(Kind):
         client.connect((host or _LOCAL, server.port))
         return client
 
+    def unanswerable(self, server: Server) -> socket.socket:
+        """
+        Make a client that is not to be answered: its port is a service's.
+        """
+        client = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            client.bind((_LOCAL, 1023))
+        except PermissionError:
+            client.close()
+            pytest.skip("needs root, for a low port")
+        client.connect((_LOCAL, server.port))
+        return client
+
     def peer(self, client: Client) -> str:
         """
         Give what the log calls a client.
@@ -410,14 +424,14 @@ class UnixDatagram(DatagramKind):
         """
         Make a client that has a name, so that it can be answered.
         """
-        client = self.unbound(server)
+        client = self.unanswerable(server)
         client.bind(f"\0echo-client-{secrets.token_hex(8)}")
         client.connect(unixAddress(self.place(server)))
         return client
 
-    def unbound(self, server: Server) -> Client:
+    def unanswerable(self, server: Server) -> Client:
         """
-        Make a client that cannot be answered.
+        Make a client that has none.
         """
         client = Client(socket.AF_UNIX, socket.SOCK_DGRAM)
         client.settimeout(PATIENCE)
@@ -528,6 +542,15 @@ class Raw(DatagramKind):
         ours = "::1" if self._family == socket.AF_INET6 else _LOCAL
         client.bind((ours, 0))
         client.connect((host or ours, 0))
+        return client
+
+    def unanswerable(self, server: Server) -> Client:
+        """
+        Make a client that asks all hosts at once.
+        """
+        client = self.client(server)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.connect(("127.255.255.255", 0))
         return client
 
     def peer(self, client: Client) -> str:

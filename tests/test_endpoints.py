@@ -107,15 +107,22 @@ class EndpointTests(SynchronousTestCase):
         """
         What cannot be served is one line.
         """
+        noKey = Path(self.mktemp())
+        noKey.write_text("nothing")
         for text, reason in [
             ("nowhere:1", "Unknown endpoint type: 'nowhere'"),
             ("tcp:x", "invalid literal"),
-            ("unix", "missing 1 required positional argument"),
-            ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory"),
+            ("unix", "unix: missing 1 required positional argument: 'address'"),
+            ("tcp:0:speed=9", "speed=9: got an unexpected keyword argument 'speed'"),
+            ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory (errno 2)"),
+            (f"ssl:0:privateKey={noKey}", "OpenSSL cannot read key or certificate as PEM: "),
             ("tcp:0:interface=192.0.2.1", "TCP 192.0.2.1:0: Cannot assign requested address"),
             ("systemd:domain=INET:index=7", "no such socket was passed"),
         ]:
-            self.assertIn(reason, self.mistake(text))
+            said = self.mistake(text)
+            self.assertIn(reason, said)
+            # Numbers are of errors that the system knows.
+            self.assertEqual("errno" in said, "No such file" in said or "Cannot assign" in said)
 
     def test_missing(self) -> None:
         """
@@ -123,10 +130,15 @@ class EndpointTests(SynchronousTestCase):
         """
 
         def serverFromString(*_: object) -> None:
-            raise ImportError("No module named 'OpenSSL'")
+            raise missing
 
         self.patch(endpoints, "serverFromString", serverFromString)
-        self.assertIn("pip install 'echotwist[tls]'", self.mistake("ssl:0"))
+        missing = ImportError("No module named 'OpenSSL'", name="OpenSSL")
+        self.assertIn("needs pyOpenSSL: pip install 'echotwist[tls]'", self.mistake("ssl:0"))
+        missing = ImportError("No module named 'other'", name="other")
+        self.assertEqual(
+            self.mistake("other:0"), "cannot listen on endpoint other:0: No module named 'other'"
+        )
 
     def test_late(self) -> None:
         """

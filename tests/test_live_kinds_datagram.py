@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import rules
-from tests.kinds import Client, DatagramKind, UnixDatagram
+from tests.kinds import Client, DatagramKind
 from tests.live import Server, waitUntil
 from tests.table import datagrams
 from tests.test_live_metrics import Watched
@@ -126,11 +125,12 @@ def test_once(kind: DatagramKind, server: Server) -> None:
 @datagrams("refusals")
 def test_refusals(kind: DatagramKind, watched: Watched) -> None:
     """
-    Who cannot be a client is counted and told of once, and not answered.
+    Who cannot be a client, or asks all at once, is counted and told of once,
+    and not answered.
     """
     server = watched.server
     for _ in range(10):
-        with _unanswerable(kind, server) as client:
+        with kind.unanswerable(server) as client:
             client.send(b"hello")
     isAnswered(kind, server)
 
@@ -143,22 +143,6 @@ def test_refusals(kind: DatagramKind, watched: Watched) -> None:
 
     waitUntil(lambda: refused() == 10, "all are counted")
     assert len([line for line in server.lines if f"{kind.transport} refused: " in line]) == 1
-
-
-def _unanswerable(kind: DatagramKind, server: Server) -> socket.socket:
-    """
-    Make a client that is not to be answered.
-    """
-    if isinstance(kind, UnixDatagram):
-        return kind.unbound(server)
-    client = socket.socket(type=socket.SOCK_DGRAM)
-    try:
-        client.bind(("127.0.0.1", 1023))
-    except PermissionError:
-        client.close()
-        pytest.skip("needs root, for a low port")
-    client.connect(("127.0.0.1", server.port))
-    return client
 
 
 @datagrams("gone peer")

@@ -134,7 +134,7 @@ def test_ready(tmp_path: Path) -> None:
         ("nonsense", "echo: --metrics nonsense: not an endpoint: "),
         ("tcp:{port}:interface=127.0.0.1", "Address already in use (errno 98)"),
         ("tcp:1:interface=192.0.2.1", "Cannot assign requested address (errno 99)"),
-        ("tcp:70000", "errno 22"),
+        ("tcp:70000", "port must be 0-65535"),
         ("stdio:", "cannot listen on metrics stdio:"),
     ],
 )
