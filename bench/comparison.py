@@ -50,7 +50,7 @@ def compare(
     timed = [row for row in rows if row.timed]
     if timed and servers:
         draw(chart, results, timed, [server.name for server in servers])
-        notes.append(f"chart: {chart}")
+        notes.append(f"chart: {chart.name}")
     return report.Report(
         _tables(results, rows, servers),
         [*notes, *report.losses(results)],

@@ -247,6 +247,9 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
         hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
     elif isinstance(error, ImportError) and error.name == "OpenSSL":
         cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
+    elif isinstance(error, MemoryError):
+        cause = OSError("pyOpenSSL needs memory that can be both written and executed")
+        hint = "in a unit of systemd: MemoryDenyWriteExecute=no"
     elif isinstance(cause, OSError) and cause.filename:
         cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
     elif not isinstance(cause, OSError) or cause.errno is None:
@@ -261,6 +264,6 @@ def _words(error: Exception) -> str:
     said = error.args[0] if error.args else ""
     if isinstance(said, list) and said:
         # Of OpenSSL's: library, function and reason, from the first to the last.
-        return f"OpenSSL cannot read key or certificate as PEM: {said[0][-1]}"
+        return f"OpenSSL finds fault with key, certificate or parameters (PEM): {said[0][-1]}"
     # Of parameters that are missing or unknown, after the name of a function.
     return re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__

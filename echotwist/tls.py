@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from OpenSSL.SSL import Error, WantReadError, ZeroReturnError
+from OpenSSL.SSL import (
+    NO_OVERLAPPING_PROTOCOLS,
+    Connection,
+    Error,
+    WantReadError,
+    ZeroReturnError,
+)
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import WrappingFactory
@@ -146,10 +152,23 @@ def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFact
     Put TLS around what a factory makes.
 
     :param contextFactory: certificate, key and all else (``CertificateOptions``).
+    :raise Exception: whatever OpenSSL says of these, now and not to the first peer.
     """
+    if hasattr(contextFactory, "getContext"):
+        contextFactory.getContext().set_alpn_select_callback(_chooseNone)
     around = TLSMemoryBIOFactory(contextFactory, False, factory, reactor)
     around.protocol = EchoTLS
     return around
+
+
+def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
+    """
+    Take no notice of the protocols that a peer offers (ALPN, RFC 7301), like a
+    server that knows nothing of it.
+
+    Twisted's own chooses one without a name, which ends the handshake.
+    """
+    return NO_OVERLAPPING_PROTOCOLS
 
 
 def mend(factory: Any) -> bool:

@@ -6,6 +6,7 @@ Needs root, and systemd for cgroup v2.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,33 @@ exec env container=test "$2" --system --log-target=console --unit=test.target
 SYSTEMD = Path("/lib/systemd/systemd")
 
 
+#: Has all that runs there in a control group of its own, which is its root: what
+#: systemd ties to its groups, such as filters of packets, must not outlive it.
+_JOIN = 'echo $$ >"$0/cgroup.procs"; exec "$@"'
+
+
+def controlGroups() -> Path | None:
+    """
+    Find where cgroup v2 is mounted, if it is.
+    """
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return next((Path(where) for _, where, kind, *_ in mounts if kind == "cgroup2"), None)
+
+
+def remove(group: Path) -> bool:
+    """
+    Remove a control group with all that are in it.
+
+    :return: whether that could be done; not while a process is there.
+    """
+    try:
+        for folder, _, _ in os.walk(group, topdown=False):
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
+
+
 class Host:
     """
     A running systemd, with units from the folder ``units``.
@@ -51,7 +79,12 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        words = ["unshare", "-mpfuinC", "--kill-child", "sh", "-c", _SCRIPT, "sh"]
+        groups = controlGroups()
+        assert groups is not None, "needs cgroup v2"
+        self._group = groups / f"echotwist-test-{os.getpid()}-{id(self)}"
+        self._group.mkdir()
+        words = ["sh", "-c", _JOIN, str(self._group)]
+        words += ["unshare", "-mpfuinC", "--kill-child", "sh", "-c", _SCRIPT, "sh"]
         with open(folder / "boot.log", "w") as log:
             self._process = subprocess.Popen(
                 [*words, str(folder), str(SYSTEMD)],
@@ -94,6 +127,14 @@ class Host:
         """
         return self.enter("-a", "systemctl", "--no-pager", *words)
 
+    def restart(self) -> None:
+        """
+        Have it read the units again, and begin with them.
+        """
+        self.control("daemon-reload")
+        self.control("stop", "echotwist.service", "echotwist.socket")
+        self.control("start", "echotwist.socket")
+
     def show(self, key: str) -> str:
         """
         Tell something about the service.
@@ -129,6 +170,7 @@ class Host:
         """
         self._process.kill()
         self._process.wait(PATIENCE)
+        waitUntil(lambda: remove(self._group), "all that ran there has ended")
 
 
 @contextmanager

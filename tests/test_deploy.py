@@ -21,6 +21,7 @@ import yaml
 
 from echotwist import Options, Settings
 from tests.live import BIN, PATIENCE, ROOT, Server
+from tests.peers import identity
 from tests.rules import answers
 from tests.systemd import SYSTEMD, Host, booted
 from tests.test_live_metrics import freePort
@@ -119,43 +120,61 @@ def values(text: str, key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
 
-def dropIns() -> list[tuple[str, str]]:
+class DropIn(NamedTuple):
     """
-    Give what the documentation would put on top of units, with their kind.
+    What the documentation would put on top of a unit.
+    """
+
+    kind: str
+    text: str
+
+    def add(self, units: Path, *changes: tuple[str, str]) -> None:
+        """
+        Put it there.
+
+        :param changes: words of it, and what to have in their place.
+        """
+        folder = units / f"echotwist.{self.kind}.d"
+        folder.mkdir(exist_ok=True, parents=True)
+        text = here(self.text) if not changes else self.text
+        for word, other in changes:
+            text = text.replace(word, other)
+        (folder / "documented.conf").write_text(text, "utf-8")
+
+
+def dropIns() -> dict[str, DropIn]:
+    """
+    Give all of them, by a word that each has alone.
     """
     blocks = re.findall(r"code-block:: ini\n\n((?: {4}.*\n|\n)+)", PAGE)
     texts = [re.sub("^ {4}", "", block, flags=re.MULTILINE) for block in blocks]
-    return [(re.findall(r"\[(.*)\]", text)[0].lower(), text) for text in texts]
+    found = [DropIn(re.findall(r"\[(.*)\]", text)[0].lower(), text) for text in texts]
+    words = ["ListenStream", "metrics", "ssl:"]
+    return {word: drop for word, drop in zip(words, found, strict=True) if word in drop.text}
 
 
-def addDropIns(units: Path) -> None:
-    """
-    Put them there.
-    """
-    for kind, text in dropIns():
-        (units / f"echotwist.{kind}.d").mkdir()
-        (units / f"echotwist.{kind}.d" / "here.conf").write_text(here(text), "utf-8")
+CHANGES = ["", "ListenStream", "metrics", "ssl:"]
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_verify(units: Path, changed: bool) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_verify(units: Path, change: str) -> None:
     """
     systemd finds no fault with the units, nor with what the documentation
     would change in them.
     """
-    if changed:
-        addDropIns(units)
+    if change:
+        dropIns()[change].add(units)
     paths = [units / "echotwist.service", units / "echotwist.socket"]
     quietly(tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", *paths)
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_exposure(units: Path, changed: bool) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_exposure(units: Path, change: str) -> None:
     """
     What is left open to the service is little: systemd counts at most 1.5 of 10.
     """
-    if changed:
-        addDropIns(units)
+    if change:
+        dropIns()[change].add(units)
     words = ["security", "--no-pager", "--offline=yes", f"--threshold={EXPOSURE}"]
     done = run(tool("systemd-analyze"), *words, units / "echotwist.service")
     assert done.returncode == 0, done.stdout
@@ -177,7 +196,7 @@ def test_commands() -> None:
     that it has.
     """
     unit = (DEPLOY / "echotwist.service").read_text("utf-8")
-    for text in (unit, *(text for kind, text in dropIns() if kind == "service")):
+    for text in (unit, *(one.text for one in dropIns().values() if one.kind == "service")):
         words = shlex.split(values(text, "ExecStart")[-1])
         assert words[:4] == [f"{INSTALLED}/twistd", "--nodaemon", "--pidfile=", "echo"]
         assert "--systemd" in words
@@ -385,6 +404,9 @@ BindReadOnlyPaths={installed}
 StandardOutput=file:/run/shared/service.log
 """
 
+#: Where the units are, there.
+UNITS = "/run/systemd/system"
+
 #: What is asked there, over both families, and how the answers look.
 ASK = """
 import socket
@@ -475,6 +497,70 @@ def test_stop(host: Host) -> None:
     assert (host.show("Result"), host.show("ExecMainStatus")) == ("success", "0")
     host.python(ASK)
     host.waitFor("ActiveState", "active")
+
+
+#: What is asked when a unit has been changed, and how the answers look.
+ASK_CHANGED = {
+    "ListenStream": """
+import socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    with socket.socket(type=kind) as client:
+        client.settimeout(20)
+        client.connect(("127.0.0.9", 7))
+        client.send(b"hello")
+        assert client.recv(100) == b"hello"
+""",
+    "metrics": """
+from urllib.request import urlopen
+assert urlopen("http://127.0.0.1:9464/readyz", timeout=20).read() == b"ready\\n"
+""",
+    "ssl:": """
+import socket, ssl
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with context.wrap_socket(socket.create_connection(("127.0.0.1", 7777), 20)) as client:
+    client.send(b"hello")
+    assert client.recv(100) == b"hello"
+""",
+}
+
+
+@pytest.fixture
+def changed(host: Host, installed: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """
+    A change that the documentation has, made there; but for places that are there.
+    """
+    keys, folder = installed / "keys", installed.parent / "change"
+    if not keys.exists():
+        keys.mkdir()
+        key, _ = identity(keys)
+        shutil.chown(key, group="adm")
+        key.chmod(0o640)
+    drop = dropIns()[request.param]
+    drop.add(
+        folder,
+        (INSTALLED, f"{installed}/bin"),
+        ("192.0.2.1", "127.0.0.9"),
+        ("ssl-cert", "adm"),
+        ("/etc/ssl/private/echo.pem", f"{keys}/key.pem"),
+        ("/etc/ssl/certs/echo.pem", f"{keys}/cert.pem"),
+    )
+    host.enter("-a", "cp", "-r", "/run/shared/change/.", UNITS)
+    shutil.rmtree(folder)
+    host.restart()
+    yield request.param
+    host.enter("-a", "rm", f"{UNITS}/echotwist.{drop.kind}.d/documented.conf")
+    host.restart()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", CHANGES[1:], indirect=True)
+def test_changed(host: Host, changed: str) -> None:
+    """
+    What the documentation has for other needs serves them, within the same walls.
+    """
+    host.control("start", "echotwist.service")
+    host.python(ASK_CHANGED[changed])
 
 
 # Kubernetes

@@ -115,7 +115,10 @@ class EndpointTests(SynchronousTestCase):
             ("unix", "unix: missing 1 required positional argument: 'address'"),
             ("tcp:0:speed=9", "speed=9: got an unexpected keyword argument 'speed'"),
             ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory (errno 2)"),
-            (f"ssl:0:privateKey={noKey}", "OpenSSL cannot read key or certificate as PEM: "),
+            (
+                f"ssl:0:privateKey={noKey}",
+                "OpenSSL finds fault with key, certificate or parameters (PEM): ",
+            ),
             ("tcp:0:interface=192.0.2.1", "TCP 192.0.2.1:0: Cannot assign requested address"),
             ("systemd:domain=INET:index=7", "no such socket was passed"),
         ]:
