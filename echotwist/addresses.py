@@ -44,12 +44,26 @@ class Address:
             return (self.host, port, 0, self.scope)
         return (self.host, port)
 
-    def inWords(self, port: int) -> str:
+    def overlaps(self, other: Address) -> bool:
         """
-        Give the form that a person reads: ``127.0.0.1:7``, ``[::1]:7``.
+        Tell whether a packet may come to both.
+        """
+        anywhere = ("0.0.0.0", "::")
+        hosts, devices = (self.host, other.host), (self.device, other.device)
+        return (
+            self.family == other.family
+            and (hosts[0] == hosts[1] or any(host in anywhere for host in hosts))
+            and (devices[0] == devices[1] or not all(devices))
+        )
+
+    def inWords(self, port: int | None = None) -> str:
+        """
+        Give the form that a person reads: ``127.0.0.1:7``, ``[::1]:7``, or
+        without a port ``127.0.0.1``, ``[::1]``.
         """
         device = f" on {self.device}" if self.device else ""
-        return peerText(self.withPort(port)) + device
+        place = peerText(self.withPort(port or 0))
+        return (place.removesuffix(":0") if port is None else place) + device
 
 
 def peerText(address: tuple[Any, ...]) -> str:

@@ -4,15 +4,18 @@ The sockets that settings ask for, apart from those of endpoints.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Iterable
+from itertools import combinations
 from typing import Any
 
 from attrs import evolve, frozen
 
 from echotwist.addresses import Address
 from echotwist.settings import Settings
-from echotwist.sockets import findAll, listenerText, openAll, transportOf
+from echotwist.sockets import ListenError, findAll, listenerText, openAll, transportOf
 
 Socket = socket.socket
 
@@ -105,14 +108,26 @@ def openShared(settings: Settings) -> list[Listener]:
 
 
 def _rawAddresses(interfaces: Iterable[str], protocol: int) -> list[Address]:
-    found = findAll(tuple(interfaces), 0, [f"raw {protocol}"])
+    """
+    Find where to listen for raw packets.
+
+    :raise ListenError: there is no such place; or one packet would come to two
+        of them, and be answered twice: bind(2) does not mind.
+    """
+    found = findAll(tuple(interfaces), None, [f"raw {protocol}"])
     # No raw socket takes both families.
     four = [
         evolve(address, family=socket.AF_INET, host="0.0.0.0", dual=False)
         for address in found
         if address.dual
     ]
-    return [*four, *(evolve(address, dual=False) for address in found)]
+    places = [*four, *(evolve(address, dual=False) for address in found)]
+    for place, other in combinations(places, 2):
+        if place.overlaps(other):
+            why = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            hint = f"{place.inWords()} takes the same packets"
+            raise ListenError("raw", f"{protocol} {other.inWords()}", why, hint)
+    return places
 
 
 def closeAll(listeners: Iterable[Listener]) -> None:

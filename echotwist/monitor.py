@@ -43,6 +43,17 @@ _START = (
 )
 
 
+#: What systemd tells one process only (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)).
+_SYSTEMD = {
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+}
+
+
 class Monitor(ProcessMonitor):
     """
     Start the workers, and start them again when they die.
@@ -50,6 +61,7 @@ class Monitor(ProcessMonitor):
     :param settings: what was chosen.
     :param sets: the sockets, for each worker.
     :param endpoints: how many of each, the last, belong to endpoints.
+    :param folder: where the workers are to find files.
     :param counters: what was counted before, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
     :ivar allServe: fires when all workers serve for the first time.
@@ -69,6 +81,7 @@ class Monitor(ProcessMonitor):
         settings: Settings,
         sets: Sequence[Sequence[socket.socket]],
         endpoints: int,
+        folder: str,
         counters: Sequence[Counters],
         reactor: Any,
     ) -> None:
@@ -80,7 +93,8 @@ class Monitor(ProcessMonitor):
         module = type(reactor).__module__
         alone = evolve(settings, workers=1, metrics=None)
         for name, listeners in self._sets.items():
-            plan = pickle.dumps((alone, len(listeners), endpoints, module)).hex()
+            # Names of files were meant from here, wherever --rundir leads.
+            plan = pickle.dumps((alone, len(listeners), endpoints, module, folder)).hex()
             self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment(plan))
 
     @property
@@ -171,6 +185,14 @@ class Monitor(ProcessMonitor):
         """
         return gatherResults([worker.ask(self._clock) for worker in self.workers])
 
+    def look(self, patience: float) -> None:
+        """
+        End the workers that have not answered for so many seconds, to start them
+        again, and ask the others.
+        """
+        for worker in self.workers:
+            worker.look(patience, self._clock)
+
     def stopService(self) -> Deferred[Any]:  # type: ignore[override]
         """
         Have all workers stop.
@@ -206,6 +228,7 @@ class WorkerProcess(ProcessProtocol):
         self.gone: Deferred[None] = Deferred()
         self._monitor = monitor
         self._asked: list[Deferred[None]] = []
+        self._askedAt = 0.0
         self._unfinished = {EVENTS: b"", WORDS: b"", NUMBERS: b""}
         self._hear: dict[int, Callable[[bytes], None]] = {
             EVENTS: self._event,
@@ -235,12 +258,24 @@ class WorkerProcess(ProcessProtocol):
         :return: fires when they are there, or it does not answer.
         """
         if not self._asked:
+            self._askedAt = clock.seconds()
             self.order(TELL)
         answer: Deferred[None] = Deferred()
         self._asked.append(answer)
         answer.addTimeout(PATIENCE, clock)
         answer.addErrback(lambda reason: reason.trap(TimeoutError) and None)
         return answer
+
+    def look(self, patience: float, clock: Any) -> None:
+        """
+        Ask it, unless it has kept us waiting for so many seconds: then end it.
+        """
+        if not (self._asked and self.isServing):
+            self.ask(clock)
+        elif clock.seconds() - self._askedAt >= patience:
+            self._monitor.log.warn("worker {worker} does not answer", worker=self.name)
+            assert self.transport is not None
+            self.transport.signalProcess("KILL")
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
@@ -301,10 +336,11 @@ def _why(end: Any) -> str:
 
 def _environment(plan: str) -> dict[str, str]:
     """
-    Give the worker the same modules to import.
+    Give the worker the same modules to import, and not what systemd said to us.
     """
     path = os.pathsep.join(map(os.path.abspath, sys.path))
-    return {**os.environ, "PYTHONPATH": path, PLAN: plan}
+    kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
+    return {**kept, "PYTHONPATH": path, PLAN: plan}
 
 
 @contextmanager

@@ -24,10 +24,12 @@ MARK = 0x3000
 #: ``SO_ATTACH_FILTER`` of socket(7), for which Python has no name.
 _ATTACH_FILTER = 26
 
-#: A program for the kernel (``linux/filter.h``): load the mark; if it is ours
-#: go on, or else skip one; take nothing of the packet; take all of it.
+#: A program for the kernel (``linux/filter.h``): load the mark; leave out bits that
+#: a firewall has added; if it is ours go on, or else skip one; take nothing of the
+#: packet; take all of it.
 _FILTER = [
     (0x20, 0, 0, 0xFFFFF000 + 20),
+    (0x54, 0, 0, MARK),
     (0x15, 0, 1, MARK),
     (0x06, 0, 0, 0),
     (0x06, 0, 0, 0xFFFFFFFF),
@@ -42,7 +44,7 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
 
     :raise ListenError: nothing is left open then.
     """
-    place = f"{protocol} {address.inWords(0)[:-2]}"
+    place = f"{protocol} {address.inWords()}"
     if sys.platform != "linux":
         raise ListenError("raw", place, OSError("only Linux marks packets"))
     single = evolve(address, dual=False)

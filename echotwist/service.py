@@ -90,14 +90,24 @@ class EchoService(Service):
         """
         if self._listeners or self.ports:
             return
+        self._findPassed()
         self._ports = Ports(self.settings, self.counters, self._theReactor, *self._kinds())
-        self._listeners = self._openListeners()
         if self.settings.metrics is not None:
-            try:
-                self._metricsPort = self._openMetrics(self.settings.metrics)
-            except BaseException:
-                self._closeListeners()
-                raise
+            self._metricsPort = self._openMetrics(self.settings.metrics)
+        try:
+            self._listeners = self._openListeners()
+        except BaseException:
+            self._closeMetrics()
+            raise
+
+    def _findPassed(self) -> None:
+        """
+        See that systemd passed sockets, if it should have.
+        """
+        if self.settings.systemd:
+            from echotwist.systemd import find
+
+            find()
 
     def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
         """
@@ -116,12 +126,14 @@ class EchoService(Service):
     def _openListeners(self) -> list[Listener]:
         if self.settings.processes > 1:
             raise ValueError("this is the service of one process; serviceFor(settings) gives more")
-        opened = openOwn(self.settings)
+        # Endpoints may take sockets of systemd's; the rest is for --systemd.
+        endpoints = self._openEndpoints()
+        opened: list[Listener] = []
         try:
-            opened += openShared(self.settings)
-            return opened + self._openEndpoints()
+            opened = openOwn(self.settings)
+            return [*opened, *openShared(self.settings), *endpoints]
         except BaseException:
-            closeAll(opened)
+            closeAll([*opened, *endpoints])
             raise
 
     def _openEndpoints(self, given: Iterator[socket.socket] | None = None) -> list[Listener]:
@@ -180,6 +192,10 @@ class EchoService(Service):
         closeAll(self._listeners)
         self._listeners = []
 
+    def _closeMetrics(self) -> Deferred[Any]:
+        port, self._metricsPort = self._metricsPort, None
+        return succeed(None) if port is None else maybeDeferred(port.stopListening)
+
     def privilegedStartService(self) -> None:
         """
         Open the sockets while we may: ports below 1024 need it.
@@ -222,8 +238,15 @@ class EchoService(Service):
         if "NOTIFY_SOCKET" in os.environ and self._isProgram:
             from echotwist.systemd import Notifier
 
-            self._notifier = Notifier(os.environ, self._reactor)
+            self._notifier = Notifier(os.environ, self._reactor, self._look)
             self._notifier.ready(f"echo on {text}")
+
+    def _look(self, patience: float) -> None:
+        """
+        See that all processes live, before we say so.
+
+        :param patience: seconds that one may take to answer.
+        """
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -239,10 +262,8 @@ class EchoService(Service):
             self._takeSignals()
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")
-        metrics, self._metricsPort = self._metricsPort, None
         yield self._stopServing()
-        if metrics is not None:
-            yield maybeDeferred(metrics.stopListening)
+        yield self._closeMetrics()
         if self._notifier is not None:
             self._notifier.stopped()
 

@@ -21,7 +21,7 @@ from echotwist.addresses import (
     peerText,
     wildcards,
 )
-from echotwist.kernel import setLinger
+from echotwist.kernel import setLinger, stopLingering
 
 #: How often to look for a number that is free for all.
 TRIES = 20
@@ -88,12 +88,14 @@ def errorName(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
 
 
-def findAll(interfaces: Sequence[str], port: int, transports: Sequence[str]) -> list[Address]:
+def findAll(
+    interfaces: Sequence[str], port: int | None, transports: Sequence[str]
+) -> list[Address]:
     """
     Find the addresses to listen on.
 
     :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
-    :param port: only to be named in an error, as are the transports.
+    :param port: if any, only to be named in an error, as are the transports.
     :raise ListenError: for the first word that means nothing here.
     """
     found = []
@@ -101,7 +103,7 @@ def findAll(interfaces: Sequence[str], port: int, transports: Sequence[str]) -> 
         try:
             found += addressesOf(interface)
         except OSError as error:
-            place = f"{interface}:{port}"
+            place = interface if port is None else f"{interface}:{port}"
             raise ListenError(" and ".join(transports), place, error) from None
     return list(dict.fromkeys(found)) or wildcards()
 
@@ -173,7 +175,8 @@ def openStream(
 def prepareStream(listener: socket.socket, linger: int | None) -> None:
     """
     Set what accepted TCP connections need, once: they inherit it, on Linux, the
-    BSDs, macOS and Windows alike.
+    BSDs, macOS and Windows alike.  A socket that systemd keeps may have had
+    other settings before.
 
     ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
     (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
@@ -181,7 +184,9 @@ def prepareStream(listener: socket.socket, linger: int | None) -> None:
     """
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if linger is not None:
+    if linger is None:
+        stopLingering(listener)
+    else:
         setLinger(listener, linger)
 
 

@@ -6,8 +6,9 @@ sd_notify(3), sd_watchdog_enabled(3)).
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from twisted.logger import Logger
 
 from echotwist import packetinfo
 from echotwist.sockets import ListenError, inWords, prepareStream
+from echotwist.unixsocket import prepareDatagram
 
 #: The first descriptor that is passed.
 FIRST = 3
+
+#: Seconds to wait for a manager that has much to hear, with what is said just once.
+PATIENCE = 1.0
 
 _WANTED = {
     socket.AF_INET: (socket.SOCK_STREAM, socket.SOCK_DGRAM),
@@ -36,9 +41,9 @@ def passed() -> int:
     Count the descriptors that were passed to this process.
     """
     for environ in (os.environ, _atStart()):
-        if environ.get("LISTEN_PID") == str(os.getpid()):
-            with suppress(ValueError, KeyError):
-                return int(environ["LISTEN_FDS"])
+        count = environ.get("LISTEN_FDS", "")
+        if environ.get("LISTEN_PID") == str(os.getpid()) and re.fullmatch("[0-9]{1,9}", count):
+            return int(count)
     return 0
 
 
@@ -54,21 +59,51 @@ def _atStart() -> dict[str, str]:
     return dict(os.fsdecode(word).split("=", 1) for word in words if b"=" in word)
 
 
-def adopt(linger: int | None) -> list[socket.socket]:
+def find() -> None:
     """
-    Take over all sockets that were passed.
+    See that sockets were passed, before an endpoint takes one of them.
 
-    :param linger: seconds of ``SO_LINGER`` for connections of TCP, if any.
-    :raise ListenError: none was, or one is of a kind that cannot be served.
+    :raise ListenError: none was, or fewer than it is said.
     """
-    global _taken
     count = 0 if _taken else passed()
     if not count:
         why = OSError("no socket was passed to this process")
         hint = "it must be started by a .socket unit, or by systemd-socket-activate"
         raise ListenError("sockets of", "systemd", why, hint)
+    for fd in range(FIRST, FIRST + count):
+        try:
+            os.fstat(fd)
+        except OSError as error:
+            raise _errorOf(fd, error) from None
+
+
+def adopt(linger: int | None) -> list[socket.socket]:
+    """
+    Take over all sockets that were passed, but for those that an endpoint has taken.
+
+    :param linger: seconds of ``SO_LINGER`` for connections of TCP, if any.
+    :raise ListenError: one is of a kind that cannot be served.
+    """
+    global _taken
     _taken = True
-    return [_adopted(fd, linger) for fd in range(FIRST, FIRST + count)]
+    return [_adopted(fd, linger) for fd in range(FIRST, FIRST + passed()) if _isPassed(fd)]
+
+
+def _isPassed(fd: int) -> bool:
+    """
+    Tell whether a descriptor is still the one that was passed.
+
+    An endpoint closes it when it has taken the socket.  Then it may be a file of
+    ours; but those are never inheritable (PEP 446).
+    """
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
+
+
+def _errorOf(fd: int, error: OSError) -> ListenError:
+    return ListenError("descriptor", f"{fd} of systemd", error)
 
 
 def _adopted(fd: int, linger: int | None) -> socket.socket:
@@ -77,13 +112,15 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
         listener = socket.socket(fileno=fd)
         check(listener)
         listener.setblocking(False)
-        if listener.family != socket.AF_UNIX:
-            if listener.type == socket.SOCK_STREAM:
-                prepareStream(listener, linger)
-            else:
-                packetinfo.ask(listener)
+        if listener.family == socket.AF_UNIX:
+            if listener.type == socket.SOCK_DGRAM:
+                prepareDatagram(listener)
+        elif listener.type == socket.SOCK_STREAM:
+            prepareStream(listener, linger)
+        else:
+            packetinfo.ask(listener)
     except OSError as error:
-        raise ListenError("descriptor", f"{fd} of systemd", error) from None
+        raise _errorOf(fd, error) from None
     return listener
 
 
@@ -96,10 +133,18 @@ def check(listener: socket.socket) -> None:
     if listener.type not in _WANTED.get(listener.family, ()):
         listener.detach()
         raise OSError("neither stream nor datagram of TCP, UDP or UNIX")
-    isStream = listener.type == socket.SOCK_STREAM
-    if isStream and not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if listener.type == socket.SOCK_DGRAM:
+        if not _isBound(listener):
+            listener.detach()
+            raise OSError("it is bound to no address")
+    elif not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.detach()
         raise OSError("it does not listen; a .socket unit needs Accept=no")
+
+
+def _isBound(listener: socket.socket) -> bool:
+    name = listener.getsockname()
+    return bool(name if listener.family == socket.AF_UNIX else name[1])
 
 
 class Notifier:
@@ -109,18 +154,25 @@ class Notifier:
     :param environ: names the socket of the manager, and how long it waits for
         a sign of life.
     :param reactor: calls later; that it does is the sign of life.
+    :param look: is called before each, with the seconds since the last.
     """
 
     _log = Logger()
 
-    def __init__(self, environ: Mapping[str, str], reactor: Any) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        reactor: Any,
+        look: Callable[[float], object] = lambda patience: None,
+    ) -> None:
         self._place = environ.get("NOTIFY_SOCKET", "")
         if self._place.startswith("@"):
             self._place = "\0" + self._place[1:]
         self._reactor = reactor
+        self._look = look
         self._pause = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 # It asks to hear from us twice in that time.
                 self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
         self._next: Any = None
@@ -153,15 +205,16 @@ class Notifier:
         self._next = None
 
     def _live(self) -> None:
-        self._tell("WATCHDOG=1")
+        self._look(self._pause)
+        self._tell("WATCHDOG=1", patience=0)
         self._next = self._reactor.callLater(self._pause, self._live)
 
-    def _tell(self, *words: str) -> None:
+    def _tell(self, *words: str, patience: float = PATIENCE) -> None:
         if not self._place:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-                told.setblocking(False)
+                told.settimeout(patience)
                 told.sendto("\n".join(words).encode(), self._place)
         except OSError as error:
             if not self._hasFailed:

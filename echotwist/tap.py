@@ -283,7 +283,8 @@ class Options(usage.Options):
                 workers=self["workers"],
             )
             # Opening the sockets would tell as well, but only later.
-            findAll(self.settings.interfaces, self.settings.port or 0, self.settings.transports)
+            names = self.settings.transports or ["interface"]
+            findAll(self.settings.interfaces, self.settings.port, names)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
         # Whoever only parses has no use for a reactor.

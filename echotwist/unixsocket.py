@@ -117,9 +117,15 @@ def openUnixDatagram(name: str) -> socket.socket:
     :raise ListenError: nothing is left open then.
     """
     listener = openUnix(name, socket.SOCK_DGRAM)
-    # So that whatever a peer could send can be sent back.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
+    prepareDatagram(listener)
     return listener
+
+
+def prepareDatagram(listener: socket.socket) -> None:
+    """
+    Make room, so that whatever a peer could send can be sent back.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
 
 
 def named(text: str) -> str:

@@ -78,6 +78,11 @@ class Worker(EchoService):
         self._count = count
         self._plain = count - endpoints
 
+    def _findPassed(self) -> None:
+        """
+        Leave it to the parent, to whom they were passed.
+        """
+
     def _openListeners(self) -> list[Listener]:
         given = [socket.socket(fileno=LISTENERS + n) for n in range(self._count)]
         for listener in given:
@@ -162,7 +167,10 @@ def main() -> None:
     """
     Serve, until the parent says that it is enough.
     """
-    settings, count, endpoints, reactorModule = pickle.loads(bytes.fromhex(os.environ.pop(PLAN)))
+    plan = pickle.loads(bytes.fromhex(os.environ.pop(PLAN)))
+    settings, count, endpoints, reactorModule, folder = plan
+    with suppress(OSError):  # It may be closed to us; absolute names will do.
+        os.chdir(folder)
     namedModule(reactorModule).install()
     from twisted.internet import reactor as installed
 

@@ -4,6 +4,7 @@ The service of several processes behind one port.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class WorkersService(EchoService):
     _monitor: Monitor | None = None
     _sets: Sequence[Sequence[Listener]] = ()
     _endpoints = 0
+    _folder = ""
 
     def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
         # The workers do the work.
@@ -46,12 +48,12 @@ class WorkersService(EchoService):
 
     def _openListeners(self) -> list[Listener]:
         count = self.settings.processes
-        shared = openShared(self.settings)
+        self._folder = os.getcwd()
+        endpoints = shared = self._openEndpoints()
         own: list[Listener] = []
         try:
-            endpoints = self._openEndpoints()
-            shared += endpoints
             self._checkEndpoints(endpoints)
+            shared = [*openShared(self.settings), *endpoints]
             number = _claim(self.settings)
             mine = evolve(self.settings, port=number, reuse=True)
             for _ in range(count if number is not None else 0):
@@ -79,7 +81,9 @@ class WorkersService(EchoService):
         self._warnOfRoot()
         text = ", ".join(listener.text for listener in self._sets[0])
         sets = [[one.socket for one in listeners if one.socket] for listeners in self._sets]
-        self._monitor = Monitor(self.settings, sets, self._endpoints, self.counters, self._reactor)
+        self._monitor = Monitor(
+            self.settings, sets, self._endpoints, self._folder, self.counters, self._reactor
+        )
         self._monitor.allServe.addCallback(lambda _: self._announce(text))
         self._monitor.startService()
 
@@ -100,6 +104,10 @@ class WorkersService(EchoService):
     def _hurry(self, *_: object) -> None:
         if self._monitor is not None:
             self._theReactor().callFromThread(self._monitor.hurry)
+
+    def _look(self, patience: float) -> None:
+        if self._monitor is not None:
+            self._monitor.look(patience)
 
     def _state(self) -> str:
         if self.running and not (self._monitor and self._monitor.isServing):

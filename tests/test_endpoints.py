@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import Settings, endpoints
 from echotwist.counters import Counters
 from echotwist.endpoints import EndpointReactor
-from echotwist.listeners import Listener, openOwn, openShared
+from echotwist.listeners import Listener, _rawAddresses, openOwn, openShared
 from echotwist.ports import Ports
 from echotwist.proxy import ProxyFactory
 from echotwist.service import EchoService
@@ -247,6 +247,24 @@ class ListenerTests(SynchronousTestCase):
             self.assertIn("253 and 254 are for experiments (RFC 3692)", said)
         for number in (-1, 256):
             self.assertRaises(ValueError, Settings, raw=number)
+
+    def test_overlap(self) -> None:
+        """
+        No raw packet comes to two of our sockets: it would be answered twice.
+        """
+        for interfaces in [
+            ["127.0.0.1", "0.0.0.0"],
+            ["0.0.0.0", "127.0.0.1"],
+            ["127.0.0.1", "lo"],
+            ["::1", "::"],
+            ["::1", "lo"],
+        ]:
+            settings = Settings(raw=253, interfaces=interfaces)
+            said = str(self.assertRaises(ListenError, openShared, settings))
+            self.assertIn("Address already in use (errno 98); ", said)
+            self.assertIn("takes the same packets", said)
+        for apart in (["127.0.0.1", "127.0.0.2", "::1"], ["0.0.0.0", "::"], ["lo"], ["lo", "lo"]):
+            self.assertTrue(_rawAddresses(apart, 253))
 
     def test_all(self) -> None:
         """

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from urllib.request import urlopen
 
 import pytest
 
@@ -109,6 +110,32 @@ def test_withPort(tmp_path: Path) -> None:
         own = server.waitFor(rf"echo on TCP {LOCAL}:(\d+), UDP {LOCAL}:\1, TCP \[::\]:{port}$")[1]
         rules.answers(int(own))
         rules.answers(port)
+
+
+def test_rest(tmp_path: Path) -> None:
+    """
+    ``--systemd`` serves on what endpoints leave: some may be for one of them, or
+    for the numbers.
+    """
+    ports = [freePort() for _ in range(3)]
+    with (
+        socket.socket() as client,
+        activated(
+            tmp_path,
+            [f"-l{LOCAL}:{port}" for port in ports],
+            "--systemd",
+            "--listen=systemd:domain=INET:name=one",
+            "--metrics=systemd:domain=INET:name=numbers",
+            first=client,
+            place=(LOCAL, ports[0]),
+            names=["rest", "one", "numbers"],
+        ) as server,
+    ):
+        server.waitFor(rf"echo on TCP {LOCAL}:{ports[0]}, TCP {LOCAL}:{ports[1]}$")
+        rules.answers(ports[0])
+        rules.answers(ports[1])
+        with urlopen(f"http://{LOCAL}:{ports[2]}/readyz", timeout=PATIENCE) as page:
+            assert page.read() == b"ready\n"
 
 
 def test_endpoint(tmp_path: Path) -> None:
@@ -385,6 +412,20 @@ def test_watchdog(
             assert manager.next() == {"WATCHDOG": "1"}
     words = [word for message in manager.rest() for word in message if word != "WATCHDOG"]
     assert words == ["STOPPING", "STATUS"]
+
+
+def test_hangingWorker(tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    It shows that it lives only while its workers do: one that hangs is replaced.
+    """
+    monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+    with ours(tmp_path, f"-i{LOCAL}", "--workers=2") as server:
+        assert manager.next()["READY"] == "1"
+        server.workers[0].send_signal(signal.SIGSTOP)
+        server.waitFor(r"worker \d does not answer")
+        server.waitFor(r"worker \d was ended by SIGKILL")
+        server.waitFor(r"worker \d serves again")
+        rules.answers(server.port)
 
 
 def test_watchdogOfAnother(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import systemd
-from echotwist.kernel import HasFileno
+from echotwist.kernel import HasFileno, setLinger
 from echotwist.sockets import ListenError, transportOf
-from echotwist.systemd import Notifier, adopt, passed
+from echotwist.systemd import Notifier, adopt, find, passed
 
 
 class AdoptTests(SynchronousTestCase):
@@ -36,17 +37,27 @@ class AdoptTests(SynchronousTestCase):
         self.patch(systemd, "_atStart", dict)
         self.patch(systemd, "_taken", False)
 
-    def give(self, *sockets: HasFileno) -> list[socket.socket]:
+    def passOn(self, *sockets: HasFileno, count: str = "") -> None:
         """
-        Pass sockets, and take them over.
+        Pass sockets.
+
+        :param count: what is said of how many there are.
         """
         # 100 and on stand for 3 and on, which pytest may have.
         self.patch(systemd, "FIRST", 100)
         for number, one in enumerate(sockets, 100):
             os.dup2(one.fileno(), number)
-        self.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(sockets)))
+        count = count or str(len(sockets))
+        self.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=count)
         systemd._taken = False
+
+    def give(self, *sockets: HasFileno, count: str = "") -> list[socket.socket]:
+        """
+        Pass sockets, and take them over.
+        """
+        self.passOn(*sockets, count=count)
         try:
+            find()
             return [self.stack.enter_context(one) for one in adopt(None)]
         except ListenError:
             for number in range(100, 100 + len(sockets)):
@@ -100,16 +111,71 @@ class AdoptTests(SynchronousTestCase):
         self.assertIn("needs Accept=no", self.mistake(silent))
         with open(os.devnull) as file:
             self.assertIn("non-socket", self.mistake(file))
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            with socket.socket(family, socket.SOCK_DGRAM) as unbound:
+                self.assertIn("bound to no address", self.mistake(unbound))
+
+    def test_fewer(self) -> None:
+        """
+        So is that there are fewer than it is said.
+        """
+        one = self.bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
+        for count in ("2", "999999999"):
+            said = str(self.assertRaises(ListenError, self.give, one, count=count))
+            self.assertIn("descriptor 101 of systemd: Bad file descriptor", said)
+
+    def test_endpoints(self) -> None:
+        """
+        What an endpoint has taken is left to it, even if something else has got
+        its number.
+        """
+        place = ("127.0.0.1", 0)
+        three = [self.bound(socket.AF_INET, socket.SOCK_DGRAM, place) for _ in range(3)]
+        self.passOn(*three)
+        find()
+        os.close(100)
+        with open(os.devnull) as file:
+            os.dup2(file.fileno(), 101, inheritable=False)
+        self.addCleanup(os.close, 101)
+        [left] = [self.stack.enter_context(one) for one in adopt(None)]
+        self.assertEqual(left.getsockname(), three[2].getsockname())
+
+    def test_lingering(self) -> None:
+        """
+        What a service set before that had the same sockets is forgotten.
+        """
+        listener = self.bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
+        setLinger(listener, 6)
+        [adopted] = self.give(listener)
+        said = adopted.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        self.assertEqual(struct.unpack("ii", said)[0], 0)
+
+    def test_room(self) -> None:
+        """
+        A UNIX datagram as large as a peer can send can be sent back.
+        """
+        name = f"\0echotwist {os.getpid()}"
+        [adopted] = self.give(self.bound(socket.AF_UNIX, socket.SOCK_DGRAM, name))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**30)
+            most = client.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self.assertEqual(adopted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF), most)
 
     def test_none(self) -> None:
         """
         So is that there are none: they may have been another process's.
         """
-        for environ in ({}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_FDS": "1"}):
+        ours = str(os.getpid())
+        for environ in (
+            {},
+            {"LISTEN_PID": "1", "LISTEN_FDS": "1"},
+            {"LISTEN_FDS": "1"},
+            *({"LISTEN_PID": ours, "LISTEN_FDS": count} for count in ("", "-1", " 1", "1_0")),
+        ):
             self.environ.clear()
             self.environ.update(environ)
             self.assertEqual(passed(), 0)
-            said = str(self.assertRaises(ListenError, adopt, None))
+            said = str(self.assertRaises(ListenError, find))
             self.assertIn("no socket was passed", said)
 
     def test_twice(self) -> None:
@@ -117,7 +183,7 @@ class AdoptTests(SynchronousTestCase):
         They are taken over once: their numbers may be somebody else's by then.
         """
         self.give(self.bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)))
-        said = str(self.assertRaises(ListenError, adopt, None))
+        said = str(self.assertRaises(ListenError, find))
         self.assertIn("no socket was passed", said)
 
     def test_taken(self) -> None:

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import EchoService, Settings, serviceFor
 from echotwist.counters import Counters, fromLine, toLine
 from echotwist.settings import cores
-from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, TELL, WORDS
+from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, PLAN, TELL, WORDS
 from echotwist.workers import WorkersService
 
 
@@ -172,7 +172,7 @@ class MonitorTests(SynchronousTestCase):
             self.addCleanup(file.close)
         settings = Settings(workers=2, udp=False)
         sets = [[file] for file in self.files]
-        self.monitor = Monitor(settings, sets, 0, [Counters("TCP")], self.reactor)
+        self.monitor = Monitor(settings, sets, 0, "/", [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
@@ -314,6 +314,37 @@ class MonitorTests(SynchronousTestCase):
         self.end(1, 9)
         self.successResultOf(asked)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_look(self) -> None:
+        """
+        Who serves and does not answer for the time is ended; who is only starting
+        is waited for.
+        """
+        self.say(0, 1)
+        for _ in range(3):
+            self.monitor.look(1.0)
+            self.say(0, 1)
+            self.reactor.advance(1.0)
+        self.monitor.look(1.0)
+        self.reactor.advance(0.9)
+        self.monitor.look(1.0)
+        self.assertEqual(self.worker(0).transport.signals, [])
+        self.reactor.advance(0.1)
+        self.monitor.look(1.0)
+        self.assertEqual(self.worker(0).transport.signals, ["KILL"])
+        self.assertEqual(self.worker(1).transport.signals, [])
+        self.assertEqual(self.events[-1]["worker"], "1")
+
+    def test_environment(self) -> None:
+        """
+        A worker has the environment of its parent, but for what systemd told that.
+        """
+        ours = {"LISTEN_FDS": "3", "NOTIFY_SOCKET": "/n", "WATCHDOG_PID": "1", "LISTEN_FOO": "x"}
+        self.patch(os, "environ", ours)
+        from echotwist.monitor import _environment
+
+        found = _environment("plan")
+        self.assertEqual(set(found), {"LISTEN_FOO", "PYTHONPATH", PLAN})
 
     def test_stop(self) -> None:
         """
