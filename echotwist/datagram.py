@@ -120,14 +120,24 @@ class DatagramPort(udp.Port):
         Handle so many datagrams of those that wait.
         """
         for _ in range(most):
-            try:
-                received = self._receive()
-            except BlockingIOError:
+            if not self.handleNext():
                 return
-            except OSError as error:
-                self._journal.failed("receive", error)
-                return
-            self._handleOne(*received)
+
+    def handleNext(self) -> bool:
+        """
+        Handle one datagram.
+
+        :return: whether another may follow at once.
+        """
+        try:
+            received = self._receive()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._journal.failed("receive", error)
+            return False
+        self._handleOne(*received)
+        return True
 
     def _receive(self) -> packetinfo.Received:
         return packetinfo.receive(self.socket, LARGEST)

@@ -4,19 +4,20 @@ Who leaves UNIX datagrams unread (sock_diag(7)).
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from echotwist.kernel import HasFileno
+#: Seconds until somebody is believed again.
+PAUSE = 0.1
 
-#: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST | NLM_F_DUMP`` of netlink(7).
-_BY_FAMILY, _DUMP = 20, 0x301
-#: ``UDIAG_SHOW_NAME``, ``..._PEER`` and ``..._RQLEN``.
-_SHOW = 0x01 | 0x04 | 0x10
-#: The attributes that these bring.
-_NAME, _PEER, _QUEUES = 0, 2, 4
+#: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST`` and ``NLM_F_DUMP`` of netlink(7).
+_BY_FAMILY, _ONE, _ALL = 20, 0x001, 0x301
+#: ``UDIAG_SHOW_NAME`` and ``..._RQLEN``, and the attributes that they bring.
+_SHOW, _NAME, _QUEUES = 0x01 | 0x10, 0, 4
+#: ``INET_DIAG_NOCOOKIE``, twice.
+_ANY = 2**64 - 1
 
 #: ``struct nlmsghdr``: size, type, flags, two numbers.
 _HEADER = struct.Struct("=IHHII")
@@ -28,27 +29,79 @@ _SOCKET = struct.Struct("=BBBxIQ")
 _ATTRIBUTE = struct.Struct("=HH")
 
 
-def unreading(listener: HasFileno) -> frozenset[bytes]:
+class Peer(NamedTuple):
     """
-    Find the peers that are connected to a socket and have something unread.
+    A UNIX socket, as the kernel tells of it.
 
-    :return: their names; of none, where the kernel does not say.
+    :param inode: its number.
+    :param name: what it is bound to.
+    :param unread: bytes that wait for it; of datagrams, those of the first.
     """
-    inode = os.fstat(listener.fileno()).st_ino
+
+    inode: int
+    name: bytes
+    unread: int
+
+
+class Readers:
+    """
+    Know who reads, by asking the kernel.
+
+    :param clock: tells the time in seconds.
+    :ivar looks: how often all sockets were looked at, which may take milliseconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._inodes: dict[bytes, int] = {}
+        self._believed: dict[bytes, float] = {}
+        self.looks = 0
+
+    def hasRead(self, name: bytes) -> bool:
+        """
+        Tell whether somebody has read all that came, the empty ones apart.
+
+        Who is out of sight (in another network namespace, or not on Linux) is
+        believed to, now and then.
+        """
+        now = self._clock()
+        if now - self._believed.get(name, -PAUSE) < PAUSE:
+            return False
+        peer = self._ask(name) or self._look(name, now)
+        if peer is None:
+            self._believed[name] = now
+        return peer is None or not peer.unread
+
+    def _ask(self, name: bytes) -> Peer | None:
+        inode = self._inodes.get(name)
+        found = _peers(inode) if inode else []
+        return next((peer for peer in found if peer.name == name), None)
+
+    def _look(self, name: bytes, now: float) -> Peer | None:
+        self.looks += 1
+        # Of two that had the same name the later has it.
+        found = {peer.name: peer for peer in sorted(_peers())}
+        self._inodes = {one: peer.inode for one, peer in found.items()}
+        self._believed = {one: at for one, at in self._believed.items() if now - at < PAUSE}
+        return found.get(name)
+
+
+def _peers(inode: int = 0) -> list[Peer]:
+    """
+    Ask the kernel for a socket, or for all.
+
+    :return: nothing where it does not tell.
+    """
     try:
-        return frozenset(
-            name for name, peer, unread in _sockets() if peer == inode and unread and name
-        )
+        return list(_told(inode))
     except (OSError, AttributeError):  # not permitted, or not on Linux
-        return frozenset()
+        return []
 
 
-def _sockets() -> Iterator[tuple[bytes, int, int]]:
-    """
-    Give name, peer and unread bytes of all UNIX sockets.
-    """
-    request = _REQUEST.pack(socket.AF_UNIX, 0xFFFFFFFF, 0, _SHOW, 0)
-    header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _DUMP, 1, 0)
+def _told(inode: int) -> Iterator[Peer]:
+    request = _REQUEST.pack(socket.AF_UNIX, 0xFFFFFFFF, inode, _SHOW, _ANY)
+    flags = _ONE if inode else _ALL
+    header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, flags, 1, 0)
     diag = 4  # NETLINK_SOCK_DIAG, for which Python has no name
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, diag) as kernel:
         kernel.settimeout(1)
@@ -58,6 +111,8 @@ def _sockets() -> Iterator[tuple[bytes, int, int]]:
                 if kind != _BY_FAMILY:  # the last, or an error
                     return
                 yield _read(message)
+            if inode:
+                return
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -67,8 +122,9 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         data = data[_padded(size) :]
 
 
-def _read(message: bytes) -> tuple[bytes, int, int]:
-    name, peer, unread = b"", 0, 0
+def _read(message: bytes) -> Peer:
+    *_, inode, _ = _SOCKET.unpack_from(message)
+    name, unread = b"", 0
     at = _SOCKET.size
     while at + _ATTRIBUTE.size <= len(message):
         size, kind = _ATTRIBUTE.unpack_from(message, at)
@@ -76,12 +132,10 @@ def _read(message: bytes) -> tuple[bytes, int, int]:
         if kind == _NAME:
             # One of a file may end with NUL; an abstract one begins with it.
             name = value if value.startswith(b"\0") else value.rstrip(b"\0")
-        elif kind == _PEER:
-            [peer] = struct.unpack("=I", value)
         elif kind == _QUEUES:
             unread, _ = struct.unpack("=II", value)
         at += _padded(max(size, _ATTRIBUTE.size))
-    return name, peer, unread
+    return Peer(inode, name, unread)
 
 
 def _padded(size: int) -> int:

@@ -13,30 +13,41 @@ from twisted.internet.address import UNIXAddress
 
 from echotwist import packetinfo
 from echotwist.addresses import nameText
-from echotwist.datagram import DatagramPort
+from echotwist.datagram import BATCH, DatagramPort
 from echotwist.kernel import queued, unread
-from echotwist.unixdiag import unreading
+from echotwist.unixdiag import Readers
 
-#: Parts of our buffer: when so many are full of what nobody reads, it is found
-#: out who does not.
-SHARES = 8
+#: Parts of our buffer: when one of so many is full of what nobody reads, only who
+#: reads is answered...
+SHARES = 4
 
-#: Seconds until it is found out again.
-LOOK = 0.1
+#: ...and nobody gets more than one of so many of what is left.
+PARTS = 4
+
+#: Peers that are remembered to have had an empty datagram, while anything is unread.
+MOST = 4096
 
 
 class UnixDatagramPort(DatagramPort):
     """
     A port for UNIX datagrams: peers are the names that they are bound to.
 
-    What a peer leaves unread fills its own queue.  But if it has connected
-    itself to us, it fills our buffer, and in the end nobody could be answered.
+    What a peer leaves unread takes up our buffer, and in the end nobody could
+    be answered.
     """
 
     reactor: Any
     _room: bytearray
-    _unreading: frozenset[bytes] = frozenset()
-    _lookedAt = (0.0, 0)
+    _readers: Readers
+
+    def doRead(self) -> None:
+        """
+        Handle datagrams that wait; but only few who have to be looked for.
+        """
+        looks = self._readers.looks
+        for _ in range(BATCH):
+            if not self.handleNext() or self._readers.looks != looks:
+                return
 
     def _receive(self) -> packetinfo.Received:
         # The size of the next; but of a socket that workers share, another may
@@ -54,30 +65,36 @@ class UnixDatagramPort(DatagramPort):
 
         :param addr: the name in the form that ``doRead`` gave it.
         """
-        waiting = queued(self.socket)
-        if waiting > self._share and self._isUnread(datagram, addr, waiting):
-            self._journal.refused("peer reads nothing")
+        objection = self._objection(len(datagram), os.fsencode(addr))
+        if objection:
+            self._journal.refused(objection)
         else:
             super().write(datagram, addr)
 
-    def _isUnread(self, datagram: bytes, addr: Any, waiting: int) -> bool:
-        # Nobody can see whether empty ones are read.
-        return not datagram or os.fsencode(addr) in self._whoReadsNothing(waiting)
-
-    def _whoReadsNothing(self, waiting: int) -> frozenset[bytes]:
-        now = self.reactor.seconds()
-        when, then = self._lookedAt
-        if now - when > LOOK or waiting - then > self._share:
-            self._unreading = unreading(self.socket)
-            self._lookedAt = (now, waiting)
-        return self._unreading
+    def _objection(self, size: int, name: bytes) -> str:
+        """
+        Say why a datagram must not be sent, or nothing.
+        """
+        waiting = queued(self.socket)
+        if not waiting:
+            self._hadEmpty.clear()
+        if waiting <= self._share:
+            if not size and len(self._hadEmpty) < MOST:
+                self._hadEmpty.add(name)
+            return ""
+        # Nobody can see whether an empty one is still unread, or what is behind it.
+        if not size or name in self._hadEmpty or not self._readers.hasRead(name):
+            return "peer reads nothing"
+        return "others read nothing" if size > (self._buffer - waiting) // PARTS else ""
 
     def _bindSocket(self) -> None:
         self.socket, self._preexistingSocket = self._preexistingSocket, None
         # Which is what a peer may send at the most; see openUnixDatagram.
-        buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        self._share = buffer // SHARES
-        self._room = bytearray(buffer)
+        self._buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self._share = self._buffer // SHARES
+        self._room = bytearray(self._buffer)
+        self._readers = Readers(self.reactor.seconds)
+        self._hadEmpty: set[bytes] = set()
         self._realPortNumber = nameText(self.socket.getsockname())  # type: ignore[assignment]
         self.connected = 1
         self.fileno = self.socket.fileno  # type: ignore[method-assign]

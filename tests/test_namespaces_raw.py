@@ -254,14 +254,19 @@ def test_loop(hosts: Pair, tmp_path: Path, host: str, payload: bytes) -> None:
 # On one host.
 
 
+@pytest.mark.parametrize("isMarked", [False, True], ids=["", "marked"])
 @pytest.mark.parametrize("services", [1, 2])
 @pytest.mark.parametrize("where", ["127.0.0.1", "v4", "v6"])
-def test_loopback(hosts: Pair, tmp_path: Path, where: str, services: int) -> None:
+def test_loopback(hosts: Pair, tmp_path: Path, where: str, services: int, isMarked: bool) -> None:
     """
     On the host of its clients each packet is answered once by each service,
-    and no reply is taken for a packet to answer.
+    and no reply is taken for a packet to answer, even if a firewall marks all.
     """
     near = hosts.near
+    if isMarked:
+        for program in ("iptables", "ip6tables"):
+            rule = "-t mangle -A OUTPUT -j MARK --or-mark 0x4000"
+            near.execute(program, *rule.split())
     ends = {
         "127.0.0.1": ("127.0.0.1", "127.0.0.9"),
         "v4": (near.v4, near.second4),
