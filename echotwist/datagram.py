@@ -90,8 +90,6 @@ class DatagramPort(udp.Port):
 
     _preexistingSocket: Any
 
-    _log = Logger()
-
     def __init__(
         self,
         listener: socket.socket,
@@ -155,7 +153,7 @@ class DatagramPort(udp.Port):
         try:
             self.protocol.datagramReceived(datagram, peer)
         except Exception:
-            self._log.failure("while handling a datagram")
+            self._journal.broke("handle")
         self._answering = []
 
     def write(self, datagram: bytes, addr: Any = None) -> None:

@@ -8,6 +8,8 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
@@ -116,10 +118,13 @@ class EndpointReactor:
         """
         Make a port of UNIX streams.
         """
-        from echotwist.unixsocket import MODE, openUnix
+        from echotwist.unixsocket import MODE, named, openUnix
 
-        chosen = {"mode": mode if self._says("mode") else MODE, "backlog": self._backlog(backlog)}
-        name = os.fsdecode(address)
+        chosen = {
+            "mode": mode if mode != 0o666 or self._says("(mode=)?0*666") else MODE,
+            "backlog": self._backlog(backlog),
+        }
+        name = named(os.fsdecode(address))
         return self._listen(factory, lambda: openUnix(name, socket.SOCK_STREAM, **chosen))
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
@@ -162,13 +167,13 @@ class EndpointReactor:
         )
 
     def _backlog(self, said: int) -> int:
-        return said if self._says("backlog") else self._settings.backlog
+        return said if said != 50 or self._says("backlog=50") else self._settings.backlog
 
-    def _says(self, name: str) -> bool:
+    def _says(self, words: str) -> bool:
         """
-        Tell whether the text says something, or an endpoint has its own mind.
+        Tell whether the text says what is otherwise Twisted's default.
         """
-        return re.search(rf"(?<!\\):{name}=", self._text) is not None
+        return re.search(rf"(?<!\\):{words}(:|$)", self._text) is not None
 
     def open(self) -> list[Listener]:
         """
@@ -181,6 +186,8 @@ class EndpointReactor:
                 # The descriptor was passed to our parent, which gave us this socket.
                 port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.entrance)
             else:
+                if self._kind == "SSL":
+                    _checkKey(self._text)
                 port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
             if not self.listeners and self._text.startswith(_PROXY):
                 port.stopListening()
@@ -191,6 +198,20 @@ class EndpointReactor:
             raise endpointError(self._text, error) from None
         # Some listen without the reactor's help, on whatever they know.
         return self.listeners or [Listener(None, self._kind, port)]
+
+
+def _checkKey(text: str) -> None:
+    """
+    See that a key needs no pass phrase: nobody may be there to type it, for each
+    process and each time that it starts.
+
+    :raise ValueError: it does.
+    """
+    found = re.search(r"(?<!\\):privateKey=((?:\\.|[^:\\])+)", text)
+    path = Path(re.sub(r"\\(.)", r"\1", found[1]) if found else "server.pem")
+    with suppress(OSError):
+        if b"ENCRYPTED" in path.read_bytes():
+            raise ValueError(f"{path} is encrypted; openssl pkey writes it as one that is not")
 
 
 def _hasTLS(factory: Any) -> bool:
@@ -247,6 +268,9 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
         hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
     elif isinstance(error, ImportError) and error.name == "OpenSSL":
         cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
+    elif isinstance(error, TypeError) and "::" in text:
+        hint = r"in an endpoint, colons of an address are written \:"
+        cause = OSError(_words(error))
     elif isinstance(error, MemoryError):
         cause = OSError("pyOpenSSL needs memory that can be both written and executed")
         hint = "in a unit of systemd: MemoryDenyWriteExecute=no"

@@ -181,7 +181,7 @@ class EchoFactory(Factory):
                 local=_text(local),
                 bytes=echo.received,
                 seconds=round(self._reactor.seconds() - since, 3),
-                reason=echo.why or _ENDS.get(reason.type, reason.getErrorMessage()),
+                reason=echo.why or _ENDS.get(reason.type) or _why(reason.value),
             )
         self._restIfAlone()
 
@@ -283,6 +283,15 @@ _ENDS: dict[object, str] = {
     ConnectionLost: "lost",
     ConnectionAborted: "reset",
 }
+
+
+def _why(error: BaseException | None) -> str:
+    """
+    Say what ended a connection, if not the peer: of OpenSSL's errors, which are
+    lists of library, function and reason, the reason.
+    """
+    said = error.args[0] if error and error.args else ""
+    return f"TLS error: {said[0][-1]}" if isinstance(said, list) and said else str(error)
 
 
 def unsent(transport: Any) -> int:

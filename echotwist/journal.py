@@ -4,6 +4,7 @@ What goes wrong or is refused: counted, and told sparingly.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -21,8 +22,8 @@ class Journal:
     Count by kind, and log at most one line a minute for each kind.
 
     What strangers can cause must not fill the log.  The kinds are few: the
-    calls that we make times the errors that the kernel knows, and our reasons
-    to refuse.
+    calls that we make times the errors that the kernel knows, or exceptions that
+    there are, and our reasons to refuse.
 
     :param counters: are counted up.
     :param clock: tells the time in seconds.
@@ -50,6 +51,23 @@ class Journal:
                 call=call,
                 reason=inWords(error),
                 error=kind[1],
+                more=more,
+            )
+
+    def broke(self, call: str) -> None:
+        """
+        Note the exception at hand, which only a mistake in somebody's program can
+        have raised.
+
+        :param call: what it was for, in a word: ``accept``.
+        """
+        kind = (call, getattr(sys.exc_info()[0], "__name__", ""))
+        self.counters.errors[kind] += 1
+        if more := self._due(kind, self.counters.errors[kind]):
+            self._log.failure(
+                "{transport} {call} failed{more}",
+                transport=self.counters.transport,
+                call=call,
                 more=more,
             )
 

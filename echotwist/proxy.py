@@ -5,17 +5,18 @@ The header by which a proxy tells whom it speaks for (PROXY protocol, versions
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.python.failure import Failure
 
 from echotwist.layers import innermost
+from echotwist.stream import chunk
 
 #: Bytes of the longest header of version 1, with its end.
 LONGEST = 107
@@ -24,6 +25,10 @@ LONGEST = 107
 FIXED = 16
 
 _START = V1Parser.PROXYSTR + b" "
+
+_TEXT = re.compile(
+    rb"PROXY TCP([46]) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})"
+)
 
 
 def split(data: bytes) -> tuple[bytes, bytes] | None:
@@ -54,23 +59,38 @@ def peerOf(header: bytes) -> Any:
     :return: an ``IAddress``, or nothing if the proxy speaks for itself.
     :raise Exception: it is no header that means anything.
     """
-    # Which may end here or go on; Twisted's parser only knows the latter.
+    # Which may end here or go on.
     if header.split(b" ")[:2] == [V1Parser.PROXYSTR, V1Parser.UNKNOWN_PROTO]:
         return None
-    parser = V2Parser if header.startswith(V2Parser.PREFIX) else V1Parser
-    info: ProxyInfo = parser.parse(header)
-    peer = info.source
-    if not isinstance(peer, IPv4Address | IPv6Address):
-        return peer
-    # Neither parser checks what the proxy says.
-    host = ip_address(peer.host)
-    if not 0 <= peer.port < 2**16:
-        raise ValueError
-    if host.version == 6:
-        # A scope may be any text, and means nothing here.
-        host = host.ipv4_mapped or type(host)(int(host))
+    if header.startswith(V2Parser.PREFIX):
+        peer = V2Parser.parse(header).source
+        if not isinstance(peer, IPv4Address | IPv6Address):
+            return peer
+        host, port = ip_address(peer.host), peer.port
+    else:
+        host, port = _source(header)
+    if host.version == 6 and host.ipv4_mapped:
+        host = host.ipv4_mapped
     kind = IPv4Address if host.version == 4 else IPv6Address
-    return kind("TCP", str(host), peer.port)
+    return kind("TCP", str(host), port)
+
+
+def _source(header: bytes) -> tuple[Any, int]:
+    """
+    Read a header of version 1 (section 2.1), which must be exactly that: Twisted's
+    parser takes much for a number, and any text for an address.
+
+    :return: address and port that the peer connected from.
+    :raise ValueError: it is none.
+    """
+    found = _TEXT.fullmatch(header)
+    if found is None:
+        raise ValueError
+    version, source, target, *ports = (word.decode("ascii") for word in found.groups())
+    hosts, numbers = [ip_address(source), ip_address(target)], [int(port) for port in ports]
+    if any(str(host.version) != version for host in hosts) or max(numbers) >= 2**16:
+        raise ValueError
+    return hosts[0], numbers[0]
 
 
 class ProxyHeader(Protocol):
@@ -95,6 +115,8 @@ class ProxyHeader(Protocol):
         """
         Wait for the header, but not for ever.
         """
+        # What comes with the header is echoed with it.
+        self.transport.bufferSize = chunk(self._owner.prefix)
         self._isCounted = True
         self._owner.limits.opened(None)
         self._owner.awaits(self)

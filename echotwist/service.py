@@ -288,6 +288,10 @@ class EchoService(Service):
             handler: Any = signal.getsignal(number)
             if getattr(handler, "__self__", None) == reactor:
                 signal.signal(number, self._hurry)
+                # Python ends by what comes when it has put its own handlers away.
+                reactor.addSystemEventTrigger(
+                    "after", "shutdown", signal.signal, number, signal.SIG_IGN
+                )
                 # twistd would kill itself with the signal that stopped it.
                 reactor._exitSignal = None
 

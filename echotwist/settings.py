@@ -159,6 +159,7 @@ class Settings:
     :param workers: processes that share the port; 0 for one on each core that
         this process may use.
     :raise ValueError: for a value that no service could run with.
+    :raise TypeError: for words that are no text.
     """
 
     port: int | None = field(default=None, validator=optional(mustBeIn(PORTS)))

@@ -20,6 +20,15 @@ from echotwist.prefix import LinePrefix
 CHUNK = 65536
 
 
+def chunk(prefix: bytes) -> int:
+    """
+    Tell how many bytes may be read at once, so that few are to be kept.
+
+    With a prefix, a segment of nothing but newlines grows much.
+    """
+    return max(1, CHUNK // (1 + len(prefix)))
+
+
 class Owner(Shape):
     """
     Whoever looks after the echoes: :class:`echotwist.EchoFactory`.
@@ -148,8 +157,7 @@ class PrefixEcho(Echo):
         super().__init__(owner)
         self._prefixed = LinePrefix(prefix)
         self._added = 0
-        # A segment of nothing but newlines grows by this factor.
-        self._chunk = max(1, CHUNK // (1 + len(prefix)))
+        self._chunk = chunk(prefix)
 
     def connectionMade(self) -> None:
         """

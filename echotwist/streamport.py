@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotwist.addresses import nameText, placeOf, scoped
@@ -42,7 +41,6 @@ class StreamPort(tcp.Port):
     transport: type[Connection] = Connection
     factory: Any
     reactor: Any
-    _log = Logger()
 
     def __init__(
         self,
@@ -62,8 +60,15 @@ class StreamPort(tcp.Port):
         """
         Begin to accept.
         """
-        self._spare = _openSpare()
-        super().startListening()
+        if not self.connected:
+            self._spare = _openSpare()
+            super().startListening()
+
+    def getHost(self) -> Any:
+        """
+        Give our own address, which is known before we listen.
+        """
+        return self.addressOf((self._preexistingSocket or self.socket).getsockname())
 
     def doRead(self) -> None:
         """
@@ -93,7 +98,7 @@ class StreamPort(tcp.Port):
                 self._serve(stream, self.clientOf(name))
             except Exception:
                 # What a plugin has put around the echo may raise anything.
-                self._log.failure("while a connection began")
+                self.journal.broke("accept")
                 refuse(stream)
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
@@ -130,7 +135,7 @@ class StreamPort(tcp.Port):
         try:
             protocol.makeConnection(transport)
         except Exception:
-            self._log.failure("while a connection began")
+            self.journal.broke("accept")
             transport.abortConnection()
 
     def _hasNoRoom(self, error: OSError) -> bool:
@@ -187,6 +192,8 @@ class UnixPort(StreamPort):
         """
         Begin to accept.
         """
+        if self.connected:
+            return
         listener: Any = self._preexistingSocket
         self._preexistingSocket = None
         self._shouldShutdown = False
@@ -209,12 +216,6 @@ class UnixPort(StreamPort):
         Make an ``IAddress`` of that, or of what ``getsockname`` gave.
         """
         return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)
-
-    def getHost(self) -> UNIXAddress:
-        """
-        Give our own address.
-        """
-        return self.addressOf(self.socket.getsockname())
 
 
 def _openSpare() -> int | None:

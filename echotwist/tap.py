@@ -227,6 +227,13 @@ class Options(usage.Options):
         """
         self["unix-datagram"].append(path)
 
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take no words but options.
+        """
+        if words:
+            raise usage.UsageError(f"{words[0]}: not an option; options begin with --")
+
     def opt_version(self) -> None:
         """
         show the versions and exit

@@ -67,8 +67,18 @@ class EchoTLS(TLSMemoryBIOProtocol):
         try:
             while True:
                 self.transport.write(self._tlsConnection.bio_read(PIECE))
+                self._watch()
         except WantReadError:
             pass
+
+    def _watch(self) -> None:
+        """
+        Have it watched whether the peer takes what was written: there may be more
+        than the echo knows of, such as answers to KeyUpdate (RFC 8446, 4.6.3).
+        """
+        echo = innermost(self)
+        if self._owner is not None and self._handshakeDone and not echo.watched:
+            self._owner.wrote(echo)
 
     def pauseProducing(self) -> None:
         """
@@ -129,9 +139,6 @@ class EchoTLS(TLSMemoryBIOProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        # The last words may never be taken.
-        if self._owner is not None and self.connected:
-            self._owner.wrote(innermost(self))
         # A transport whose producer it has paused would wait for more, and never close.
         if self._producer is not None:
             self._producer = None
@@ -144,7 +151,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         if self._owner is not None:
             self._owner.awaitsNoMore(self)
-        super().connectionLost(reason)
+        if "_tlsConnection" in self.__dict__:  # or a plugin's certificates were not there
+            super().connectionLost(reason)
 
 
 def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFactory:

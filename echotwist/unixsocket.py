@@ -130,6 +130,10 @@ def prepareDatagram(listener: socket.socket) -> None:
 
 def named(text: str) -> str:
     r"""
-    Give the name that a text means, in which an abstract one begins with ``\0``.
+    Give the name that a text means, in which an abstract one begins with ``\0``,
+    or with ``@`` as systemd and our log write it.
     """
-    return "\0" + text[2:] if text.startswith("\\0") else text
+    for start in ("\\0", "@"):
+        if text.startswith(start):
+            return "\0" + text.removeprefix(start)
+    return text

@@ -137,7 +137,7 @@ class TLS(StreamKind):
         """
         Leave key and certificate in the folder, and name them.
         """
-        key, certificate = _identity()
+        key, certificate = keyAndCertificate()
         (folder / "key.pem").write_bytes(key)
         (folder / "cert.pem").write_bytes(certificate)
         files = f"privateKey={folder}/key.pem:certKey={folder}/cert.pem"
@@ -158,7 +158,7 @@ class TLS(StreamKind):
 
 
 @lru_cache
-def _identity() -> tuple[bytes, bytes]:
+def keyAndCertificate() -> tuple[bytes, bytes]:
     """
     Make a key and a certificate, as PEM.
     """

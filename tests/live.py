@@ -143,6 +143,12 @@ class Server:
         """
         return "\n".join(self.lines)
 
+    def runs(self) -> bool:
+        """
+        Tell whether it has not ended yet.
+        """
+        return self._process.poll() is None
+
     def signal(self, number: int) -> None:
         """
         Send it a signal.
@@ -168,7 +174,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process.poll() is None:
+        if self.runs():
             self.signal(signal.SIGTERM)
         try:
             self.wait()

@@ -4,6 +4,7 @@ Endpoints, on a reactor in memory and on the sockets that they get.
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from echotwist.ports import Ports
 from echotwist.proxy import ProxyFactory
 from echotwist.service import EchoService
 from echotwist.sockets import ListenError
+from tests.kinds import keyAndCertificate
 
 
 class EndpointTests(SynchronousTestCase):
@@ -88,12 +90,31 @@ class EndpointTests(SynchronousTestCase):
         A file has our mode, or the one that is said; an abstract name is one.
         """
         path = Path(self.mktemp())
-        for more, mode in [("", 0o660), (":mode=600", 0o600), (":mode=666:lockfile=0", 0o666)]:
+        for more, mode in [
+            ("", 0o660),
+            (":mode=600", 0o600),
+            (":600", 0o600),
+            (":666:5", 0o666),
+            (":mode=666:lockfile=0", 0o666),
+        ]:
             listener = self.open(f"unix:{path}{more}")
             self.assertEqual(listener.text, f"UNIX {path}")
             self.assertEqual(path.stat().st_mode & 0o777, mode)
             listener.close()
-        self.assertEqual(self.open(f"unix:\\0{path}").text, f"UNIX @{path}")
+        for number, start in enumerate(("\\0", "@", "\0")):
+            listener = self.open(f"unix:{start}{path}{number}")
+            self.assertEqual(listener.text, f"UNIX @{path}{number}")
+
+    def test_pluginsMode(self) -> None:
+        """
+        So has one of a plugin, which says both otherwise.
+        """
+        path = self.mktemp()
+        endpoint = self.endpoint("plugin:1")
+        port = endpoint.listenUNIX(path, endpoint.entrance, 3, 0o600)
+        self.addCleanup(endpoint.listeners[0].close)
+        self.assertEqual(Path(path).stat().st_mode & 0o777, 0o600)
+        self.assertEqual(port.getHost().name, os.fsencode(path))
 
     def test_backlog(self) -> None:
         """
@@ -109,10 +130,17 @@ class EndpointTests(SynchronousTestCase):
         """
         noKey = Path(self.mktemp())
         noKey.write_text("nothing")
+        encrypted = Path(self.mktemp())
+        encrypted.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        key = Path(self.mktemp())
+        key.write_bytes(b"".join(keyAndCertificate()))
         for text, reason in [
             ("nowhere:1", "Unknown endpoint type: 'nowhere'"),
             ("tcp:x", "invalid literal"),
             ("unix", "unix: missing 1 required positional argument: 'address'"),
+            ("tcp:0:interface=::1", r"colons of an address are written \:"),
+            (f"ssl:0:privateKey={encrypted}", f"{encrypted} is encrypted"),
+            (f"ssl:0:privateKey={key}:dhParameters={noKey}", "parameters (PEM): no start line"),
             ("tcp:0:speed=9", "speed=9: got an unexpected keyword argument 'speed'"),
             ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory (errno 2)"),
             (
@@ -129,15 +157,17 @@ class EndpointTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        A missing extra is named.
+        A missing extra is named, and so is memory that the system denies.
         """
 
         def serverFromString(*_: object) -> None:
             raise missing
 
         self.patch(endpoints, "serverFromString", serverFromString)
-        missing = ImportError("No module named 'OpenSSL'", name="OpenSSL")
+        missing: Exception = ImportError("No module named 'OpenSSL'", name="OpenSSL")
         self.assertIn("needs pyOpenSSL: pip install 'echotwist[tls]'", self.mistake("ssl:0"))
+        missing = MemoryError("Cannot allocate write+execute memory")
+        self.assertIn("MemoryDenyWriteExecute=no", self.mistake("ssl:0"))
         missing = ImportError("No module named 'other'", name="other")
         self.assertEqual(
             self.mistake("other:0"), "cannot listen on endpoint other:0: No module named 'other'"

@@ -55,6 +55,21 @@ class JournalTests(SynchronousTestCase):
         self.assertIn("(10000 times)", line)
         self.assertEqual(self.journal.counters.errors["send", "ENOBUFS"], 20_000)
 
+    def test_broke(self) -> None:
+        """
+        Exceptions are told as seldom, but with all that there is to know.
+        """
+        for wrong in (KeyError, KeyError, ValueError):
+            try:
+                raise wrong
+            except Exception:
+                self.journal.broke("accept")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(
+            self.journal.counters.errors, {("accept", "KeyError"): 2, ("accept", "ValueError"): 1}
+        )
+
     def test_kinds(self) -> None:
         """
         Each kind has a line of its own.

@@ -76,6 +76,24 @@ def test_sClient(tmp_path: Path, identity: Identity, version: str, payload: byte
         typing.join(PATIENCE)
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_alpn(tmp_path: Path, identity: Identity, version: str) -> None:
+    """
+    A client that offers protocols is served like one that offers none.
+    """
+    server, port = overTLS(tmp_path, identity)
+    words = ["openssl", "s_client", version, "-alpn", "h2,http/1.1", "-no_ign_eof"]
+    with server, talking(*words, "-connect", f"{LOCAL}:{port}") as (stdin, stdout):
+        stdin.write(b"hello\n")
+        stdin.flush()
+        said = b""
+        while not said.endswith(b"\nhello\n"):
+            more = stdout.readline()
+            assert more, said
+            said += more
+        assert b"No ALPN negotiated" in said
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_ssl(tmp_path: Path, identity: Identity, version: str) -> None:
     """
@@ -146,13 +164,14 @@ def test_noHandshake(tmp_path: Path, identity: Identity) -> None:
     Who says something else than a handshake is sent away, however many do so,
     and is worth one line.
     """
-    server, port = overTLS(tmp_path, identity)
+    server, port = overTLS(tmp_path, identity, "--verbose")
     with server:
         for _ in range(20):
             with connected(port) as plain:
                 plain.sendall(b"GET / HTTP/1.0\r\n\r\n")
                 assert b"HTTP" not in readAll(plain)
         server.waitFor("TLS refused: failed TLS handshake")
+        server.waitFor(rf"TLS {LOCAL}:\d+ TLS error: http request: 0 bytes")
         with contextFor(identity).wrap_socket(connected(port), server_hostname=LOCAL) as stream:
             stream.sendall(b"hello")
             assert stream.recv(100) == b"hello"

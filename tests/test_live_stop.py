@@ -98,6 +98,18 @@ def test_halfWayOnStock(tmp_path: Path) -> None:
         halfWay(server, lambda server: server.signal(signal.SIGTERM))
 
 
+def test_manySignals(tmp_path: Path) -> None:
+    """
+    However many signals come, until the very end, the status is 0.
+    """
+    for _ in range(5):
+        with ours(tmp_path) as server:
+            while server.runs():
+                server.signal(signal.SIGTERM)
+                time.sleep(0.001)
+            assert server.wait() == 0
+
+
 def test_slowReader(tmp_path: Path, reactorName: str) -> None:
     """
     What waits for a slow reader comes back whole.

@@ -38,8 +38,7 @@ HEADERS: list[tuple[bytes, Any]] = [
     (b"PROXY TCP4 192.0.2.7 192.0.2.1 4567 7\r\n", IPv4Address("TCP", "192.0.2.7", 4567)),
     (b"PROXY TCP6 2001:db8::7 ::1 4567 7\r\n", IPv6Address("TCP", "2001:db8::7", 4567)),
     (b"PROXY TCP6 ::ffff:192.0.2.7 ::1 4567 7\r\n", IPv4Address("TCP", "192.0.2.7", 4567)),
-    (b"PROXY TCP6 fe80::7%eth0 ::1 4567 7\r\n", IPv6Address("TCP", "fe80::7", 4567)),
-    (b"PROXY TCP6 fe80::7%\n\x1bspoofed ::1 4567 7\r\n", IPv6Address("TCP", "fe80::7", 4567)),
+    (b"PROXY TCP6 fe80::7 ::1 65535 0\r\n", IPv6Address("TCP", "fe80::7", 65535)),
     (b"PROXY UNKNOWN\r\n", None),
     (b"PROXY UNKNOWN ffff::1 ::2 1 2\r\n", None),
     (second(1, 0x11, FOUR), IPv4Address("TCP", "192.0.2.7", 4567)),
@@ -62,6 +61,17 @@ WRONG = [
     b"PROXY TCP4 192.0.2.7 192.0.2.1 port 7\r\n",
     b"PROXY TCP4 192.0.2.7 192.0.2.1 -5 7\r\n",
     b"PROXY TCP4 192.0.2.7 192.0.2.1 65536 7\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 4567 65536\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 04567 7\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 +4567 7\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 4_567 7\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 4567 7 7\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1  4567 7\r\n",
+    b"PROXY TCP4 192.0.2.7 nowhere 4567 7\r\n",
+    b"PROXY TCP4 ::1 ::2 4567 7\r\n",
+    b"PROXY TCP6 192.0.2.7 192.0.2.1 4567 7\r\n",
+    b"PROXY TCP6 fe80::7%eth0 ::1 4567 7\r\n",
+    b"PROXY TCP6 fe80::7%\n\x1bspoofed ::1 4567 7\r\n",
     b"PROXY TCP5 192.0.2.7 192.0.2.1 4567 7\r\n",
     b"PROXY " + b"x" * 200,
     b"PROXYTCP4",
@@ -80,6 +90,7 @@ class Transport(StringTransport):
 
     peer: Any = None
     aborted = False
+    bufferSize = 0
 
     def getPeer(self) -> Any:
         """
@@ -155,6 +166,16 @@ class ProxyTests(SynchronousTestCase):
             self.say(transport, said[start:end])
         self.assertEqual((transport.value(), transport.peer), (b"hello", known[1]))
         transport.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_prefix(self) -> None:
+        """
+        What comes with the header grows by the prefixes no more than what follows.
+        """
+        self.echoes = EchoFactory(b"x" * 99, limits=self.limits, reactor=self.clock)
+        transport = self.connect()
+        self.assertEqual(transport.bufferSize, 655)
+        self.say(transport, HEADERS[0][0])
+        self.assertEqual(transport.bufferSize, 655)
 
     def test_wrong(self) -> None:
         """

@@ -232,6 +232,20 @@ class StreamPortTests(SynchronousTestCase):
         self.port.doRead()
         self.assertEqual(self.served(), 3)
 
+    def test_plugin(self) -> None:
+        """
+        What a plugin may do to a port of Twisted's, which listens at once, it may do
+        to this.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        port = StreamPort(listener, self.port.factory, self.journal, self.reactor)
+        self.assertEqual(port.getHost().port, listener.getsockname()[1])
+        port.startListening()
+        port.startListening()
+        self.assertEqual(port.getHost().port, listener.getsockname()[1])
+        port.stopListening()
+
     def test_passingErrors(self) -> None:
         """
         Errors of one connection are counted, and the next is accepted.
@@ -254,15 +268,21 @@ class StreamPortTests(SynchronousTestCase):
                 raise RuntimeError
 
         echoes = self.port.factory
-        for build in (lambda _: 1 / 0, lambda _: Broken()):
+        builders: dict[str, Any] = {
+            "ZeroDivisionError": lambda _: 1 / 0,
+            "RuntimeError": lambda _: Broken(),
+        }
+        for name, build in builders.items():
             self.port.factory = Factory()
             self.port.factory.buildProtocol = build
-            client = self.connect()
-            self.port.doRead()
-            self.reactor.advance(0)
+            for _ in range(3):
+                client = self.connect()
+                self.port.doRead()
+                self.reactor.advance(0)
+                with self.assertRaises(ConnectionResetError):
+                    client.recv(1)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, RuntimeError)), 1)
-            with self.assertRaises(ConnectionResetError):
-                client.recv(1)
+            self.assertEqual(self.journal.counters.errors["accept", name], 3)
         self.port.factory = echoes
         self.connect()
         self.port.doRead()

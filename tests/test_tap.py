@@ -147,7 +147,7 @@ class OptionsTests(SynchronousTestCase):
         So is an option that does not exist, and a word too much.
         """
         self.assertIn("--nonsense", self.mistake("--nonsense"))
-        self.mistake("nonsense")
+        self.assertIn("nonsense: not an option", self.mistake("nonsense"))
 
     def test_commandLine(self) -> None:
         """

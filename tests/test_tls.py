@@ -219,6 +219,17 @@ class TLSTests(SynchronousTestCase):
         self.assertFalse(self.transport.aborted)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_noContext(self) -> None:
+        """
+        Where a plugin's certificates cannot be had, the connection ends without
+        another error.
+        """
+        self.patch(Options, "serverConnectionForTLS", lambda *_: 1 / 0)
+        protocol: Any = overTLS(Options(), self.echoes, self.clock).buildProtocol(None)
+        self.assertRaises(ZeroDivisionError, protocol.makeConnection, self.transport)
+        protocol.connectionLost(Failure(ConnectionAborted()))
+        self.assertNotIn(protocol, self.echoes._awaited)
+
     def test_garbage(self) -> None:
         """
         Who speaks something else is told so, ended, and counted.
@@ -237,9 +248,12 @@ class TLSTests(SynchronousTestCase):
         self.protocol._tlsConnection.send(b"x" * 16_000)
         self.protocol._tlsConnection.send(b"x" * 16_000)
         self.protocol._tlsConnection.send(b"x" * 16_000)
+        innermost(self.protocol).watched = False
         self.protocol._flushSendBIO()
         self.exchange()
         self.assertEqual(len(self.client.got), 48_000)
+        # Whether the peer takes it is watched, though the echo knows nothing of it.
+        self.assertTrue(innermost(self.protocol).watched)
 
     def test_gone(self) -> None:
         """
