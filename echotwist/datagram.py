@@ -19,9 +19,6 @@ from echotwist.journal import Journal
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
 LARGEST = 65536
 
-#: Datagrams handled in one go, before others have their turn.
-BATCH = 64
-
 #: Bytes of the kernel's buffer that any datagram takes at the least.
 SMALLEST = 256
 
@@ -88,6 +85,9 @@ class DatagramPort(udp.Port):
     :ivar kind: the name of what it is: ``UDP``.
     """
 
+    #: Datagrams handled in one go, before others have their turn: a millisecond's work.
+    atOnce = 32
+
     _preexistingSocket: Any
 
     def __init__(
@@ -111,7 +111,7 @@ class DatagramPort(udp.Port):
         """
         Handle datagrams that wait.
         """
-        self.handle(BATCH)
+        self.handle(self.atOnce)
 
     def handle(self, most: int) -> None:
         """

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-#: Seconds until somebody is believed again.
-PAUSE = 0.1
+#: Seconds until somebody is believed again, or asked about who has not read.
+PAUSE, MOMENT = 0.1, 0.001
 
 #: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST`` and ``NLM_F_DUMP`` of netlink(7).
 _BY_FAMILY, _ONE, _ALL = 20, 0x001, 0x301
@@ -54,7 +54,7 @@ class Readers:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._inodes: dict[bytes, int] = {}
-        self._believed: dict[bytes, float] = {}
+        self._until: dict[bytes, float] = {}
         self.looks = 0
 
     def hasRead(self, name: bytes) -> bool:
@@ -65,11 +65,13 @@ class Readers:
         believed to, now and then.
         """
         now = self._clock()
-        if now - self._believed.get(name, -PAUSE) < PAUSE:
+        if now < self._until.get(name, 0.0):
             return False
         peer = self._ask(name) or self._look(name, now)
         if peer is None:
-            self._believed[name] = now
+            self._until[name] = now + PAUSE
+        elif peer.unread:
+            self._until[name] = now + MOMENT
         return peer is None or not peer.unread
 
     def _ask(self, name: bytes) -> Peer | None:
@@ -82,7 +84,7 @@ class Readers:
         # Of two that had the same name the later has it.
         found = {peer.name: peer for peer in sorted(_peers())}
         self._inodes = {one: peer.inode for one, peer in found.items()}
-        self._believed = {one: at for one, at in self._believed.items() if now - at < PAUSE}
+        self._until = {one: until for one, until in self._until.items() if until > now}
         return found.get(name)
 
 
@@ -103,9 +105,8 @@ def _told(inode: int) -> Iterator[Peer]:
     flags = _ONE if inode else _ALL
     header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, flags, 1, 0)
     diag = 4  # NETLINK_SOCK_DIAG, for which Python has no name
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, diag) as kernel:
-        kernel.settimeout(1)
-        kernel.send(header + request)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, diag) as kernel:
+        kernel.send(header + request)  # which is when it is answered
         while True:
             for kind, message in _messages(kernel.recv(2**16)):
                 if kind != _BY_FAMILY:  # the last, or an error

@@ -13,7 +13,7 @@ from twisted.internet.address import UNIXAddress
 
 from echotwist import packetinfo
 from echotwist.addresses import nameText
-from echotwist.datagram import BATCH, DatagramPort
+from echotwist.datagram import DatagramPort
 from echotwist.kernel import queued, unread
 from echotwist.unixdiag import Readers
 
@@ -45,7 +45,7 @@ class UnixDatagramPort(DatagramPort):
         Handle datagrams that wait; but only few who have to be looked for.
         """
         looks = self._readers.looks
-        for _ in range(BATCH):
+        for _ in range(self.atOnce):
             if not self.handleNext() or self._readers.looks != looks:
                 return
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import DatagramEcho
 from echotwist.addresses import Address
 from echotwist.counters import Counters
-from echotwist.datagram import BATCH, DatagramPort
+from echotwist.datagram import DatagramPort
 from echotwist.guard import Guard
 from echotwist.journal import Journal
 from echotwist.sockets import openDatagram
@@ -113,7 +113,7 @@ class DatagramPortTests(SynchronousTestCase):
         """
         Send many datagrams, and count those that one wake-up handles.
         """
-        for _ in range(2 * BATCH):
+        for _ in range(2 * DatagramPort.atOnce):
             self.client.sendto(b"x", ("127.0.0.1", port.getHost().port))
         port.doRead()
         return int(port.protocol.count)
@@ -122,9 +122,9 @@ class DatagramPortTests(SynchronousTestCase):
         """
         One wake-up handles so many datagrams and no more; stock Twisted goes on.
         """
-        self.assertEqual(self.handledInOneGo(self.port), BATCH)
+        self.assertEqual(self.handledInOneGo(self.port), DatagramPort.atOnce)
         stock = StockPort(0, Ignoring(), "127.0.0.1", reactor=self.reactor)
-        self.assertEqual(self.handledInOneGo(self.listening(stock)), 2 * BATCH)
+        self.assertEqual(self.handledInOneGo(self.listening(stock)), 2 * DatagramPort.atOnce)
 
     def test_unsendable(self) -> None:
         """

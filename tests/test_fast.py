@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import DatagramEcho, EchoFactory
 from echotwist.addresses import Address
 from echotwist.counters import Counters
-from echotwist.datagram import BATCH, DatagramPort
+from echotwist.datagram import DatagramPort
 from echotwist.guard import Guard
 from echotwist.journal import Journal
 from echotwist.sockets import openDatagram
@@ -444,12 +444,12 @@ class BatchPortTests(SynchronousTestCase):
         One wake-up handles so many datagrams and no more; at the end, all.
         """
         client = self.asking()
-        for number in range(3 * BATCH):
+        for number in range(3 * BatchPort.atOnce):
             client.send(b"%d" % number)
         self.port.doRead()
-        self.assertEqual(len(self.got(client)), BATCH)
+        self.assertEqual(len(self.got(client)), BatchPort.atOnce)
         self.port.handleRest()
-        self.assertEqual(len(self.got(client)), 2 * BATCH)
+        self.assertEqual(len(self.got(client)), 2 * BatchPort.atOnce)
 
     def test_sendError(self) -> None:
         """

@@ -16,7 +16,7 @@ from echotwist import DatagramEcho, unixdiag
 from echotwist.counters import Counters
 from echotwist.guard import LocalGuard
 from echotwist.journal import Journal
-from echotwist.unixdiag import PAUSE, Readers
+from echotwist.unixdiag import MOMENT, PAUSE, Readers
 from echotwist.unixport import UnixDatagramPort
 from echotwist.unixsocket import openUnixDatagram
 
@@ -171,6 +171,7 @@ class UnixDatagramTests(SynchronousTestCase):
         with contextlib.suppress(BlockingIOError):
             while True:
                 hog.recv(2000)
+        self.clock.advance(2 * MOMENT)
         hog.send(b"hello")
         self.port.doRead()
         self.assertEqual(hog.recv(100), b"hello")
@@ -223,6 +224,7 @@ class ReadersTests(SynchronousTestCase):
         self.assertFalse(self.hasRead("one"))
         self.assertTrue(self.hasRead("other"))
         self.one.recv(100)
+        self.clock.advance(2 * MOMENT)
         self.assertTrue(self.hasRead("one"))
 
     def test_new(self) -> None:

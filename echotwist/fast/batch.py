@@ -21,7 +21,10 @@ from itertools import accumulate
 from typing import Any
 
 from echotwist import packetinfo
-from echotwist.datagram import BATCH, LARGEST, DatagramPort
+from echotwist.datagram import LARGEST, DatagramPort
+
+#: Datagrams that two calls handle, before others have their turn.
+BATCH = 64
 
 #: ``struct mmsghdr``: address and its size, pieces and their count, control
 #: messages and their size, flags, and the size of the datagram.
@@ -175,6 +178,8 @@ class BatchPort(DatagramPort):
     The guard judges each datagram.  What the protocol would do is known, an
     exact echo, and so it is not asked.
     """
+
+    atOnce = BATCH
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
