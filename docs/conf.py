@@ -17,7 +17,7 @@ author = "the echotwist authors"
 release = version = versionOf("echotwist")
 
 #: Of the manual page, which would else be another one each day.
-today = "2026-11-22"
+today = "2026-11-25"
 
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]

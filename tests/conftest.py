@@ -94,8 +94,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     Fail if the table in docs says anything else than the tests.
     """
-    for path in table.changed():
-        figures.append(f"{path.name} was not what the tests say: it is written anew")
+    for name in table.changed():
+        figures.append(f"the table of {name} was not what the tests say: it is written anew")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

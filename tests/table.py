@@ -5,9 +5,10 @@ The table of kinds against rules, which the tests of all of them fill in.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from io import StringIO
-from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -40,6 +41,9 @@ EXCEPT: dict[str, dict[str, str]] = {
         "raw IPv6": "there are no ports, and on loopback no groups",
     },
 }
+
+#: The page that has both tables.
+PAGE = ROOT / "docs" / "kinds.rst"
 
 YES, NO, NOT_FOR_IT = "yes", "NO", "–"
 
@@ -95,24 +99,32 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
         outcomes[cell] = report.passed and outcomes.get(cell, True)
 
 
-def written(table: str) -> tuple[Path, str]:
+def rows(table: str) -> re.Match[str]:
+    """
+    Find the rows of a table in the page about it.
+    """
+    pattern = rf"(?<=csv-table:: {table.capitalize()}\n   :header-rows: 1\n\n)(   .+\n)+"
+    found = re.search(pattern, PAGE.read_text("utf-8"))
+    assert found is not None, f"no table of {table}"
+    return found
+
+
+def written(table: str) -> str:
     """
     Write a table.
 
-    :return: where it belongs, and what is to be there; nothing if not all of
-        its tests were run.
+    :return: its rows, as the page has them; nothing if not all of its tests were run.
     """
-    path = ROOT / "docs" / f"kinds-{table}.csv"
     names = [kind.name for kind in _columns[table]]
     text = StringIO()
     sheet = csv.writer(text, lineterminator="\n")
     sheet.writerow(["Rule", *names])
     for rule in _rules[table]:
-        row = [_cell(rule, name) for name in names]
-        if "" in row:
-            return path, ""
-        sheet.writerow([rule, *row])
-    return path, text.getvalue()
+        cells = [_cell(rule, name) for name in names]
+        if "" in cells:
+            return ""
+        sheet.writerow([rule, *cells])
+    return indent(text.getvalue(), "   ")
 
 
 def _cell(rule: str, name: str) -> str:
@@ -124,14 +136,15 @@ def _cell(rule: str, name: str) -> str:
     return YES if all(results) else NO
 
 
-def changed() -> list[Path]:
+def changed() -> list[str]:
     """
-    Write the tables of which all tests were run, and give those that changed.
+    Write the tables of which all tests were run, and name those that changed.
     """
-    files = []
+    names = []
     for table in _rules:
-        path, text = written(table)
-        if _rules[table] and text and (not path.exists() or path.read_text("utf-8") != text):
-            path.write_text(text, "utf-8")
-            files.append(path)
-    return files
+        found, text = rows(table), written(table)
+        if _rules[table] and text and found[0] != text:
+            page = found.string
+            PAGE.write_text(page[: found.start()] + text + page[found.end() :], "utf-8")
+            names.append(table)
+    return names

@@ -99,18 +99,11 @@ def settingsOf(words: list[str]) -> Settings:
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """
-    The units, with commands that are there.
+    The units, as they are.
     """
     for unit in (*DEPLOY.glob("*.service"), *DEPLOY.glob("*.socket")):
-        (tmp_path / unit.name).write_text(here(unit.read_text("utf-8")), "utf-8")
+        shutil.copy(unit, tmp_path)
     return tmp_path
-
-
-def here(text: str) -> str:
-    """
-    Have a text name the commands of this environment.
-    """
-    return text.replace(INSTALLED, str(BIN))
 
 
 def values(text: str, key: str) -> list[str]:
@@ -136,7 +129,7 @@ class DropIn(NamedTuple):
         """
         folder = units / f"echotwist.{self.kind}.d"
         folder.mkdir(exist_ok=True, parents=True)
-        text = here(self.text) if not changes else self.text
+        text = self.text
         for word, other in changes:
             text = text.replace(word, other)
         (folder / "documented.conf").write_text(text, "utf-8")
@@ -165,7 +158,7 @@ def test_verify(units: Path, change: str) -> None:
     if change:
         dropIns()[change].add(units)
     paths = [units / "echotwist.service", units / "echotwist.socket"]
-    quietly(tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", *paths)
+    quietly(tool("systemd-analyze"), "verify", "--recursive-errors=no", *paths)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -198,7 +191,7 @@ def test_commands() -> None:
     unit = (DEPLOY / "echotwist.service").read_text("utf-8")
     for text in (unit, *(one.text for one in dropIns().values() if one.kind == "service")):
         words = shlex.split(values(text, "ExecStart")[-1])
-        assert words[:4] == [f"{INSTALLED}/twistd", "--nodaemon", "--pidfile=", "echo"]
+        assert words[:5] == ["/usr/bin/env", "twistd", "--nodaemon", "--pidfile=", "echo"]
         assert "--systemd" in words
         settingsOf(words)
 
@@ -539,7 +532,6 @@ def changed(host: Host, installed: Path, request: pytest.FixtureRequest) -> Iter
     drop = dropIns()[request.param]
     drop.add(
         folder,
-        (INSTALLED, f"{installed}/bin"),
         ("192.0.2.1", "127.0.0.9"),
         ("ssl-cert", "adm"),
         ("/etc/ssl/private/echo.pem", f"{keys}/key.pem"),
