@@ -219,13 +219,15 @@ class EchoService(Service):
         for listener, port in zip(listeners, self.ports, strict=True):
             if listener.socket is not None:
                 port.startListening()
-        self._warnOfRoot()
+        self._warn()
         # Signals that come before the reactor runs would end it without a drain.
         self._reactor.callWhenRunning(self._announce, text)
 
-    def _warnOfRoot(self) -> None:
+    def _warn(self) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+        if self.settings.interfaces and self.settings.port is None and self.settings.raw is None:
+            self._log.warn("--interface is for --port and --raw; endpoints have their own")
 
     def _announce(self, text: str) -> None:
         self._log.info("echo on {listeners}", listeners=text)

@@ -90,7 +90,7 @@ class Worker(EchoService):
         plain = [Listener.of(one) for one in given[: self._plain]]
         return plain + self._openEndpoints(iter(given[self._plain :]))
 
-    def _warnOfRoot(self) -> None:
+    def _warn(self) -> None:
         """
         Leave it to the parent, like all that is to be said just once.
         """

@@ -78,7 +78,7 @@ class WorkersService(EchoService):
         # This needs the reactor, which must not be chosen before twistd does.
         from echotwist.monitor import Monitor
 
-        self._warnOfRoot()
+        self._warn()
         text = ", ".join(listener.text for listener in self._sets[0])
         sets = [[one.socket for one in listeners if one.socket] for listeners in self._sets]
         self._monitor = Monitor(

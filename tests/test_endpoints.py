@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -212,6 +213,21 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(echo.counters.transport, "ONION")
         self.successResultOf(service.stopService())
         self.assertTrue(foreign.stopped)
+
+    def test_interface(self) -> None:
+        """
+        Whoever names an interface that nothing listens on is told so.
+        """
+        for port, isTold in ((None, True), (0, False)):
+            settings = Settings(port=port, listen="tcp:0", interfaces="127.0.0.1", portable=True)
+            service = EchoService(settings, self.reactor)
+            with capturedLogs() as events:
+                service.startService()
+            told = [formatEvent(event) for event in events]
+            self.assertEqual(any("--interface is for" in line for line in told), isTold)
+            stopped = service.stopService()
+            self.reactor.advance(0)
+            self.successResultOf(stopped)
 
     def test_layers(self) -> None:
         """
