@@ -6,6 +6,7 @@ Needs the extra ``echotwist[tls]``.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from OpenSSL.SSL import (
@@ -163,7 +164,10 @@ def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFact
     :raise Exception: whatever OpenSSL says of these, now and not to the first peer.
     """
     if hasattr(contextFactory, "getContext"):
-        contextFactory.getContext().set_alpn_select_callback(_chooseNone)
+        with warnings.catch_warnings():
+            # pyOpenSSL would have the certificate in another form than Twisted has it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            contextFactory.getContext().set_alpn_select_callback(_chooseNone)
     around = TLSMemoryBIOFactory(contextFactory, False, factory, reactor)
     around.protocol = EchoTLS
     return around
