@@ -16,7 +16,7 @@ serviceFor(
         port=1234,  # TCP and UDP; 0 takes a free one
         interfaces=[],  # everywhere; or "127.0.0.1", "fe80::1%eth0", "eth0", "localhost"
         listen=[],  # endpoints: "unix:/run/echo.sock", "ssl:7777:privateKey=key.pem:certKey=cert.pem"
-        unixDatagrams=[],  # "/run/echo.dgram"; "\\0name" is abstract
+        unixDatagrams=[],  # "/run/echo.dgram"; "@name" is abstract
         raw=None,  # an IP protocol: 253, 254
         systemd=False,  # True: serve on the sockets that systemd passes
         reuse=False,  # True: share address and port with other processes

@@ -50,8 +50,10 @@ class Address:
         """
         anywhere = ("0.0.0.0", "::")
         hosts, devices = (self.host, other.host), (self.device, other.device)
+        scopes = (self.scope, other.scope)
         return (
             self.family == other.family
+            and (scopes[0] == scopes[1] or not all(scopes))
             and (hosts[0] == hosts[1] or any(host in anywhere for host in hosts))
             and (devices[0] == devices[1] or not all(devices))
         )

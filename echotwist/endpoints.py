@@ -8,12 +8,11 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import _parse, serverFromString
 from twisted.internet.protocol import Factory
 from zope.interface import directlyProvides, providedBy
 
@@ -21,7 +20,7 @@ from echotwist.addresses import Address, addressesOf
 from echotwist.listeners import Listener
 from echotwist.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, openStream, prepareStream, transportOf
+from echotwist.sockets import ListenError, openStream, prepareStream, reasonOfTLS, transportOf
 
 _PROXY = "haproxy:"
 
@@ -75,7 +74,12 @@ class EndpointReactor:
         self._ports = ports
         self._given = given
         self._text = text.replace("\\0", "\0")
-        self._kind = self._text.removeprefix(_PROXY).partition(":")[0].upper()
+        try:
+            self._words, self._named = _parse(self._text.removeprefix(_PROXY))
+        except RuntimeError:
+            why = OSError("the backslash at its end stands before nothing")
+            raise ListenError("endpoint", self._text, why) from None
+        self._kind = self._words[0].upper()
         self.entrance = Entrance(lambda: ports.factory(self._kind))
         self.listeners: list[Listener] = []
         directlyProvides(self, providedBy(reactor))
@@ -121,7 +125,7 @@ class EndpointReactor:
         from echotwist.unixsocket import MODE, named, openUnix
 
         chosen = {
-            "mode": mode if mode != 0o666 or self._says("(mode=)?0*666") else MODE,
+            "mode": mode if mode != 0o666 or self._saysMode() else MODE,
             "backlog": self._backlog(backlog),
         }
         name = named(os.fsdecode(address))
@@ -167,13 +171,25 @@ class EndpointReactor:
         )
 
     def _backlog(self, said: int) -> int:
-        return said if said != 50 or self._says("backlog=50") else self._settings.backlog
+        return said if said != 50 or "backlog" in self._named else self._settings.backlog
 
-    def _says(self, words: str) -> bool:
+    def _saysMode(self) -> bool:
         """
-        Tell whether the text says what is otherwise Twisted's default.
+        Tell whether the text says a mode, which may just be Twisted's default.
         """
-        return re.search(rf"(?<!\\):{words}(:|$)", self._text) is not None
+        return "mode" in self._named or (self._kind == "UNIX" and len(self._words) > 2)
+
+    def _checkKey(self) -> None:
+        """
+        See that a key needs no pass phrase: nobody may be there to type it, for each
+        process and each time that it starts.
+
+        :raise ValueError: it does.
+        """
+        positional = self._words[2] if len(self._words) > 2 else "server.pem"
+        path = Path(self._named.get("privateKey", positional))
+        if path.is_file() and b"ENCRYPTED" in path.read_bytes():
+            raise ValueError(f"{path} is encrypted; openssl pkey writes it as one that is not")
 
     def open(self) -> list[Listener]:
         """
@@ -187,7 +203,7 @@ class EndpointReactor:
                 port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.entrance)
             else:
                 if self._kind == "SSL":
-                    _checkKey(self._text)
+                    self._checkKey()
                 port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
             if not self.listeners and self._text.startswith(_PROXY):
                 port.stopListening()
@@ -198,20 +214,6 @@ class EndpointReactor:
             raise endpointError(self._text, error) from None
         # Some listen without the reactor's help, on whatever they know.
         return self.listeners or [Listener(None, self._kind, port)]
-
-
-def _checkKey(text: str) -> None:
-    """
-    See that a key needs no pass phrase: nobody may be there to type it, for each
-    process and each time that it starts.
-
-    :raise ValueError: it does.
-    """
-    found = re.search(r"(?<!\\):privateKey=((?:\\.|[^:\\])+)", text)
-    path = Path(re.sub(r"\\(.)", r"\1", found[1]) if found else "server.pem")
-    with suppress(OSError):
-        if b"ENCRYPTED" in path.read_bytes():
-            raise ValueError(f"{path} is encrypted; openssl pkey writes it as one that is not")
 
 
 def _hasTLS(factory: Any) -> bool:
@@ -285,9 +287,7 @@ def _words(error: Exception) -> str:
     """
     Say what an endpoint raised.
     """
-    said = error.args[0] if error.args else ""
-    if isinstance(said, list) and said:
-        # Of OpenSSL's: library, function and reason, from the first to the last.
-        return f"OpenSSL finds fault with key, certificate or parameters (PEM): {said[0][-1]}"
+    if reason := reasonOfTLS(error):
+        return f"OpenSSL finds fault with key, certificate or parameters (PEM): {reason}"
     # Of parameters that are missing or unknown, after the name of a function.
     return re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__

@@ -23,6 +23,7 @@ from echotwist.kernel import queued, unread
 from echotwist.layers import underneath
 from echotwist.limits import Limits
 from echotwist.overseer import Overseer
+from echotwist.sockets import reasonOfTLS
 from echotwist.stream import Echo, PrefixEcho
 
 #: Seconds without a byte after which a connection is over, once the service stops.
@@ -181,7 +182,7 @@ class EchoFactory(Factory):
                 local=_text(local),
                 bytes=echo.received,
                 seconds=round(self._reactor.seconds() - since, 3),
-                reason=echo.why or _ENDS.get(reason.type) or _why(reason.value),
+                reason=echo.why or _ENDS.get(reason.type) or _words(reason),
             )
         self._restIfAlone()
 
@@ -285,15 +286,6 @@ _ENDS: dict[object, str] = {
 }
 
 
-def _why(error: BaseException | None) -> str:
-    """
-    Say what ended a connection, if not the peer: of OpenSSL's errors, which are
-    lists of library, function and reason, the reason.
-    """
-    said = error.args[0] if error and error.args else ""
-    return f"TLS error: {said[0][-1]}" if isinstance(said, list) and said else str(error)
-
-
 def unsent(transport: Any) -> int:
     """
     Tell how many bytes wait for the peer, in the transport and in the kernel;
@@ -312,6 +304,11 @@ def _unread(transport: Any) -> int:
     # After a hiccup of the machine we may be asked before we could read.
     connection = underneath(transport)
     return unread(connection) if isinstance(connection, FileDescriptor) else 0
+
+
+def _words(reason: Failure) -> str:
+    said = reasonOfTLS(reason.value)
+    return f"TLS error: {said}" if said else str(reason.value)
 
 
 def _text(address: Any) -> str:

@@ -22,8 +22,8 @@ class Journal:
     Count by kind, and log at most one line a minute for each kind.
 
     What strangers can cause must not fill the log.  The kinds are few: the
-    calls that we make times the errors that the kernel knows, or exceptions that
-    there are, and our reasons to refuse.
+    calls that we make times the errors of the kernel and the kinds of exceptions,
+    and our reasons to refuse.
 
     :param counters: are counted up.
     :param clock: tells the time in seconds.

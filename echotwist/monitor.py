@@ -189,6 +189,13 @@ class Monitor(ProcessMonitor):
         for worker in self.workers:
             worker.look(patience, self._clock)
 
+    def kill(self, worker: WorkerProcess) -> None:
+        """
+        End a worker that does not answer; it is started again.
+        """
+        assert worker.transport is not None
+        self._forceStopProcess(worker.transport)
+
     def stopService(self) -> Deferred[Any]:  # type: ignore[override]
         """
         Have all workers stop.

@@ -141,13 +141,20 @@ class ProxyHeader(Protocol):
         self._uncount()
         if peer is not None:
             self.transport.peer = peer
-        heir = self._next.buildProtocol(self.transport.getPeer())
-        if innermost(heir) is None:
+        try:
+            heir = self._next.buildProtocol(self.transport.getPeer())
+            if innermost(heir) is None:
+                self.transport.abortConnection()
+                return
+            self.transport.handOver(heir)
+            heir.makeConnection(self.transport)
+        except Exception:
+            # What a plugin has put around the echo may raise anything.
+            self._owner.journal.broke("accept")
             self.transport.abortConnection()
             return
-        self.transport.handOver(heir)
-        heir.makeConnection(self.transport)
-        self._owner.awaitsNoMore(self)
+        finally:
+            self._owner.awaitsNoMore(self)
         if rest:
             heir.dataReceived(rest)
 

@@ -96,6 +96,9 @@ class EchoService(Service):
             self._metricsPort = self._openMetrics(self.settings.metrics)
         try:
             self._listeners = self._openListeners()
+            if not self._listeners:
+                why = OSError("all are taken; none is left to serve on")
+                raise ListenError("sockets of", "systemd", why)
         except BaseException:
             self._closeMetrics()
             raise
@@ -290,7 +293,8 @@ class EchoService(Service):
             handler: Any = signal.getsignal(number)
             if getattr(handler, "__self__", None) == reactor:
                 signal.signal(number, self._hurry)
-                # Python ends by what comes when it has put its own handlers away.
+                # Python restores the default actions before it ends; what comes then
+                # would end it another way.
                 reactor.addSystemEventTrigger(
                     "after", "shutdown", signal.signal, number, signal.SIG_IGN
                 )

@@ -133,7 +133,8 @@ class Settings:
     :param listen: Twisted endpoints to echo streams on.
     :param unixDatagrams: names of UNIX datagram sockets; abstract ones begin
         with NUL, or with a backslash and a zero.
-    :param systemd: serve on all sockets that systemd passes.
+    :param systemd: serve on all sockets that systemd passes, but for those that
+        endpoints take.
     :param raw: the number of an IP protocol whose packets are echoed, if any.
     :param reuse: share address and port with other processes
         (``SO_REUSEPORT``).

@@ -81,6 +81,15 @@ def inWords(error: OSError) -> str:
     return f"{error.strerror or error} (errno {error.errno})"
 
 
+def reasonOfTLS(error: BaseException | None) -> str:
+    """
+    Say what OpenSSL found wrong, if this is an error of its: they are lists of
+    library, function and reason, from the first to the last.
+    """
+    said = error.args[0] if error and error.args else ""
+    return str(said[0][-1]) if isinstance(said, list) and said else ""
+
+
 def errorName(error: OSError) -> str:
     """
     Give the symbol of an error: ``ENOBUFS``, or its number where it has none.

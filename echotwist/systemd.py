@@ -32,7 +32,7 @@ _WANTED = {
 }
 
 
-#: Once they are closed, others may have their numbers.
+#: Whether they were taken over: their numbers may be others' then.
 _taken = False
 
 
@@ -205,9 +205,9 @@ class Notifier:
         self._next = None
 
     def _live(self) -> None:
+        self._next = self._reactor.callLater(self._pause, self._live)
         self._look(self._pause)
         self._tell("WATCHDOG=1", patience=0)
-        self._next = self._reactor.callLater(self._pause, self._live)
 
     def _tell(self, *words: str, patience: float = PATIENCE) -> None:
         if not self._place:

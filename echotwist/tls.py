@@ -46,6 +46,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
     givenUp = False
 
     transport: Any
+    #: Nothing if it could not be made: a plugin's certificates may be gone.
+    _tlsConnection: Any = None
     _owner: Any = None
     _inputEnded = False
     _isPaused = False
@@ -77,8 +79,10 @@ class EchoTLS(TLSMemoryBIOProtocol):
         Have it watched whether the peer takes what was written: there may be more
         than the echo knows of, such as answers to KeyUpdate (RFC 8446, 4.6.3).
         """
+        if self._owner is None or not self._handshakeDone:
+            return
         echo = innermost(self)
-        if self._owner is not None and self._handshakeDone and not echo.watched:
+        if not echo.watched:
             self._owner.wrote(echo)
 
     def pauseProducing(self) -> None:
@@ -152,7 +156,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         if self._owner is not None:
             self._owner.awaitsNoMore(self)
-        if "_tlsConnection" in self.__dict__:  # or a plugin's certificates were not there
+        if self._tlsConnection is not None:
             super().connectionLost(reason)
 
 

@@ -9,7 +9,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-#: Seconds until somebody is believed again, or asked about who has not read.
+#: Seconds until who is out of sight is believed again, and until one who has not
+#: read is asked about again.
 PAUSE, MOMENT = 0.1, 0.001
 
 #: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST`` and ``NLM_F_DUMP`` of netlink(7).

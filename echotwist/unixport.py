@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from time import monotonic
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
@@ -36,7 +37,9 @@ class UnixDatagramPort(DatagramPort):
     be answered.
     """
 
-    reactor: Any
+    #: Tells the time in seconds.
+    clock = staticmethod(monotonic)
+
     _room: bytearray
     _readers: Readers
 
@@ -93,7 +96,7 @@ class UnixDatagramPort(DatagramPort):
         self._buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         self._share = self._buffer // SHARES
         self._room = bytearray(self._buffer)
-        self._readers = Readers(self.reactor.seconds)
+        self._readers = Readers(self.clock)
         self._hadEmpty: set[bytes] = set()
         self._realPortNumber = nameText(self.socket.getsockname())  # type: ignore[assignment]
         self.connected = 1

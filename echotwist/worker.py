@@ -56,7 +56,7 @@ TELL = b"tell"
 #: The order to drain no longer.
 HURRY = b"hurry"
 
-#: The name of a variable: settings, numbers of sockets and module of the reactor.
+#: The name of a variable: settings, numbers of sockets, module of the reactor, folder.
 PLAN = "ECHOTWIST_WORKER"
 
 #: Blocked when a worker is started, so that it can be told to stop before it can listen.

@@ -37,6 +37,11 @@ class Owner(Shape):
         Hear that a worker is gone.
         """
 
+    def kill(self, worker: WorkerProcess) -> None:
+        """
+        End a worker that does not answer.
+        """
+
 
 class WorkerProcess(ProcessProtocol):
     """
@@ -94,14 +99,14 @@ class WorkerProcess(ProcessProtocol):
 
     def look(self, patience: float, clock: Any) -> None:
         """
-        Ask it, unless it has kept us waiting for so many seconds: then end it.
+        Ask it, unless it has kept us waiting for so many seconds: then end it.  One
+        that is only starting is waited for.
         """
         if not (self._asked and self.isServing):
             self.ask(clock)
         elif clock.seconds() - self._askedAt >= patience:
             self._monitor.log.warn("worker {worker} does not answer", worker=self.name)
-            assert self.transport is not None
-            self.transport.signalProcess("KILL")
+            self._monitor.kill(self)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests import live, table
 from tests.kinds import Kind
@@ -76,6 +77,17 @@ def nothingLeftListening() -> Iterator[None]:
     reactor: Any = installed
     left = set(reactor.getReaders()) - reactor._internalReaders
     assert not left, f"left in the reactor: {left}"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Have the files of tests for both runners in a folder that pytest keeps in order.
+    """
+    if request.cls is not None and issubclass(request.cls, SynchronousTestCase):
+        monkeypatch.chdir(tmp_path)
 
 
 @pytest.hookimpl(wrapper=True)

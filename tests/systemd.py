@@ -127,13 +127,12 @@ class Host:
         """
         return self.enter("-a", "systemctl", "--no-pager", *words)
 
-    def restart(self) -> None:
+    def restart(self, kind: str) -> None:
         """
-        Have it read the units again, and begin with them.
+        Have it read the units again, and begin anew with one.
         """
         self.control("daemon-reload")
-        self.control("stop", "echotwist.service", "echotwist.socket")
-        self.control("start", "echotwist.socket")
+        self.control("restart", f"echotwist.{kind}")
 
     def show(self, key: str) -> str:
         """

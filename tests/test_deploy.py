@@ -142,10 +142,12 @@ def dropIns() -> dict[str, DropIn]:
     blocks = re.findall(r"code-block:: ini\n\n((?: {4}.*\n|\n)+)", PAGE)
     texts = [re.sub("^ {4}", "", block, flags=re.MULTILINE) for block in blocks]
     found = [DropIn(re.findall(r"\[(.*)\]", text)[0].lower(), text) for text in texts]
-    words = ["ListenStream", "metrics", "ssl:"]
-    return {word: drop for word, drop in zip(words, found, strict=True) if word in drop.text}
+    drops = dict(zip(CHANGES[1:], found, strict=True))
+    assert all(word in drop.text for word, drop in drops.items())
+    return drops
 
 
+#: Words that each has alone, in the order of the page; and none for no change.
 CHANGES = ["", "ListenStream", "metrics", "ssl:"]
 
 
@@ -539,10 +541,10 @@ def changed(host: Host, installed: Path, request: pytest.FixtureRequest) -> Iter
     )
     host.enter("-a", "cp", "-r", "/run/shared/change/.", UNITS)
     shutil.rmtree(folder)
-    host.restart()
+    host.restart(drop.kind)
     yield request.param
     host.enter("-a", "rm", f"{UNITS}/echotwist.{drop.kind}.d/documented.conf")
-    host.restart()
+    host.restart(drop.kind)
 
 
 @pytest.mark.slow
@@ -551,7 +553,7 @@ def test_changed(host: Host, changed: str) -> None:
     """
     What the documentation has for other needs serves them, within the same walls.
     """
-    host.control("start", "echotwist.service")
+    host.control("start", "echotwist.service")  # if it did not run before
     host.python(ASK_CHANGED[changed])
 
 

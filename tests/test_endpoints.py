@@ -17,6 +17,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import Settings, endpoints
+from echotwist.addresses import Address
 from echotwist.counters import Counters
 from echotwist.endpoints import EndpointReactor
 from echotwist.listeners import Listener, _rawAddresses, openOwn, openShared
@@ -59,7 +60,7 @@ class EndpointTests(SynchronousTestCase):
         """
         Give what is said of one that does not.
         """
-        said = str(self.assertRaises(ListenError, self.endpoint(text).open))
+        said = str(self.assertRaises(ListenError, self.open, text))
         self.assertEqual(len(said.splitlines()), 1)
         return said
 
@@ -124,6 +125,7 @@ class EndpointTests(SynchronousTestCase):
         endpoint = self.endpoint("tcp:0", backlog=7)
         self.assertEqual(endpoint._backlog(50), 7)
         self.assertEqual(self.endpoint("tcp:0:backlog=9", backlog=7)._backlog(9), 9)
+        self.assertEqual(self.endpoint("tcp:0:backlog=50", backlog=7)._backlog(50), 50)
 
     def test_wrong(self) -> None:
         """
@@ -138,9 +140,11 @@ class EndpointTests(SynchronousTestCase):
         for text, reason in [
             ("nowhere:1", "Unknown endpoint type: 'nowhere'"),
             ("tcp:x", "invalid literal"),
+            ("tcp:0\\", "the backslash at its end"),
             ("unix", "unix: missing 1 required positional argument: 'address'"),
             ("tcp:0:interface=::1", r"colons of an address are written \:"),
             (f"ssl:0:privateKey={encrypted}", f"{encrypted} is encrypted"),
+            (f"ssl:0:{encrypted}", f"{encrypted} is encrypted"),
             (f"ssl:0:privateKey={key}:dhParameters={noKey}", "parameters (PEM): no start line"),
             ("tcp:0:speed=9", "speed=9: got an unexpected keyword argument 'speed'"),
             ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory (errno 2)"),
@@ -309,6 +313,9 @@ class ListenerTests(SynchronousTestCase):
             said = str(self.assertRaises(ListenError, openShared, settings))
             self.assertIn("Address already in use (errno 98); ", said)
             self.assertIn("takes the same packets", said)
+        near, far = (Address(socket.AF_INET6, "fe80::1", scope) for scope in (1, 2))
+        self.assertFalse(near.overlaps(far))
+        self.assertTrue(near.overlaps(Address(socket.AF_INET6, "::")))
         for apart in (["127.0.0.1", "127.0.0.2", "::1"], ["0.0.0.0", "::"], ["lo"], ["lo", "lo"]):
             self.assertTrue(_rawAddresses(apart, 253))
 

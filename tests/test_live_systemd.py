@@ -138,6 +138,20 @@ def test_rest(tmp_path: Path) -> None:
             assert page.read() == b"ready\n"
 
 
+def test_nothingLeft(tmp_path: Path) -> None:
+    """
+    Where the numbers take the only socket, it says so in one line.
+    """
+    port = freePort()
+    before = [needed("systemd-socket-activate"), f"-l{LOCAL}:{port}", "--fdname=numbers"]
+    with socket.socket() as client, knocking(client, (LOCAL, port)):
+        words = ["--systemd", "--metrics=systemd:domain=INET:name=numbers"]
+        line = failing(tmp_path, *words, before=before)
+    assert line == (
+        "echo: cannot listen on sockets of systemd: all are taken; none is left to serve on"
+    )
+
+
 def test_endpoint(tmp_path: Path) -> None:
     """
     Twisted's ``systemd:`` endpoints take one socket each, by its number or its
@@ -418,7 +432,7 @@ def test_hangingWorker(tmp_path: Path, manager: Manager, monkeypatch: pytest.Mon
     """
     It shows that it lives only while its workers do: one that hangs is replaced.
     """
-    monkeypatch.setenv("WATCHDOG_USEC", "4000000")
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")
     with ours(tmp_path, f"-i{LOCAL}", "--workers=2") as server:
         assert manager.next()["READY"] == "1"
         server.workers[0].send_signal(signal.SIGSTOP)

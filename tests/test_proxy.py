@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given, strategies
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
@@ -19,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist.factory import GREETING, MOMENT, EchoFactory
 from echotwist.limits import Limits
 from echotwist.proxy import ProxyFactory, split
+from echotwist.stream import Echo
 
 PREFIX = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -174,8 +176,26 @@ class ProxyTests(SynchronousTestCase):
         self.echoes = EchoFactory(b"x" * 99, limits=self.limits, reactor=self.clock)
         transport = self.connect()
         self.assertEqual(transport.bufferSize, 655)
-        self.say(transport, HEADERS[0][0])
-        self.assertEqual(transport.bufferSize, 655)
+
+    def test_broken(self) -> None:
+        """
+        Whatever a plugin's protocol raises, the connection ends, and nobody waits
+        for it.
+        """
+
+        class Broken(Echo):
+            def connectionMade(self) -> None:
+                raise RuntimeError
+
+        builders: list[Any] = [lambda _: 1 / 0, lambda _: Broken()]
+        for build in builders:
+            transport = self.connect()
+            transport.protocol._next = Factory()
+            transport.protocol._next.buildProtocol = build
+            self.say(transport, HEADERS[0][0])
+            self.assertTrue(transport.aborted)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, RuntimeError)), 1)
+        self.successResultOf(self.echoes.drain(10))
 
     def test_wrong(self) -> None:
         """

@@ -43,9 +43,10 @@ class AdoptTests(SynchronousTestCase):
 
         :param count: what is said of how many there are.
         """
-        # 100 and on stand for 3 and on, which pytest may have.
-        self.patch(systemd, "FIRST", 100)
-        for number, one in enumerate(sockets, 100):
+        # These stand for 3 and on, which pytest may have.
+        self.first = max(map(int, os.listdir("/dev/fd"))) + 10
+        self.patch(systemd, "FIRST", self.first)
+        for number, one in enumerate(sockets, self.first):
             os.dup2(one.fileno(), number)
         count = count or str(len(sockets))
         self.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=count)
@@ -60,7 +61,7 @@ class AdoptTests(SynchronousTestCase):
             find()
             return [self.stack.enter_context(one) for one in adopt(None)]
         except ListenError:
-            for number in range(100, 100 + len(sockets)):
+            for number in range(self.first, self.first + len(sockets)):
                 os.close(number)
             raise
 
@@ -122,7 +123,7 @@ class AdoptTests(SynchronousTestCase):
         one = self.bound(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
         for count in ("2", "999999999"):
             said = str(self.assertRaises(ListenError, self.give, one, count=count))
-            self.assertIn("descriptor 101 of systemd: Bad file descriptor", said)
+            self.assertIn(f"descriptor {self.first + 1} of systemd: Bad file descriptor", said)
 
     def test_endpoints(self) -> None:
         """
@@ -133,10 +134,10 @@ class AdoptTests(SynchronousTestCase):
         three = [self.bound(socket.AF_INET, socket.SOCK_DGRAM, place) for _ in range(3)]
         self.passOn(*three)
         find()
-        os.close(100)
+        os.close(self.first)
         with open(os.devnull) as file:
-            os.dup2(file.fileno(), 101, inheritable=False)
-        self.addCleanup(os.close, 101)
+            os.dup2(file.fileno(), self.first + 1, inheritable=False)
+        self.addCleanup(os.close, self.first + 1)
         [left] = [self.stack.enter_context(one) for one in adopt(None)]
         self.assertEqual(left.getsockname(), three[2].getsockname())
 

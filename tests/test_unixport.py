@@ -51,6 +51,7 @@ class UnixDatagramTests(SynchronousTestCase):
         protocol = DatagramEcho()
         journal = Journal(self.counters, self.clock.seconds)
         self.port: Any = UnixDatagramPort(listener, protocol, LocalGuard(), journal, self.clock)
+        self.port.clock = self.clock.seconds
         self.port.startListening()
         self.addCleanup(listener.close)
 
