@@ -13,10 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import live, table
 from tests.kinds import Kind
-from tests.live import Server, figures, ours
-
-#: Everywhere on Linux; the service must keep its word on each.
-REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
+from tests.live import REACTORS, Server, figures, ours
 
 #: Modules whose tests talk to a service in a process of its own.
 LIVE = ("test_live_", "test_clients", "test_faults", "test_machine", "test_namespaces")

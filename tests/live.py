@@ -30,6 +30,9 @@ ROOT = TESTS.parent
 BIN = Path(sys.executable).parent
 
 
+#: Everywhere on Linux; the service must keep its word on each.
+REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
+
 #: What was measured; pytest prints it in the end.
 figures: list[str] = []
 
