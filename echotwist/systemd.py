@@ -130,16 +130,18 @@ def check(listener: socket.socket) -> None:
 
     :raise OSError: it is not.
     """
+    if fault := _fault(listener):
+        listener.detach()
+        raise OSError(fault)
+
+
+def _fault(listener: socket.socket) -> str:
     if listener.type not in _WANTED.get(listener.family, ()):
-        listener.detach()
-        raise OSError("neither stream nor datagram of TCP, UDP or UNIX")
+        return "neither stream nor datagram of TCP, UDP or UNIX"
     if listener.type == socket.SOCK_DGRAM:
-        if not _isBound(listener):
-            listener.detach()
-            raise OSError("it is bound to no address")
-    elif not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        listener.detach()
-        raise OSError("it does not listen; a .socket unit needs Accept=no")
+        return "" if _isBound(listener) else "it is bound to no address"
+    listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return "" if listens else "it does not listen; a .socket unit needs Accept=no"
 
 
 def _isBound(listener: socket.socket) -> bool:
