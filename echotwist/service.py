@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from echotwist.connection import Connection
@@ -211,7 +212,9 @@ class EchoService(Service):
         """
         self.open()
         super().startService()
-        self._theReactor()
+        reactor = self._theReactor()
+        if self._isProgram:
+            reactor.callWhenRunning(self._takeSignals)
         self._startServing()
 
     def _startServing(self) -> None:
@@ -263,8 +266,6 @@ class EchoService(Service):
         """
         super().stopService()
         self._closeListeners()
-        if self._isProgram:
-            self._takeSignals()
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")
         yield self._stopServing()
@@ -284,23 +285,33 @@ class EchoService(Service):
 
     def _takeSignals(self) -> None:
         """
-        Have a second signal end it at once, and the exit status be 0.
+        Have a signal stop the program, with status 0, and a second end it at once.
 
         Where the reactor has the signals, that is: then it is the program's.
         """
-        reactor = self._theReactor()
         for number in (signal.SIGTERM, signal.SIGINT):
             handler: Any = signal.getsignal(number)
-            if getattr(handler, "__self__", None) == reactor:
-                signal.signal(number, self._hurry)
+            if getattr(handler, "__self__", None) == self._reactor:
+                signal.signal(number, self._onSignal)
                 # Python restores the default actions before it ends; what comes then
                 # would end it another way.
-                reactor.addSystemEventTrigger(
+                self._reactor.addSystemEventTrigger(
                     "after", "shutdown", signal.signal, number, signal.SIG_IGN
                 )
-                # twistd would kill itself with the signal that stopped it.
-                reactor._exitSignal = None
 
-    def _hurry(self, *_: object) -> None:
+    def _onSignal(self, number: int, _: object) -> None:
+        # It may come at any moment, also in the midst of another.
+        self._reactor.callFromThread(self._end, number)
+
+    def _end(self, number: int) -> None:
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:
+            self._hurry()
+        else:
+            name = signal.Signals(number).name
+            self._log.info("Received {signal}, shutting down.", signal=name)
+
+    def _hurry(self) -> None:
         for factory in self._draining:
-            self._theReactor().callFromThread(factory.abortAll)
+            factory.abortAll()

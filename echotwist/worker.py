@@ -100,6 +100,11 @@ class Worker(EchoService):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self.tell()
 
+    def _end(self, number: int) -> None:
+        # Whether at once, the parent says: whoever sends signals to all has sent it one too.
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
+
     def tell(self) -> None:
         """
         Tell the parent what happened so far.

@@ -101,9 +101,9 @@ class WorkersService(EchoService):
             return succeed(None)
         return self._monitor.stopService().addCallback(self._sum)
 
-    def _hurry(self, *_: object) -> None:
+    def _hurry(self) -> None:
         if self._monitor is not None:
-            self._theReactor().callFromThread(self._monitor.hurry)
+            self._monitor.hurry()
 
     def _look(self, patience: float) -> None:
         if self._monitor is not None:

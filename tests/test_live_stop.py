@@ -100,7 +100,8 @@ def test_halfWayOnStock(tmp_path: Path) -> None:
 
 def test_manySignals(tmp_path: Path) -> None:
     """
-    However many signals come, until the very end, the status is 0.
+    However many signals come, until the very end, the status is 0, and the log
+    has one line of them.
     """
     for _ in range(5):
         with ours(tmp_path) as server:
@@ -108,6 +109,7 @@ def test_manySignals(tmp_path: Path) -> None:
                 server.signal(signal.SIGTERM)
                 time.sleep(0.001)
             assert server.wait() == 0
+            assert server.log.count("Received SIGTERM") == 1
 
 
 def test_slowReader(tmp_path: Path, reactorName: str) -> None:

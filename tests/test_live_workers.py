@@ -187,14 +187,16 @@ def test_slowReader(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
-def test_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_toAll(tmp_path: Path, number: int) -> None:
     """
-    One ^C in a terminal, which reaches all processes, is one signal.
+    What reaches all processes is one signal: a ^C in a terminal, systemd's to
+    a control group.
     """
     with ours(tmp_path, "--workers=2", "--drain=60") as server, connected(server.port) as stream:
         taken = offer(stream, 2**26)
         for process in server.processes:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         stream.settimeout(60)
         assert len(readAll(stream)) == taken
         assert server.wait() == 0
