@@ -4,14 +4,16 @@ A service in a process of its own, to be talked to over real sockets.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Condition, Thread
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -71,18 +73,11 @@ class Server:
         words = [str(word) for word in command]
         if limit:
             words = ["sh", "-c", f'{limit}; exec "$@"', "sh", *words]
-        self.lines: list[str] = []
-        self._news = Condition()
+        self._output = TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._output.close)
         self._process = subprocess.Popen(
-            words,
-            cwd=cwd,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            words, cwd=cwd, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT
         )
-        self._reader = Thread(target=self._read, daemon=True)
-        self._reader.start()
         try:
             said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)?')
         except AssertionError:
@@ -92,15 +87,16 @@ class Server:
         self.port = int(said[1] or 0)
         self.door: Door = self.port
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with self._news:
-                self.lines.append(line.rstrip("\n"))
-                self._news.notify_all()
-        with self._news:
-            self._process.stdout.close()
-            self._news.notify_all()
+    @property
+    def lines(self) -> list[str]:
+        """
+        The lines that it has said.
+
+        They are in a file, not in a pipe that somebody must read first: what it
+        said before it answered is there when the answer is.
+        """
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode().split("\n")[:-1]
 
     def waitFor(self, pattern: str) -> re.Match[str]:
         """
@@ -112,10 +108,11 @@ class Server:
         def found() -> re.Match[str] | None:
             return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
 
-        with self._news:
-            self._news.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE)
-            match = found()
-        assert match, f"no line with {pattern!r} in:\n" + "\n".join(self.lines)
+        deadline = time.monotonic() + PATIENCE
+        while not found() and self.runs() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        match = found()
+        assert match, f"no line with {pattern!r} in:\n{self.log}"
         return match
 
     @property
@@ -164,9 +161,7 @@ class Server:
 
         :return: its exit status; negative for a signal.
         """
-        status = self._process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        return status
+        return self._process.wait(PATIENCE)
 
     def __enter__(self) -> Server:
         return self

@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from tests import rules
@@ -178,6 +179,7 @@ def test_endpoint(tmp_path: Path) -> None:
             assert stream.recv(100) == b"hello"
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize("endpoint", ["domain=INET:index=0", "domain=INET:name=four"])
 def test_endpointOfNoName(tmp_path: Path, endpoint: str) -> None:
     """
@@ -194,6 +196,7 @@ def test_endpointOfNoName(tmp_path: Path, endpoint: str) -> None:
     )
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize("option", ["--systemd", "--listen=systemd:domain=INET:index=0"])
 def test_nothingPassed(tmp_path: Path, option: str) -> None:
     """
@@ -293,9 +296,11 @@ def ending(server: Server, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        started = server.workers
         (folder / "end").touch()
-        for process in server.workers:
+        for process in started:
             process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(started, PATIENCE)
 
 
 def test_restart(tmp_path: Path) -> None:
@@ -381,6 +386,7 @@ def manager(
         yield manager
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     ("manager", "workers"),
     [("path", []), ("abstract", []), ("path", ["--workers=2"])],
@@ -404,6 +410,7 @@ def test_notify(tmp_path: Path, manager: Manager, workers: list[str]) -> None:
     assert more == []
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     ("pid", "workers"),
     [("", []), ("export WATCHDOG_PID=$$", []), ("export WATCHDOG_PID=$$", ["--workers=2"])],
@@ -428,6 +435,7 @@ def test_watchdog(
     assert words == ["STOPPING", "STATUS"]
 
 
+@pytest.mark.oneWay
 def test_hangingWorker(tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     It shows that it lives only while its workers do: one that hangs is replaced.
@@ -442,6 +450,7 @@ def test_hangingWorker(tmp_path: Path, manager: Manager, monkeypatch: pytest.Mon
         rules.answers(server.port)
 
 
+@pytest.mark.oneWay
 def test_watchdogOfAnother(
     tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,6 +466,7 @@ def test_watchdogOfAnother(
     assert [list(message) for message in manager.rest()] == [["STOPPING", "STATUS"]]
 
 
+@pytest.mark.oneWay
 def test_noManager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A manager that is not there is worth a warning, and no more.
