@@ -15,6 +15,8 @@ import pytest
 
 from tests.live import BIN, ROOT
 
+pytestmark = pytest.mark.oneWay
+
 
 def withoutPrivilege() -> None:
     """

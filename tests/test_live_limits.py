@@ -99,7 +99,7 @@ def test_stall(tmp_path: Path, reactorName: str) -> None:
     """
     Who has bytes waiting and takes none is reset.
     """
-    options = ["--stall-timeout=3", "--verbose", "--no-udp"]
+    options = ["--stall-timeout=1", "--verbose", "--no-udp"]
     with ours(tmp_path, *options, reactor=reactorName) as server, connected(server.port) as client:
         offer(client, 64 * MIB)
         server.waitFor("TCP .* stalled: ")

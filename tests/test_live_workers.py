@@ -109,6 +109,7 @@ def test_echo(tmp_path: Path, reactorName: str) -> None:
     server.waitFor(rf"echo on TCP \S+:{server.port}, UDP \S+:{server.port}; 3 workers$")
 
 
+@pytest.mark.oneWay
 def test_killed(tmp_path: Path, reactorName: str) -> None:
     """
     A killed worker is back, and the connections of the others never notice.
@@ -130,6 +131,7 @@ def test_killed(tmp_path: Path, reactorName: str) -> None:
         server.waitFor(r"worker \d was ended by SIGKILL")
 
 
+@pytest.mark.oneWay
 def test_killedAtOnce(tmp_path: Path) -> None:
     """
     So is one that is killed as soon as it serves.
@@ -202,6 +204,7 @@ def test_toAll(tmp_path: Path, number: int) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 def test_folder(tmp_path: Path) -> None:
     """
     A worker runs nothing that lies in the folder where it was started.
@@ -261,6 +264,7 @@ def test_secondSignal(tmp_path: Path) -> None:
         assert "SIGKILL" not in server.log
 
 
+@pytest.mark.oneWay
 def test_stuck(tmp_path: Path) -> None:
     """
     So it does a worker that does not listen.
@@ -273,6 +277,7 @@ def test_stuck(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 def test_stopEarly(tmp_path: Path) -> None:
     """
     A worker that is stopped while it starts serves who waits, and ends in order.
@@ -293,6 +298,7 @@ def test_stopEarly(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 def test_orphans(tmp_path: Path) -> None:
     """
     When the parent is killed, the workers drain and end, and the port is free.
@@ -309,6 +315,7 @@ def test_orphans(tmp_path: Path) -> None:
             connected(server.port)
 
 
+@pytest.mark.oneWay
 def test_daemon(tmp_path: Path) -> None:
     """
     In the background there is one log, and one pid file, which names the
@@ -333,6 +340,7 @@ def test_daemon(tmp_path: Path) -> None:
     assert log.read_text().count("echo on") == 1
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     "command",
     [
@@ -352,6 +360,7 @@ def test_otherWays(tmp_path: Path, command: list[str]) -> None:
         rules.halfClose(server.port, 1000, times=MANY)
 
 
+@pytest.mark.oneWay
 def test_verbose(tmp_path: Path) -> None:
     """
     What a worker logs is in the one log, with all its fields, and says who.
@@ -374,6 +383,7 @@ def summed(watched: Watched, name: str, transport: str = "tcp") -> float:
     return watched.samples()[f"echotwist_{name}", transport]
 
 
+@pytest.mark.oneWay
 def test_metrics(tmp_path: Path) -> None:
     """
     One page sums all workers, and forgets nothing of one that has died.
@@ -397,6 +407,7 @@ def test_metrics(tmp_path: Path) -> None:
         assert summed(watched, "connections_total") == 2 * MANY
 
 
+@pytest.mark.oneWay
 def test_lastWords(tmp_path: Path) -> None:
     """
     A worker that somebody stops ends in order; nothing that it has counted is
@@ -414,6 +425,7 @@ def test_lastWords(tmp_path: Path) -> None:
         assert summed(watched, "drained_connections_total") > 0
 
 
+@pytest.mark.oneWay
 def test_metricsOfStuck(tmp_path: Path) -> None:
     """
     A worker that does not answer is represented by what it said last.
@@ -431,6 +443,7 @@ def test_metricsOfStuck(tmp_path: Path) -> None:
         assert summed(watched, "connections_total") == MANY + 1
 
 
+@pytest.mark.oneWay
 def test_ready(tmp_path: Path) -> None:
     """
     It is ready while all workers serve, and healthy meanwhile.
@@ -459,6 +472,7 @@ def test_ready(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize("options", [[], ["--reuse"]])
 @pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
 def test_taken(tmp_path: Path, taken: int, nodaemon: list[str], options: list[str]) -> None:
@@ -470,6 +484,7 @@ def test_taken(tmp_path: Path, taken: int, nodaemon: list[str], options: list[st
     assert f"TCP 127.0.0.1:{taken}: Address already in use (errno 98)" in said
 
 
+@pytest.mark.oneWay
 def test_notShared(tmp_path: Path) -> None:
     """
     Only with ``--reuse`` it shares its port with another service.
@@ -485,6 +500,7 @@ def test_notShared(tmp_path: Path) -> None:
             rules.halfClose(server.port, 1000, times=MANY)
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize("junk", ["0", "-1", "257", "1.5", "many", "", "Auto"])
 def test_junk(tmp_path: Path, junk: str) -> None:
     """
@@ -494,6 +510,7 @@ def test_junk(tmp_path: Path, junk: str) -> None:
     assert said == f"echo: --workers {junk}: not a whole number from 1 to 256, nor auto"
 
 
+@pytest.mark.oneWay
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs sched_setaffinity")
 def test_auto(tmp_path: Path) -> None:
     """
@@ -555,6 +572,7 @@ def anybodys() -> Iterator[list[str | Path]]:
         yield ["env", f"PYTHONPATH={folder}", SYSTEM, "-B", "-c", run]
 
 
+@pytest.mark.oneWay
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
 def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
     """
@@ -575,6 +593,7 @@ def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
         assert "runs as root" not in server.log
 
 
+@pytest.mark.oneWay
 def test_idle(tmp_path: Path, reactorName: str) -> None:
     """
     Neither the parent nor a worker is woken while nobody says anything.
@@ -584,6 +603,7 @@ def test_idle(tmp_path: Path, reactorName: str) -> None:
         rules.idle(server, connections=100, seconds=1)
 
 
+@pytest.mark.oneWay
 @pytest.mark.slow
 def test_longIdle(tmp_path: Path) -> None:
     """

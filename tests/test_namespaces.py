@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
@@ -294,17 +295,22 @@ def test_loopWithPrefix(hosts: Pair, tmp_path: Path, prefixes: tuple[str, str]) 
         loop(hosts, one.port, other.port, [b"loop"])
 
 
-@pytest.mark.parametrize("kind", ["ours", "prefix", "stock"])
-def test_loopWithDelay(hosts: Pair, tmp_path: Path, kind: str) -> None:
+def test_loopWithDelay(hosts: Pair, tmp_path: Path) -> None:
     """
     A long way between the two changes nothing: one datagram or many, half a
     second or three each way.
     """
+    kinds = ["ours", "prefix", "stock"]
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        list(pool.map(lambda kind: _loopWithDelay(hosts, tmp_path, kind), kinds))
+
+
+def _loopWithDelay(hosts: Pair, cwd: Path, kind: str) -> None:
     near, far = hosts
     options = ["--prefix=You said : "] if kind == "prefix" else []
     with ExitStack() as stack:
-        one = stack.enter_context(near.ours(tmp_path, *options))
-        other = near.stock(tmp_path) if kind == "stock" else near.ours(tmp_path, *options)
+        one = stack.enter_context(near.ours(cwd, *options))
+        other = near.stock(cwd) if kind == "stock" else near.ours(cwd, *options)
         stack.enter_context(other)
         ends = (near.v4, one.port), (near.v4, other.port)
         relays = [stack.enter_context(Relay(far, *ends, delay)) for delay in (0.02, 0.5, 0.5, 3.0)]
@@ -546,15 +552,18 @@ def test_zeroWindow(hosts: Pair, tmp_path: Path) -> None:
             assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
 
 
-@pytest.mark.parametrize(
-    ("room", "size", "bite"),
-    [(4096, 8 * MIB, 20_000), (4096, 400_000, 20_000), (262_144, 8 * MIB, 200_000)],
-)
-def test_slow(hosts: Pair, tmp_path: Path, room: int, size: int, bite: int) -> None:
+def test_slow(hosts: Pair, tmp_path: Path) -> None:
     """
     A peer that takes a little at a time is kept, for twice as long, and gets
     all its bytes in the end; after a half-close too.
+    """
+    cases = [(4096, 8 * MIB, 20_000), (4096, 400_000, 20_000), (262_144, 8 * MIB, 200_000)]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        list(pool.map(lambda case: _slow(hosts, tmp_path, *case), cases))
 
+
+def _slow(hosts: Pair, cwd: Path, room: int, size: int, bite: int) -> None:
+    """
     :param room: bytes of the peer's receive buffer.  Its kernel tells of what
         it took only when a good part of that is free (RFC 9293, section
         3.8.6.2.2).
@@ -564,7 +573,7 @@ def test_slow(hosts: Pair, tmp_path: Path, room: int, size: int, bite: int) -> N
     """
     near, far = hosts
     data = namespaces.noise(size)
-    with near.ours(tmp_path, "--stall-timeout=3", "--verbose") as server:
+    with near.ours(cwd, "--stall-timeout=3", "--verbose") as server:
         with far.inside(), socket.socket() as stream:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
             stream.settimeout(PATIENCE)
