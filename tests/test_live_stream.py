@@ -26,24 +26,32 @@ def test_halfClose(tmp_path: Path, reactorName: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("late", [0, 0.3])
-def test_halfCloseEverywhere(tmp_path: Path, reactorName: str, late: float) -> None:
+def test_halfCloseEverywhere(tmp_path: Path, reactorName: str) -> None:
     """
-    So it does on each reactor, 300 times, the reader starting at once or late.
+    So it does on each reactor, 300 times.
     """
     with ours(tmp_path, reactor=reactorName) as server:
         for size in rules.SIZES:
-            rules.halfClose(server.port, size, times=300, late=late)
+            rules.halfClose(server.port, size, times=300)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("late", [0, 1])
-def test_bulk(tmp_path: Path, reactorName: str, late: float) -> None:
+def test_bulk(tmp_path: Path, reactorName: str) -> None:
     """
     1 GiB comes back by SHA-256.
     """
     with ours(tmp_path, reactor=reactorName) as server:
-        rules.bulk(server.port, 1024, late)
+        rules.bulk(server.port, 1024)
+
+
+@pytest.mark.slow
+def test_late(server: Server) -> None:
+    """
+    Both hold for readers that start late.
+    """
+    for size in rules.SIZES:
+        rules.halfClose(server.port, size, times=300, late=1)
+    rules.bulk(server.port, 1024, late=1)
 
 
 def test_urgent(server: Server) -> None:

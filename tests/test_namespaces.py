@@ -435,19 +435,21 @@ def test_rateOfNetwork(hosts: Pair, tmp_path: Path) -> None:
         assert 100 <= got <= 100 + took * 100
 
 
-def test_manySources(hosts: Pair, tmp_path: Path) -> None:
+def test_manySources(hosts: Pair, tmp_path: Path, way: str) -> None:
     """
     A million forged sources grow the process by less than 16 MiB, and who was
-    there before keeps getting replies.
+    there before keeps getting replies.  The portable way, which is slower, is
+    tried with fewer.
     """
     near, far = hosts
+    count = 1_000_000 if way == "fast" else 300_000
     with near.ours(tmp_path) as server, far.asking(server.port, near.v4) as client:
         pid = server.process.pid
         assert ask(client, b"before")
         before, dropped = server.process.memory_info().rss, namespaces.queued(pid, server.port)[1]
         start = time.monotonic()
         asked = answered = 0
-        flood = namespaces.flooding(far, pid, near.v4, server.port, 1_000_000)
+        flood = namespaces.flooding(far, pid, near.v4, server.port, count)
         try:
             while flood.poll() is None:
                 asked += 1
@@ -460,7 +462,7 @@ def test_manySources(hosts: Pair, tmp_path: Path) -> None:
         grown = server.process.memory_info().rss - before
         dropped = namespaces.queued(pid, server.port)[1] - dropped
     figures.append(
-        f"1,000,000 sources in {took:.1f} s ({dropped} dropped by the kernel): "
+        f"{count:,} sources in {took:.1f} s ({dropped} dropped by the kernel): "
         f"{grown / MIB:.1f} MiB grown, {answered} of {asked} answered"
     )
     assert flood.returncode == 0
