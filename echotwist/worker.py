@@ -102,6 +102,12 @@ class Worker(EchoService):
 
     def _end(self, number: int) -> None:
         # Whether at once, the parent says: whoever sends signals to all has sent it one too.
+        self.stop()
+
+    def stop(self) -> None:
+        """
+        End the process in order, unless it does so already.
+        """
         with suppress(ReactorNotRunning):
             self._reactor.stop()
 
@@ -130,7 +136,6 @@ class Orders(FileDescriptor):
     def __init__(self, worker: Worker, reactor: Any) -> None:
         super().__init__(reactor)
         self._worker = worker
-        self._stop = reactor.stop
 
     def fileno(self) -> int:
         """
@@ -154,8 +159,7 @@ class Orders(FileDescriptor):
         Stop, as the parent is gone.
         """
         super().connectionLost(reason)
-        with suppress(ReactorNotRunning):
-            self._stop()
+        self._worker.stop()
 
 
 def isOurs(event: LogEvent) -> PredicateResult:

@@ -31,7 +31,6 @@ ROOT = TESTS.parent
 #: Where the commands of this environment are.
 BIN = Path(sys.executable).parent
 
-
 #: Everywhere on Linux; the service must keep its word on each.
 REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
 
