@@ -102,6 +102,22 @@ def nameText(name: str | bytes | None) -> str:
     return ascii(f"@{text[1:]}" if text.startswith("\0") else text)[1:-1]
 
 
+def whoText(peer: Any) -> str:
+    """
+    Write a peer as a person reads it: an address with its port, if it has one, or
+    the name of a UNIX socket.
+
+    :param peer: what ``accept`` or ``recvfrom`` gave, a host alone, a name, or
+        an ``IAddress``.
+    """
+    if isinstance(peer, tuple):
+        return peerText(peer) if peer[1] else unmapped(str(scoped(peer)[0]))
+    if hasattr(peer, "host"):
+        return peerText((peer.host, peer.port))
+    name = getattr(peer, "name", peer)
+    return unmapped(nameText(name)) if isinstance(name, str | bytes | None) else str(peer)
+
+
 def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     Write the scope of a link-local IPv6 address into the address itself, as

@@ -12,7 +12,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
 from echotwist import packetinfo
-from echotwist.addresses import nameText, peerText, placeOf, scoped
+from echotwist.addresses import placeOf, whoText
 from echotwist.guard import Judge
 from echotwist.journal import Journal
 
@@ -53,16 +53,10 @@ class DatagramEcho(DatagramProtocol):
             self._log.info(
                 "{transport} {peer} {bytes} bytes: {start}",
                 transport=getattr(self.transport, "kind", "UDP"),
-                peer=_text(addr),
+                peer=whoText(addr),
                 bytes=len(datagram),
                 start=_escaped(datagram),
             )
-
-
-def _text(address: Any) -> str:
-    if not isinstance(address, tuple):
-        return nameText(address)
-    return peerText(address) if address[1] else str(scoped(address)[0])
 
 
 def _escaped(datagram: bytes) -> str:
@@ -148,7 +142,7 @@ class DatagramPort(udp.Port):
         self._counters.receivedBytes += len(datagram)
         objection = self._guard.objection(peer, toGroup, datagram)
         if objection:
-            self._journal.refused(objection)
+            self._journal.refused(objection, peer)
             return
         self._answering = answering
         try:

@@ -8,7 +8,6 @@ import errno
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
@@ -16,7 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotwist.addresses import nameText, peerText
+from echotwist.addresses import whoText
 from echotwist.counters import Counters
 from echotwist.journal import Journal
 from echotwist.kernel import queued, unread
@@ -99,22 +98,23 @@ class EchoFactory(Factory):
         :return: nothing for a peer that is over a limit.
         """
         host = getattr(addr, "host", "")
-        if not self.admits(host):
+        if not self.admits(host, addr):
             return None
         echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
         echo.factory = self
         echo.host = host
         return echo
 
-    def admits(self, host: str | None) -> bool:
+    def admits(self, host: str | None, peer: object = None) -> bool:
         """
         Tell whether a newcomer may come in; one who may not is counted.
 
         :param host: its address; ``None`` while nobody knows.
+        :param peer: whom the log names, if anybody: who connected.
         """
         reason = self.limits.objection(host)
         if reason:
-            self.journal.refused(reason)
+            self.journal.refused(reason, peer)
         return not reason
 
     def awaits(self, newcomer: Any) -> None:
@@ -135,7 +135,7 @@ class EchoFactory(Factory):
         self._restIfAlone()
 
     def _neverGreeted(self, newcomer: Any) -> None:
-        self.journal.refused(f"unfinished {newcomer.awaited}")
+        self.journal.refused(f"unfinished {newcomer.awaited}", newcomer.transport.getPeer())
         newcomer.givenUp = True
         newcomer.transport.abortConnection()
 
@@ -178,8 +178,8 @@ class EchoFactory(Factory):
             self._log.info(
                 "{transport} {peer} {reason}: {bytes} bytes in {seconds} s",
                 transport=self.counters.transport,
-                peer=_text(echo.transport.getPeer()),
-                local=_text(local),
+                peer=whoText(echo.transport.getPeer()),
+                local=whoText(local),
                 bytes=echo.received,
                 seconds=round(self._reactor.seconds() - since, 3),
                 reason=echo.why or _ENDS.get(reason.type) or _words(reason),
@@ -309,11 +309,3 @@ def _unread(transport: Any) -> int:
 def _words(reason: Failure) -> str:
     said = reasonOfTLS(reason.value)
     return f"TLS error: {said}" if said else str(reason.value)
-
-
-def _text(address: Any) -> str:
-    if isinstance(address, IPv4Address | IPv6Address):
-        return peerText((address.host, address.port))
-    if isinstance(address, UNIXAddress):
-        return nameText(address.name)
-    return str(address)

@@ -10,7 +10,9 @@ from time import monotonic
 
 from twisted.logger import Logger
 
+from echotwist.addresses import whoText
 from echotwist.counters import Counters
+from echotwist.refusals import remediesOf
 from echotwist.sockets import errorName, inWords
 
 #: Seconds between two lines of one kind.
@@ -44,9 +46,9 @@ class Journal:
         """
         kind = (call, errorName(error))
         self.counters.errors[kind] += 1
-        if more := self._due(kind, self.counters.errors[kind]):
+        if (more := self._due(kind, self.counters.errors[kind])) is not None:
             self._log.warn(
-                "{transport} {call} failed: {reason}{more}",
+                "{transport} {call} failed: {reason}{more}.",
                 transport=self.counters.transport,
                 call=call,
                 reason=inWords(error),
@@ -63,37 +65,44 @@ class Journal:
         """
         kind = (call, getattr(sys.exc_info()[0], "__name__", ""))
         self.counters.errors[kind] += 1
-        if more := self._due(kind, self.counters.errors[kind]):
+        if (more := self._due(kind, self.counters.errors[kind])) is not None:
             self._log.failure(
-                "{transport} {call} failed{more}",
+                "{transport} {call} failed{more}.",
                 transport=self.counters.transport,
                 call=call,
                 more=more,
             )
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: str, peer: object = None) -> None:
         """
         Note that a peer or a datagram was turned away.
 
         :param reason: one of few.
+        :param peer: its address or name, in whatever form the caller has it.
         """
         self.counters.refused[reason] += 1
-        if more := self._due(reason, self.counters.refused[reason]):
+        if (more := self._due(reason, self.counters.refused[reason])) is not None:
+            remedy = remediesOf(self.counters.transport).get(reason, "")
+            said = ["{transport} refused: {reason}{more}"]
+            said += [", last from {peer}"] if peer else []
+            said += ["; {remedy}"] if remedy else []
             self._log.warn(
-                "{transport} refused: {reason}{more}",
+                "".join(said) + ".",
                 transport=self.counters.transport,
                 reason=reason,
+                peer=whoText(peer) if peer else "",
+                remedy=remedy,
                 more=more,
             )
 
-    def _due(self, kind: object, total: int) -> str:
+    def _due(self, kind: object, total: int) -> str | None:
         """
-        Say whether a line is due, as the text that ends it.
+        Say how often it happened since the last line, if another is due.
         """
         now = self._clock()
         saidAt, saidTotal = self._said.get(kind, (now - QUIET, 0))
         if now - saidAt < QUIET:
-            return ""
+            return None
         self._said[kind] = (now, total)
         since = total - saidTotal
-        return f" ({since} times)" if since > 1 else "."
+        return f" ({since} times)" if since > 1 else ""

@@ -132,7 +132,7 @@ class ProxyHeader(Protocol):
                 return
             peer = peerOf(found[0])
         except Exception:
-            self._owner.journal.refused("no PROXY header")
+            self._owner.journal.refused("no PROXY header", self.transport.getPeer())
             self.transport.abortConnection()
             return
         self._introduce(peer, found[1])
@@ -191,4 +191,4 @@ class ProxyFactory(Factory):
 
         :return: nothing if there are too many connections already.
         """
-        return ProxyHeader(self._next, self._owner) if self._owner.admits(None) else None
+        return ProxyHeader(self._next, self._owner) if self._owner.admits(None, addr) else None

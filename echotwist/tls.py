@@ -139,7 +139,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         failed = reason is not None and not (self._handshakeDone or self.givenUp)
         if failed and self._owner is not None:
-            self._owner.journal.refused(f"failed {self.awaited}")
+            self._owner.journal.refused(f"failed {self.awaited}", self.transport.getPeer())
         super()._tlsShutdownFinished(reason)
         self._leave()
 

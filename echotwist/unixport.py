@@ -70,7 +70,7 @@ class UnixDatagramPort(DatagramPort):
         """
         objection = self._objection(len(datagram), os.fsencode(addr))
         if objection:
-            self._journal.refused(objection)
+            self._journal.refused(objection, addr)
         else:
             super().write(datagram, addr)
 

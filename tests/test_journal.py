@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import socket
+from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.counters import Counters
 from echotwist.journal import Journal
+from echotwist.refusals import REMEDIES
+from echotwist.tap import Options
 
 
 class JournalTests(SynchronousTestCase):
@@ -76,12 +82,80 @@ class JournalTests(SynchronousTestCase):
         """
         self.assertEqual(len(self.failed(errno.ENOBUFS) + self.failed(errno.EPERM)), 2)
 
+    def refused(self, transport: str, *arguments: Any, times: int = 1) -> list[str]:
+        """
+        Refuse so often, and give the lines that were logged.
+        """
+        self.journal = Journal(Counters(transport), self.clock.seconds)
+        with capturedLogs() as events:
+            for _ in range(times):
+                self.journal.refused(*arguments)
+        return [formatEvent(event) for event in events]
+
     def test_refused(self) -> None:
         """
         Refusals are told as sparingly: 10,000 in less than 1 KiB.
         """
+        said = self.refused("UDP", "source is no host", times=10_000)
+        self.assertEqual(said, ["UDP refused: source is no host."])
+        self.assertEqual(self.journal.counters.refused["source is no host"], 10_000)
+
+    def test_remedy(self) -> None:
+        """
+        The line names the last peer, in whatever form it is known, and says what
+        helps; a reason of a plugin has neither.
+        """
+        for peer, text in [
+            (("192.0.2.1", 4567), "192.0.2.1:4567"),
+            (("::ffff:192.0.2.1", 4567, 0, 0), "192.0.2.1:4567"),
+            (("2001:db8::1", 4567, 0, 0), "[2001:db8::1]:4567"),
+            (("fe80::1", 4567, 0, socket.if_nametoindex("lo")), "[fe80::1%lo]:4567"),
+            (("192.0.2.1", 0), "192.0.2.1"),
+            (("2001:db8::1", 0, 0, 0), "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            (b"/run/peer", "/run/peer"),
+            ("\0peer\n", "@peer\\n"),
+            (IPv4Address("TCP", "192.0.2.1", 4567), "192.0.2.1:4567"),
+            (IPv6Address("TCP", "2001:db8::1", 4567), "[2001:db8::1]:4567"),
+            (UNIXAddress("/run/peer"), "/run/peer"),
+            (UNIXAddress(None), "(unnamed)"),
+        ]:
+            [line] = self.refused("UDP", "low source port", peer)
+            self.assertEqual(
+                line,
+                f"UDP refused: low source port, last from {text}; "
+                "send from a port above 1023, or allow it with --answer-low-ports.",
+            )
+        self.assertEqual(
+            self.refused("PLUGIN", "too dark", ("192.0.2.1", 1)),
+            ["PLUGIN refused: too dark, last from 192.0.2.1:1."],
+        )
+
+    def test_times(self) -> None:
+        """
+        After a minute the line tells how often it happened, and who was the last.
+        """
+        self.refused("TCP", "too many connections", "192.0.2.1")
         with capturedLogs() as events:
-            for _ in range(10_000):
-                self.journal.refused("rate")
-        self.assertEqual([formatEvent(event) for event in events], ["UDP refused: rate."])
-        self.assertEqual(self.journal.counters.refused["rate"], 10_000)
+            for host in ("192.0.2.2", "192.0.2.3"):
+                self.journal.refused("too many connections", host)
+            self.clock.advance(60)
+            self.journal.refused("too many connections", "192.0.2.4")
+        [event] = events
+        self.assertEqual(
+            formatEvent(event),
+            "TCP refused: too many connections (3 times), last from 192.0.2.4; "
+            "raise --max-connections or the limit on open files.",
+        )
+        self.assertEqual(event["peer"], "192.0.2.4")
+        self.assertIn("--max-connections", event["remedy"])
+        self.assertEqual(event["reason"], "too many connections")
+
+    def test_options(self) -> None:
+        """
+        The options that help are options that there are.
+        """
+        text = " ".join(" ".join(known.values()) for known in REMEDIES.values())
+        options = set(re.findall("--([a-z-]+)", text))
+        self.assertGreater(len(options), 3)
+        self.assertEqual(options - set(Options()), set())

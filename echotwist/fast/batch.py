@@ -224,7 +224,7 @@ class BatchPort(DatagramPort):
         answer, toGroup = _answering(control)
         objection = self._guard.objection(peer, toGroup, self._batch.datagram(number, size))
         if objection:
-            self._journal.refused(objection)
+            self._journal.refused(objection, peer)
             return True
         if control != self._answered[number]:
             self._batch.answer(number, answer)

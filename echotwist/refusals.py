@@ -1,0 +1,57 @@
+"""
+Why a connection or a datagram is refused, and what helps.
+"""
+
+from __future__ import annotations
+
+_STREAM = {
+    "too many connections": "raise --max-connections or the limit on open files",
+    "too many connections of one peer": "raise --max-per-peer",
+    "unfinished PROXY header": "connect through the proxy",
+    "no PROXY header": "connect through the proxy, and have it send the header",
+}
+
+_TLS = {
+    "unfinished TLS handshake": "",
+    "failed TLS handshake": "",
+}
+
+_ADDRESSED = {
+    "multicast or broadcast": "send to an address of this host",
+    "source is no host": "",
+    "source is a group": "",
+    "rate": "send less, or raise --udp-rate",
+    "loop": "number the datagrams",
+}
+
+_PORTS = {
+    "low source port": "send from a port above 1023, or allow it with --answer-low-ports",
+    "source port 0": "",
+    "own port as source": "send from another port",
+}
+
+_NAMED = {
+    "unbound sender": "bind the sender to a name",
+    "peer reads nothing": "",
+    "others read nothing": "raise net.core.wmem_max",
+    "loop": _ADDRESSED["loop"],
+}
+
+#: What helps against each refusal, or nothing; by the transport, then the reason.
+REMEDIES = {
+    "TCP": _STREAM,
+    "TLS": _STREAM | _TLS,
+    "UNIX": _STREAM,
+    "UDP": _PORTS | _ADDRESSED,
+    "UNIX datagram": _NAMED,
+    "raw": _ADDRESSED,
+}
+
+
+def remediesOf(transport: str) -> dict[str, str]:
+    """
+    Give the known reasons of a transport, each with what helps, or nothing.
+
+    :param transport: its name; those of plugins are streams.
+    """
+    return REMEDIES.get(transport, _STREAM)
