@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.settings import cores
 from tests import live, table
 from tests.kinds import Kind
 from tests.live import REACTORS, Server, figures, ours
 
 #: Modules whose tests talk to a service in a process of its own.
 LIVE = ("test_live_", "test_clients", "test_faults", "test_machine", "test_namespaces")
+
+#: What all tests measured, in the order in which it came.
+_measured: dict[str, None] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -89,24 +93,50 @@ def elsewhere(
         monkeypatch.chdir(tmp_path)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    Run all tests two at a time on each core, as most of them wait; but a few that
+    were asked for in this process, without the start of others.
+    """
+    isAll = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return 2 * cores() if isAll else 0
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """
-    Remember what became of each kind under each rule.
+    Have the report carry what the test measured, and what it was of, to the process
+    that prints.
     """
     report = yield
-    table.note(item, report)
+    if cell := table.cell(item):
+        report.user_properties.append(("cell", cell))
+    report.user_properties += [("figure", figure) for figure in figures]
+    figures.clear()
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """
+    Remember what was measured, and what became of each kind under each rule.
+    """
+    for name, value in report.user_properties:
+        if name == "cell":
+            table.note(tuple(value), report)
+        elif name == "figure":
+            _measured[value] = None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """
     Fail if the table in docs says anything else than the tests.
     """
+    if hasattr(session.config, "workerinput"):
+        return
     for name in table.changed():
-        figures.append(f"the table of {name} was not what the tests say: it is written anew")
+        _measured[f"the table of {name} was not what the tests say: it is written anew"] = None
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -114,7 +144,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """
     Print what was measured.
     """
-    if figures:
+    if _measured:
         terminalreporter.section("figures")
-        for figure in figures:
+        for figure in _measured:
             terminalreporter.write_line(figure)

@@ -34,7 +34,7 @@ BIN = Path(sys.executable).parent
 #: Everywhere on Linux; the service must keep its word on each.
 REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
 
-#: What was measured; pytest prints it in the end.
+#: What a test measured; pytest prints it in the end.
 figures: list[str] = []
 
 

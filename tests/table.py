@@ -48,7 +48,7 @@ PAGE = ROOT / "docs" / "kinds.rst"
 YES, NO, NOT_FOR_IT = "yes", "NO", "–"
 
 #: What became of each test: rule, kind, way.
-outcomes: dict[tuple[str, str, str], bool] = {}
+outcomes: dict[tuple[str, ...], bool] = {}
 
 _rules: dict[str, list[str]] = {"streams": [], "datagrams": []}
 _columns: dict[str, Sequence[Kind]] = {"streams": STREAMS, "datagrams": DATAGRAMS}
@@ -86,15 +86,21 @@ def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
     return [pytest.mark.skipif(not MAY_RAW, reason="needs root, for raw sockets")]
 
 
-def note(item: pytest.Item, report: pytest.TestReport) -> None:
+def cell(item: pytest.Item) -> tuple[str, ...]:
     """
-    Remember what became of a test, or of its preparation.
+    Tell which rule a test holds which kind to, and in which way, if it does.
     """
     marker = item.get_closest_marker("rule")
     if marker is None:
-        return
+        return ()
     params = item.callspec.params  # type: ignore[attr-defined]
-    cell = marker.args[0], params["kind"].name, params["way"]
+    return marker.args[0], params["kind"].name, params["way"]
+
+
+def note(cell: tuple[str, ...], report: pytest.TestReport) -> None:
+    """
+    Remember what became of a test, or of its preparation.
+    """
     if report.when == "call" or not report.passed:
         outcomes[cell] = report.passed and outcomes.get(cell, True)
 
