@@ -123,10 +123,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     Remember what was measured, and what became of each kind under each rule.
     """
     for name, value in report.user_properties:
-        if name == "cell":
+        if name == "cell" and isinstance(value, (tuple, list)):
             table.note(tuple(value), report)
         elif name == "figure":
-            _measured[value] = None
+            _measured[str(value)] = None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
