@@ -85,13 +85,15 @@ class Monitor(ProcessMonitor):
         self.killTime = settings.drain + GRACE  # type: ignore[assignment]
         self.allServe: Deferred[None] = Deferred()
         self._sets = {str(number): listeners for number, listeners in enumerate(sets, 1)}
+        self._plans: dict[str, bytes] = {}
         self._gone = [evolve(one) for one in counters]
         module = type(reactor).__module__
         alone = evolve(settings, workers=1, metrics=None)
         for name, listeners in self._sets.items():
             # Names of files were meant from here, wherever --rundir leads.
-            plan = pickle.dumps((alone, len(listeners), endpoints, module, folder)).hex()
-            self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment(plan))
+            plan = alone, len(listeners), endpoints, module, folder
+            self._plans[name] = pickle.dumps(plan)
+            self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment())
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -126,7 +128,7 @@ class Monitor(ProcessMonitor):
         """
         if name in self.protocols:
             return
-        worker = WorkerProcess(self, name)
+        worker = WorkerProcess(self, name, self._plans[name])
         self.protocols[name] = worker  # type: ignore[assignment]
         self.timeStarted[name] = self._clock.seconds()
         try:
@@ -142,7 +144,8 @@ class Monitor(ProcessMonitor):
 
     def _spawn(self, worker: WorkerProcess) -> None:
         process = self._processes[worker.name]
-        files: dict[int, str | int] = {ORDERS: "w", EVENTS: "r", WORDS: "r", NUMBERS: "r"}
+        files: dict[int, str | int] = dict.fromkeys([ORDERS, PLAN], "w")
+        files |= dict.fromkeys([EVENTS, WORDS, NUMBERS], "r")
         for number, listener in enumerate(self._sets[worker.name], LISTENERS):
             files[number] = listener.fileno()
         with _blocked(SIGNALS):
@@ -229,13 +232,13 @@ def _why(end: Any) -> str:
         return f"was ended by signal {end.signal}"
 
 
-def _environment(plan: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """
     Give the worker the same modules to import, and not what systemd said to us.
     """
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
-    return {**kept, "PYTHONPATH": path, PLAN: plan}
+    return {**kept, "PYTHONPATH": path}
 
 
 @contextmanager

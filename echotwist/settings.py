@@ -12,6 +12,8 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from attrs.validators import deep_iterable, instance_of, optional
 
+from echotwist.cores import cores
+
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
 
@@ -109,15 +111,6 @@ def _words(words: Iterable[str]) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else tuple(words)
 
 
-def cores() -> int:
-    """
-    Count the cores that this process may use.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @frozen(kw_only=True)
 class Settings:
     """
@@ -158,7 +151,7 @@ class Settings:
     :param metrics: a Twisted endpoint to serve Prometheus on, if any.
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :param workers: processes that share the port; 0 for one on each core that
-        this process may use.
+        this process may use, by its affinity and the quota of its container.
     :raise ValueError: for a value that no service could run with.
     :raise TypeError: for words that are no text.
     """

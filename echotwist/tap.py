@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from attrs import evolve
 from twisted.python import usage
 
 from echotwist.service import EchoService, installReactor
@@ -312,8 +313,9 @@ def serviceFor(settings: Settings) -> EchoService:
     """
     Make the service of one process, or of several, as the settings say.
     """
-    if settings.processes == 1:
-        return EchoService(settings)
+    count = settings.processes  # A quota may be another the next time.
+    if count == 1:
+        return EchoService(evolve(settings, workers=1))
     from echotwist.workers import WorkersService
 
-    return WorkersService(settings)
+    return WorkersService(evolve(settings, workers=count))

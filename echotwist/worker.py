@@ -1,8 +1,7 @@
 """
 One worker of several: a process that serves on sockets of its parent.
 
-Its parent started it with these descriptors, and what to do as :data:`PLAN` in
-its environment.
+Its parent started it with these descriptors.
 """
 
 from __future__ import annotations
@@ -47,17 +46,18 @@ WORDS = 2
 #: The counters go out here, a line at the start and whenever they are asked for.
 NUMBERS = 3
 
+#: What to do comes in here, pickled: settings, numbers of sockets, module of the
+#: reactor, folder.  No environment has room for any size of it (execve(2)).
+PLAN = 4
+
 #: The first of the sockets to serve on.
-LISTENERS = 4
+LISTENERS = 5
 
 #: The order to tell the counters.
 TELL = b"tell"
 
 #: The order to drain no longer.
 HURRY = b"hurry"
-
-#: The name of a variable: settings, numbers of sockets, module of the reactor, folder.
-PLAN = "ECHOTWIST_WORKER"
 
 #: Blocked when a worker is started, so that it can be told to stop before it can listen.
 #: One ^C reaches the parent and all workers; these do what the parent says.
@@ -176,8 +176,8 @@ def main() -> None:
     """
     Serve, until the parent says that it is enough.
     """
-    plan = pickle.loads(bytes.fromhex(os.environ.pop(PLAN)))
-    settings, count, endpoints, reactorModule, folder = plan
+    with open(PLAN, "rb") as plan:
+        settings, count, endpoints, reactorModule, folder = pickle.load(plan)
     with suppress(OSError):  # It may be closed to us; absolute names will do.
         os.chdir(folder)
     namedModule(reactorModule).install()

@@ -14,7 +14,7 @@ from twisted.logger import Logger, eventFromJSON
 from twisted.python.failure import Failure
 
 from echotwist.counters import Counters, fromLine
-from echotwist.worker import EVENTS, NUMBERS, TELL, WORDS
+from echotwist.worker import EVENTS, NUMBERS, PLAN, TELL, WORDS
 
 #: Seconds to wait for a worker's counters.
 PATIENCE = 1.0
@@ -49,12 +49,14 @@ class WorkerProcess(ProcessProtocol):
 
     :param monitor: hears of it.
     :param name: its number.
+    :param plan: what it is to do, pickled.
     :ivar counters: what it told last; nothing before it serves.
     :ivar gone: fires when it has ended.
     """
 
-    def __init__(self, monitor: Owner, name: str) -> None:
+    def __init__(self, monitor: Owner, name: str, plan: bytes) -> None:
         self.name = name
+        self._plan = plan
         self.counters: list[Counters] = []
         self.gone: Deferred[None] = Deferred()
         self._monitor = monitor
@@ -73,6 +75,14 @@ class WorkerProcess(ProcessProtocol):
         Whether it serves.
         """
         return bool(self.counters)
+
+    def connectionMade(self) -> None:
+        """
+        Tell it what to do.
+        """
+        assert self.transport is not None
+        self.transport.writeToChild(PLAN, self._plan)
+        self.transport.closeChildFD(PLAN)
 
     def order(self, word: bytes) -> None:
         """

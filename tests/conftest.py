@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.settings import cores
+from echotwist.cores import cores
 from tests import live, table
 from tests.kinds import Kind
 from tests.live import REACTORS, Server, figures, ours

@@ -26,6 +26,7 @@ import psutil
 import pytest
 
 import twisted
+from echotwist.cores import cores
 from tests import rules
 from tests.live import BIN, ROOT, Server, figures, ours, waitUntil
 from tests.rules import asking, offer, readAll
@@ -202,6 +203,22 @@ def test_toAll(tmp_path: Path, number: int) -> None:
         stream.settimeout(60)
         assert len(readAll(stream)) == taken
         assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_longSettings(tmp_path: Path) -> None:
+    """
+    Settings may be longer than what an environment has room for, or a pipe.
+    """
+    prefix = "x" * 100_000
+    waysIn = ["--port=0", *(f"--listen=unix:{number}" for number in range(99))]
+    with ours(tmp_path, "--workers=2", f"--prefix={prefix}", waysIn=waysIn) as server:
+        kill(server, server.workers[0])
+        for _ in range(8):
+            with connected(server.port) as stream:
+                stream.sendall(b"hello\n")
+                stream.endSending()
+                assert readAll(stream) == prefix.encode() + b"hello\n"
 
 
 @pytest.mark.oneWay
@@ -516,9 +533,8 @@ def test_auto(tmp_path: Path) -> None:
     """
     ``auto`` is one worker for each core; on one core there is no need of any.
     """
-    cores = len(os.sched_getaffinity(0))
     with ours(tmp_path, "--workers=auto") as server:
-        assert len(server.workers) == (cores if cores > 1 else 0)
+        assert len(server.workers) == (cores() if cores() > 1 else 0)
     with ours(tmp_path, "--workers=auto", limit="taskset -p -c 0 $$ >&2") as server:
         assert server.workers == []
 

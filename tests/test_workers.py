@@ -5,6 +5,7 @@ Several processes: what does not take any.
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import sys
 from collections import Counter
@@ -16,9 +17,8 @@ from twisted.logger import LogEvent, Logger, LogLevel, eventAsJSON, globalLogPub
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import EchoService, Settings, serviceFor
+from echotwist import EchoService, Settings, cores, serviceFor
 from echotwist.counters import Counters, fromLine, toLine
-from echotwist.settings import cores
 from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, PLAN, TELL, WORDS
 from echotwist.workers import WorkersService
 
@@ -75,11 +75,30 @@ class ChoiceTests(SynchronousTestCase):
         """
         ``auto`` is one for each core that this process may use.
         """
-        self.assertEqual(Settings(workers=0).processes, cores())
+        self.patch(cores, "quotas", lambda *_: iter(()))
         self.patch(os, "sched_getaffinity", lambda _: {1, 5, 7})
         self.assertEqual(Settings(workers=0).processes, 3)
         self.patch(os, "sched_getaffinity", lambda _: {1})
         self.assertIs(type(serviceFor(Settings(workers=0))), EchoService)
+
+    def test_once(self) -> None:
+        """
+        The number is found once: it may be another the next time.
+        """
+        self.patch(os, "sched_getaffinity", lambda _: {1, 5})
+        self.patch(cores, "quotas", lambda *_: iter(()))
+        service = serviceFor(Settings(workers=0))
+        self.patch(os, "sched_getaffinity", lambda _: {1})
+        self.assertEqual(service.settings.processes, 2)
+
+    def test_quota(self) -> None:
+        """
+        The quota of a container is less than that; what is left of a core counts as one.
+        """
+        self.patch(os, "sched_getaffinity", lambda _: set(range(8)))
+        for quotas, count in [([2.5], 3), ([0.1], 1), ([16.0], 8), ([4.0, 2.0], 2), ([], 8)]:
+            self.patch(cores, "quotas", lambda *_, found=quotas: iter(found))
+            self.assertEqual(Settings(workers=0).processes, count)
 
     def test_wrongService(self) -> None:
         """
@@ -141,12 +160,26 @@ class Told:
     def __init__(self) -> None:
         self.words: list[bytes] = []
         self.signals: list[str] = []
+        self.written: dict[int, bytes] = {}
+        self.closed: list[int] = []
 
     def write(self, word: bytes) -> None:
         """
         Tell it something.
         """
         self.words += word.split()
+
+    def writeToChild(self, childFD: int, data: bytes) -> None:
+        """
+        Write to one of its descriptors.
+        """
+        self.written[childFD] = self.written.get(childFD, b"") + data
+
+    def closeChildFD(self, childFD: int) -> None:
+        """
+        Let it see the end of what was written.
+        """
+        self.closed.append(childFD)
 
     def signalProcess(self, signal: str) -> None:
         """
@@ -215,6 +248,14 @@ class MonitorTests(SynchronousTestCase):
         given = [files[LISTENERS] for _, files in self.reactor.started]
         one, two = (file.fileno() for file in self.files)
         self.assertEqual(given, [one, two, one])
+
+    def test_plan(self) -> None:
+        """
+        It is told what to do, then sees the end of that.
+        """
+        told = self.worker(1).transport
+        self.assertEqual(pickle.loads(told.written[PLAN])[0].udp, False)
+        self.assertEqual(told.closed, [PLAN])
 
     def test_path(self) -> None:
         """
@@ -343,8 +384,7 @@ class MonitorTests(SynchronousTestCase):
         self.patch(os, "environ", ours)
         from echotwist.monitor import _environment
 
-        found = _environment("plan")
-        self.assertEqual(set(found), {"LISTEN_FOO", "PYTHONPATH", PLAN})
+        self.assertEqual(set(_environment()), {"LISTEN_FOO", "PYTHONPATH"})
 
     def test_stop(self) -> None:
         """
