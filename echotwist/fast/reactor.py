@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from select import EPOLLIN, EPOLLOUT
-from sys import getrefcount
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -56,16 +55,20 @@ class EventContext:
         return {**self._outer, "system": prefix}
 
 
-def _ours() -> int:
+class Contexts(list[Any]):
     """
-    Count the references to a context that nobody has kept.
+    The contexts of a thread, which Twisted reads from the last to the first.
+
+    A thread pool asks for the last one, to keep it while the reactor goes on: it
+    gets what the event's context says now.
     """
-    current = EventContext({})
-    contexts = [current]
-    return getrefcount(contexts and current)
 
-
-_OURS = _ours()
+    def __getitem__(self, index: Any) -> Any:
+        """
+        Give one that may be kept.
+        """
+        found = super().__getitem__(index)
+        return {ILogContext: found[ILogContext]} if isinstance(found, EventContext) else found
 
 
 class LeanReactor(EPollReactor):
@@ -99,9 +102,10 @@ class LeanReactor(EPollReactor):
         until something else is to be done.
         """
         poll, selectables = self._poller.poll, self._selectables
-        contexts = context.theContextTracker.currentContext().contexts
-        outer = context.get(ILogContext)
-        current = EventContext(outer)
+        tracker = context.theContextTracker.currentContext()
+        if not isinstance(tracker.contexts, Contexts):
+            tracker.contexts = Contexts(tracker.contexts)
+        contexts, current = tracker.contexts, EventContext(context.get(ILogContext))
         while True:
             events = poll(timeout, len(selectables))
             contexts.append(current)
@@ -110,9 +114,6 @@ class LeanReactor(EPollReactor):
                     selectable = selectables.get(fd)
                     if selectable is None:
                         continue
-                    if getrefcount(current) > _OURS:
-                        # A thread has been started, and goes on with it.
-                        current = contexts[-1] = EventContext(outer)
                     current.owner = selectable
                     try:
                         if event == EPOLLIN and selectable.fileno() != -1:
