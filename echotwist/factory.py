@@ -71,7 +71,7 @@ class EchoFactory(Factory):
         self._reactor = reactor
         self._open: dict[Echo, tuple[float, Any]] = {}
         self._watched: set[Echo] = set()
-        self._awaited: dict[Any, None] = {}
+        self._awaited: dict[Any, int] = {}
         self._stalls = Overseer(
             stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
         )
@@ -123,7 +123,7 @@ class EchoFactory(Factory):
 
         :param newcomer: a protocol, which tells what is ``awaited``.
         """
-        self._awaited[newcomer] = None
+        self._awaited[newcomer] = 0
         self._greetings.wake()
 
     def awaitsNoMore(self, newcomer: Any) -> None:
@@ -241,18 +241,21 @@ class EchoFactory(Factory):
         for echo in list(self._open):
             getattr(echo.transport, "letGo", echo.transport.abortConnection)()
 
-    def _waiting(self) -> dict[Echo, object]:
+    def _waiting(self) -> dict[Echo, int]:
         """
         Find who has bytes to take, among those who may have, with how many
         they have taken.
+
+        On UNIX sockets the kernel counts what it keeps for each message as well:
+        one that is taken is still a step forward, one that only comes is not.
         """
         waiting = {echo: unsent(echo.transport) for echo in self._watched}
         for echo in waiting:
             echo.watched = bool(waiting[echo])
         self._watched = {echo for echo in waiting if echo.watched}
-        return {echo: echo.sent - waiting[echo] for echo in self._watched}
+        return {echo: written(echo) - waiting[echo] for echo in self._watched}
 
-    def _quiet(self) -> dict[Echo, object]:
+    def _quiet(self) -> dict[Echo, int]:
         """
         Find who has taken everything and says nothing, with a mark of what
         they said so far.
@@ -284,6 +287,15 @@ _ENDS: dict[object, str] = {
     ConnectionLost: "lost",
     ConnectionAborted: "reset",
 }
+
+
+def written(echo: Echo) -> int:
+    """
+    Tell how many bytes have gone out to the peer, or wait to: as many as TLS
+    made of them, if there is TLS.
+    """
+    sent: int = getattr(echo.transport, "sent", echo.sent)
+    return sent
 
 
 def unsent(transport: Any) -> int:

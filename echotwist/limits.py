@@ -76,7 +76,7 @@ def _peer(host: str) -> str:
 
 class Patience(Generic[Watched]):
     """
-    Notice who has not moved for a time.
+    Notice who has not moved on for a time.
 
     :param seconds: how long.
     :param clock: tells the time in seconds.
@@ -85,20 +85,21 @@ class Patience(Generic[Watched]):
     def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.seconds = seconds
         self._clock = clock
-        self._seen: dict[Watched, tuple[object, float]] = {}
+        self._seen: dict[Watched, tuple[int, float]] = {}
 
-    def lost(self, marks: Mapping[Watched, object]) -> list[Watched]:
+    def lost(self, marks: Mapping[Watched, int]) -> list[Watched]:
         """
         Look at all of them, and give those who stood still for the time.
 
-        :param marks: something for each that changes when they move.  Who is
-            no longer among them is forgotten.
+        :param marks: how far each has come.  A mark that falls is no step
+            forward, but the next step is counted from there.  Who is no longer
+            among them is forgotten.
         """
         now = self._clock()
         before, self._seen = self._seen, {}
         for one, mark in marks.items():
             sawMark, since = before.get(one, (mark, now))
-            self._seen[one] = (mark, since if sawMark == mark else now)
+            self._seen[one] = (mark, since if mark <= sawMark else now)
         return [one for one, (_, since) in self._seen.items() if now - since >= self.seconds]
 
     def forget(self, one: Watched) -> None:

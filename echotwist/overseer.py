@@ -22,8 +22,7 @@ class Overseer(Generic[Watched]):
     It wakes the process only while there is somebody to watch.
 
     :param seconds: how long is too long; 0 for never.
-    :param marks: gives who is watched now, each with something that changes
-        when they move.
+    :param marks: gives who is watched now, each with how far they have come.
     :param end: ends one of them.
     :param reactor: tells the time and calls later (``IReactorTime``).
     :param anybody: tells whether to look again.
@@ -32,7 +31,7 @@ class Overseer(Generic[Watched]):
     def __init__(
         self,
         seconds: float,
-        marks: Callable[[], Mapping[Watched, object]],
+        marks: Callable[[], Mapping[Watched, int]],
         end: Callable[[Watched], object],
         reactor: Any,
         anybody: Callable[[], bool],

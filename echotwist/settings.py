@@ -179,7 +179,7 @@ class Settings:
     udpRate: int = field(default=10_000, validator=mustBeIn(COUNTS))
     maxConnections: int = field(default=0, validator=mustBeIn(COUNTS))
     maxPerPeer: int = field(default=0, validator=mustBeIn(COUNTS))
-    stallTimeout: float = field(default=60.0, validator=_time)
+    stallTimeout: float = field(default=600.0, validator=_time)
     idleTimeout: float = field(default=0.0, validator=_time)
     drain: float = field(default=10.0, validator=_time)
     metrics: str | None = field(default=None, validator=optional(instance_of(str)))

@@ -147,7 +147,7 @@ class Options(usage.Options):
         [
             "stall-timeout",
             None,
-            60.0,
+            600.0,
             "seconds until who takes nothing is reset; 0: never",
             _seconds("stall-timeout"),
         ],

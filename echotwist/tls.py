@@ -37,6 +37,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     Twisted's own drops that (twisted/twisted#5341).  And it waits for a
     ``close_notify`` in reply to its own, for ever, which nobody has to send.
+
+    :ivar sent: how many bytes have gone out, or wait to, as they are on the wire.
     """
 
     #: What the peer has to do before it is served.
@@ -49,6 +51,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     #: Nothing if it could not be made: a plugin's certificates may be gone.
     _tlsConnection: Any = None
     _owner: Any = None
+    sent = 0
     _inputEnded = False
     _isPaused = False
 
@@ -69,7 +72,9 @@ class EchoTLS(TLSMemoryBIOProtocol):
     def _flushSendBIO(self) -> None:
         try:
             while True:
-                self.transport.write(self._tlsConnection.bio_read(PIECE))
+                data = self._tlsConnection.bio_read(PIECE)
+                self.sent += len(data)
+                self.transport.write(data)
                 self._watch()
         except WantReadError:
             pass
@@ -131,6 +136,15 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         Never called: both directions are closed together.
         """
+
+    def abortConnection(self) -> None:
+        """
+        Reset the connection.
+
+        Twisted's own sends ``close_notify`` first, as if all had come.
+        """
+        self._aborted = self.disconnecting = True
+        self.transport.abortConnection()
 
     def _shutdownTLS(self) -> None:
         super()._shutdownTLS()

@@ -14,9 +14,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist import factory as factoryModule
 from echotwist.factory import MOMENT, EchoFactory
 from echotwist.limits import LOOKS, Limits, Patience
 from echotwist.overseer import Overseer
+from echotwist.settings import Settings
 from echotwist.stream import Echo
 
 
@@ -68,18 +70,20 @@ class PatienceTests(SynchronousTestCase):
     Tests for :class:`Patience`.
     """
 
-    @given(strategies.lists(strategies.tuples(strategies.floats(0.1, 3), strategies.booleans())))
-    def test_moves(self, steps: list[tuple[float, bool]]) -> None:
+    @given(
+        strategies.lists(strategies.tuples(strategies.floats(0.1, 3), strategies.integers(-1, 1)))
+    )
+    def test_moves(self, steps: list[tuple[float, int]]) -> None:
         """
-        Just who stood still for the time is lost.
+        Just who came no further for the time is lost; a step back is none forward.
         """
         clock, mark, still = Clock(), 0, 0.0
         patience: Patience[str] = Patience(5, clock.seconds)
         patience.lost({"a": mark})
-        for seconds, moves in steps:
+        for seconds, move in steps:
             clock.advance(seconds)
-            mark += moves
-            still = 0.0 if moves else still + seconds
+            mark += move
+            still = 0.0 if move > 0 else still + seconds
             since = clock.seconds() - still
             self.assertEqual(patience.lost({"a": mark}) == ["a"], clock.seconds() - since >= 5)
 
@@ -209,6 +213,64 @@ class FactoryTests(SynchronousTestCase):
             speaker.dataReceived(b"x")
             self.clock.advance(1)
         self.assertEqual((factory.counters.idle, factory.counters.active), (1, 1))
+
+    def stalling(self, **options: Any) -> tuple[EchoFactory, Echo, list[int]]:
+        """
+        Connect to a factory with the default limit on stalls.
+
+        :return: it, the echo, and how many bytes wait for the peer, to be changed.
+        """
+        waiting = [0]
+        self.patch(factoryModule, "unsent", lambda _: waiting[0])
+        factory = self.factory(stallTimeout=Settings().stallTimeout, **options)
+        echo = self.connect(factory)
+        assert echo is not None
+        return factory, echo, waiting
+
+    def test_slow(self) -> None:
+        """
+        Who takes 1,000 bytes a second is kept by default, although the kernels tell
+        it in steps of half a megabyte.
+        """
+        factory, echo, waiting = self.stalling()
+        echo.dataReceived(bytes(10_000_000))
+        waiting[0] = 10_000_000
+        for second in range(10_000):
+            self.clock.advance(1)
+            if second % 524 == 523:
+                waiting[0] -= 524_000
+        self.assertEqual((factory.counters.stalled, factory.counters.active), (0, 1))
+
+    def test_stall(self) -> None:
+        """
+        Who takes nothing is reset, also if they send something now and then; each
+        such byte may take a kilobyte of the kernel's.
+        """
+        for prefix in (b"", b"You said : "):
+            for kept in (0, 1, 768):
+                factory, echo, waiting = self.stalling(prefix=prefix)
+                echo.dataReceived(b"x")
+                waiting[0] = 100_000
+                for _ in range(int(1.3 * Settings().stallTimeout)):
+                    if kept and factory.counters.active:
+                        sent = echo.sent
+                        echo.dataReceived(b"x")
+                        waiting[0] += max(echo.sent - sent, kept)
+                    self.clock.advance(1)
+                self.assertEqual((factory.counters.stalled, factory.counters.active), (1, 0))
+
+    def test_tinyMessages(self) -> None:
+        """
+        Who takes messages of a byte, each of which takes a kilobyte of the kernel's, is
+        kept, also while ever more of them wait.
+        """
+        factory, echo, waiting = self.stalling()
+        for second in range(10_000):
+            for _ in range(100):
+                echo.dataReceived(b"x")
+            waiting[0] = 768 * (100 + second % 100)
+            self.clock.advance(1)
+        self.assertEqual((factory.counters.stalled, factory.counters.active), (0, 1))
 
     def test_drain(self) -> None:
         """

@@ -18,7 +18,7 @@ import pytest
 
 from tests import rules
 from tests.kinds import StreamKind
-from tests.live import Server, figures, waitUntil
+from tests.live import PATIENCE, Server, figures, waitUntil
 from tests.rules import MIB, offer, readAll
 from tests.streams import Stream, connected
 from tests.table import streams
@@ -307,10 +307,22 @@ def test_backlog(kind: StreamKind, tmp_path: Path) -> None:
 def _stall(kind: StreamKind, server: Server, folder: Path) -> None:
     with connected(server.door) as client:
         offer(client, PLENTY, patience=FULL)
-        server.waitFor(f"{kind.transport} .*stalled: ")
+        client.settimeout(PATIENCE)
         with pytest.raises(ConnectionError):
             while client.send(b"x"):
                 pass
+        server.waitFor(f"{kind.transport} .*stalled: ")
+
+
+def _sender(kind: StreamKind, server: Server, folder: Path) -> None:
+    """
+    Leave unread more than a window of TCP holds, and less than all buffers do.
+    """
+    with connected(server.door) as client, pytest.raises(ConnectionError):
+        client.sendall(bytes(150_000))
+        for _ in range(60):
+            client.sendall(b"x")
+            time.sleep(0.2)
 
 
 def _slow(kind: StreamKind, server: Server, folder: Path) -> None:
@@ -403,6 +415,7 @@ Check = Callable[[StreamKind, Server, Path], None]
 
 _PATIENT: list[Check] = [
     _stall,
+    _sender,
     _slow,
     _unfinished,
     _idle,
@@ -433,6 +446,14 @@ def test_stall(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     Who has bytes waiting and takes none is reset.
     """
     together[_stall].result()
+
+
+@streams("stall timeout, sender")
+def test_sender(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
+    """
+    So is who takes none and goes on sending, a byte now and then.
+    """
+    together[_sender].result()
 
 
 @streams("slow reader")

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotwist.factory import GREETING, EchoFactory
+from echotwist.factory import GREETING, EchoFactory, written
 from echotwist.layers import innermost, underneath, whoEnds
 from echotwist.tls import EchoTLS, mend, overTLS
 
@@ -254,6 +254,28 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual(len(self.client.got), 48_000)
         # Whether the peer takes it is watched, though the echo knows nothing of it.
         self.assertTrue(innermost(self.protocol).watched)
+
+    def test_sent(self) -> None:
+        """
+        What went out is counted as it is on the wire, where it is taken.
+        """
+        self.handshake()
+        before = self.protocol.sent
+        self.client.tls.sendall(b"x" * 100_000)
+        self.protocol.dataReceived(self.client.out())
+        self.assertEqual(self.protocol.sent - before, len(self.transport.value()))
+        self.assertGreater(self.protocol.sent - before, 100_000)
+        self.assertEqual(written(innermost(self.protocol)), self.protocol.sent)
+
+    def test_abort(self) -> None:
+        """
+        A reset is none that looks like an end: no ``close_notify`` goes before it.
+        """
+        self.handshake()
+        said: list[bytes] = []
+        self.patch(self.transport, "abortConnection", lambda: said.append(self.transport.value()))
+        self.protocol.abortConnection()
+        self.assertEqual(said, [b""])
 
     def test_gone(self) -> None:
         """
