@@ -52,7 +52,7 @@ class Address:
         hosts, devices = (self.host, other.host), (self.device, other.device)
         scopes = (self.scope, other.scope)
         return (
-            self.family == other.family
+            (self.family == other.family or self.dual or other.dual)
             and (scopes[0] == scopes[1] or not all(scopes))
             and (hosts[0] == hosts[1] or any(host in anywhere for host in hosts))
             and (devices[0] == devices[1] or not all(devices))
@@ -173,7 +173,7 @@ def addressesOf(word: str) -> list[Address]:
         return [evolve(address, device=word) for address in wildcards()]
     try:
         found = _lookUp(word)
-    except (socket.gaierror, UnicodeError) as error:
+    except (socket.gaierror, ValueError) as error:
         number = getattr(error, "errno", socket.EAI_NONAME)
         reason = getattr(error, "strerror", None) or "not a host name"
         text = f"no address, no network interface, and as a host: {reason}"
@@ -192,6 +192,18 @@ def wildcards() -> list[Address]:
         return [Address(socket.AF_INET6, "::", dual=True)]
     four, six = Address(socket.AF_INET, "0.0.0.0"), Address(socket.AF_INET6, "::")
     return [four, six] if _isOurs(six) else [four]
+
+
+def half(address: Address, family: socket.AddressFamily) -> Address:
+    """
+    Give that part of an address which is of one family.
+
+    :param address: of that family, or a wildcard of both.
+    """
+    if not address.dual:
+        return address
+    host = "::" if family == socket.AF_INET6 else "0.0.0.0"
+    return evolve(address, family=family, host=host, dual=False)
 
 
 def _isFigures(text: str) -> bool:

@@ -7,22 +7,34 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import _parse, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory
 from zope.interface import directlyProvides, providedBy
 
-from echotwist.addresses import Address, addressesOf
+from echotwist.addresses import Address, addressesOf, half
+from echotwist.description import Description
 from echotwist.listeners import Listener
 from echotwist.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, openStream, prepareStream, reasonOfTLS, transportOf
+from echotwist.sockets import (
+    ListenError,
+    findAll,
+    openAt,
+    openStream,
+    prepareStream,
+    reasonOfTLS,
+    transportOf,
+)
 
-_PROXY = "haproxy:"
+#: The kind of endpoints of IPv6 alone, where there is another for IPv4.
+_SIX = "tcp6"
 
 
 class Entrance(Factory):
@@ -57,9 +69,13 @@ class EndpointReactor:
     :param settings: what was chosen.
     :param text: the endpoint.
     :param ports: makes the ports.
-    :param given: sockets to use, in place of new ones.
+    :param given: sockets to use, in place of new ones: those of each time that it listens.
     :ivar listeners: what the endpoint listens on.
+    :ivar sizes: how many of them it got each time that it listened.
+    :ivar isAnywhere: it names no interface, so that it listens where the settings say.
     """
+
+    isAnywhere = False
 
     def __init__(
         self,
@@ -67,21 +83,21 @@ class EndpointReactor:
         settings: Settings,
         text: str,
         ports: Ports,
-        given: Iterator[socket.socket] | None = None,
+        given: Iterator[Sequence[socket.socket]] | None = None,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._ports = ports
         self._given = given
-        self._text = text.replace("\\0", "\0")
+        self._text = text
         try:
-            self._words, self._named = _parse(self._text.removeprefix(_PROXY))
-        except RuntimeError:
-            why = OSError("the backslash at its end stands before nothing")
-            raise ListenError("endpoint", self._text, why) from None
-        self._kind = self._words[0].upper()
+            self._said = Description.of(text)
+        except ValueError as error:
+            raise endpointError(text, error) from None
+        self._kind = self._said.kind.upper()
         self.entrance = Entrance(lambda: ports.factory(self._kind))
         self.listeners: list[Listener] = []
+        self.sizes: list[int] = []
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -89,10 +105,12 @@ class EndpointReactor:
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         """
-        Make a port of TCP.
+        Make the ports of TCP: one, unless the settings name several interfaces, and
+        the endpoint none.
+
+        :return: the first.
         """
-        address = _addressOf(interface)
-        return self._listen(factory, lambda: self._openStream(address, port, backlog))
+        return self._listen(factory, lambda: self._openStreams(interface, port, backlog))
 
     def listenSSL(
         self,
@@ -129,7 +147,7 @@ class EndpointReactor:
             "backlog": self._backlog(backlog),
         }
         name = named(os.fsdecode(address))
-        return self._listen(factory, lambda: openUnix(name, socket.SOCK_STREAM, **chosen))
+        return self._listen(factory, lambda: [openUnix(name, socket.SOCK_STREAM, **chosen)])
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
         """
@@ -137,7 +155,7 @@ class EndpointReactor:
         """
         from echotwist.systemd import check
 
-        def adopted() -> socket.socket:
+        def adopted() -> list[socket.socket]:
             listener = socket.socket(fileno=os.dup(fileDescriptor))
             check(listener)
             if listener.type != socket.SOCK_STREAM:
@@ -145,39 +163,71 @@ class EndpointReactor:
             listener.setblocking(False)
             if listener.family != socket.AF_UNIX:
                 prepareStream(listener, self._settings.linger)
-            return listener
+            return [listener]
 
         return self._listen(factory, adopted)
 
-    def _listen(self, factory: Any, opener: Callable[[], socket.socket]) -> Any:
+    def _listen(self, factory: Any, opener: Callable[[], Sequence[socket.socket]]) -> Any:
         opened = opener() if self._given is None else next(self._given)
-        transport = "TLS" if _hasTLS(factory) else transportOf(opened)
+        transport = "TLS" if _hasTLS(factory) else transportOf(opened[0])
         self.entrance.factory = self._ports.factory(transport)
-        if self._text.startswith(_PROXY):
+        if self._said.isProxied:
             from echotwist.proxy import ProxyFactory
 
             factory = ProxyFactory(factory, self.entrance.factory)
-        port = self._ports.stream(opened, transport, factory)
-        self.listeners.append(Listener(opened, transport, port))
-        return port
+        ports = [self._ports.stream(one, transport, factory) for one in opened]
+        self.listeners += map(Listener, opened, [transport] * len(opened), ports)
+        self.sizes.append(len(opened))
+        return ports[0]
 
-    def _openStream(self, address: Address, port: int, backlog: int) -> socket.socket:
-        return openStream(
-            address,
-            port,
+    def _openStreams(self, interface: str, port: int, backlog: int) -> list[socket.socket]:
+        opener = partial(
+            openStream,
             reuse=self._settings.reuse,
             backlog=self._backlog(backlog),
             linger=self._settings.linger,
         )
+        return openAt(self._addresses(interface, port), port, [opener])
+
+    def _addresses(self, interface: str, port: int) -> list[Address]:
+        """
+        Find where to listen: at the interface that the endpoint names, or else at
+        those of ``--interface``, or else everywhere.
+
+        ``tcp6`` leaves IPv4 to other endpoints of the same port, and they leave IPv6
+        to it.
+
+        :raise OSError: nowhere.
+        """
+        isSix = self._said.kind == _SIX
+        family = socket.AF_INET6 if isSix else socket.AF_INET
+        isHalf = any((one.kind == _SIX) != isSix for one in _withPort(port, self._settings.listen))
+        if self._namesInterface(interface):
+            found = _addressesOf(interface)
+        else:
+            self.isAnywhere = True
+            found = findAll(self._settings.interfaces, port, ["TCP"])
+            if isSix or isHalf:
+                found = [one for one in found if one.dual or one.family == family]
+        if not found:
+            version = 6 if isSix else 4
+            raise OSError(f"no --interface has an IPv{version} address")
+        return [half(one, family) for one in found] if isHalf else found
+
+    def _namesInterface(self, interface: str) -> bool:
+        if self._said.kind in (_SIX, "tls"):  # Twisted names one for them.
+            return "interface" in self._said.parameters
+        return bool(interface)
 
     def _backlog(self, said: int) -> int:
-        return said if said != 50 or "backlog" in self._named else self._settings.backlog
+        isSaid = said != 50 or "backlog" in self._said.parameters
+        return said if isSaid else self._settings.backlog
 
     def _saysMode(self) -> bool:
         """
         Tell whether the text says a mode, which may just be Twisted's default.
         """
-        return "mode" in self._named or (self._kind == "UNIX" and len(self._words) > 2)
+        return "mode" in self._said.parameters
 
     def _checkKey(self) -> None:
         """
@@ -186,8 +236,7 @@ class EndpointReactor:
 
         :raise ValueError: it does.
         """
-        positional = self._words[2] if len(self._words) > 2 else "server.pem"
-        path = Path(self._named.get("privateKey", positional))
+        path = Path(self._said.parameters.get("privateKey", "server.pem"))
         if path.is_file() and b"ENCRYPTED" in path.read_bytes():
             raise ValueError(f"{path} is encrypted; openssl pkey writes it as one that is not")
 
@@ -202,10 +251,12 @@ class EndpointReactor:
                 # The descriptor was passed to our parent, which gave us this socket.
                 port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.entrance)
             else:
-                if self._kind == "SSL":
+                if self._said.kind == "ssl":
                     self._checkKey()
-                port = listenAtOnce(self, self._text.removeprefix(_PROXY), self.entrance)
-            if not self.listeners and self._text.startswith(_PROXY):
+                elif self._said.kind == "tls" and not os.path.isdir(self._said.parameters["path"]):
+                    raise ValueError("there is no such folder of certificates and keys (PEM)")
+                port = listenAtOnce(self, self._said.text, self.entrance)
+            if not self.listeners and self._said.isProxied:
                 port.stopListening()
                 raise ValueError("it listens in a way of its own, which knows no PROXY header")
         except Exception as error:
@@ -228,13 +279,22 @@ def _hasTLS(factory: Any) -> bool:
     return mend(factory)
 
 
-def _addressOf(interface: str) -> Address:
-    if not interface:
-        return Address(socket.AF_INET, "0.0.0.0")
+def _addressesOf(interface: str) -> list[Address]:
     if interface == "::":
-        return Address(socket.AF_INET6, "::", dual=True)
+        return [Address(socket.AF_INET6, "::", dual=True)]
     found = addressesOf(interface)
-    return min(found, key=lambda address: address.family != socket.AF_INET)
+    return [min(found, key=lambda address: address.family != socket.AF_INET)]
+
+
+def _withPort(port: int, texts: Iterable[str]) -> Iterator[Description]:
+    """
+    Find the endpoints that have a number for their own, as those of port 0 have.
+    """
+    for text in texts if port else ():
+        with suppress(ValueError):  # It will be told in its turn.
+            one = Description.of(text)
+            if one.port == port:
+                yield one
 
 
 def listenAtOnce(reactor: Any, text: str, factory: Any) -> Any:
@@ -244,6 +304,7 @@ def listenAtOnce(reactor: Any, text: str, factory: Any) -> Any:
     :return: the port.
     :raise Exception: whatever the endpoint says.
     """
+    Description.of(text)
     outcome: list[Any] = []
     server = maybeDeferred(serverFromString, reactor, text)
     server.addCallback(lambda found: found.listen(factory)).addBoth(outcome.append)
@@ -268,9 +329,11 @@ def endpointError(text: str, error: Exception, what: str = "endpoint") -> Listen
     if isinstance(error, LookupError) and "systemd:" in text:
         cause = OSError("no such socket was passed to this process")
         hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
-    elif isinstance(error, ImportError) and error.name == "OpenSSL":
+    elif (isinstance(error, ImportError) and error.name == "OpenSSL") or (
+        isinstance(error, NameError)  # Twisted's own tls: misses what it could not import.
+    ):
         cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
-    elif isinstance(error, TypeError) and "::" in text:
+    elif isinstance(error, ValueError) and "::" in text:
         hint = r"in an endpoint, colons of an address are written \:"
         cause = OSError(_words(error))
     elif isinstance(error, MemoryError):

@@ -56,7 +56,8 @@ class Monitor(ProcessMonitor):
 
     :param settings: what was chosen.
     :param sets: the sockets, for each worker.
-    :param endpoints: how many of each, the last, belong to endpoints.
+    :param sizes: how many of each, the last, belong to endpoints, for each time that one
+        listens.
     :param folder: where the workers are to find files.
     :param counters: what was counted before, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
@@ -76,7 +77,7 @@ class Monitor(ProcessMonitor):
         self,
         settings: Settings,
         sets: Sequence[Sequence[socket.socket]],
-        endpoints: int,
+        sizes: Sequence[int],
         folder: str,
         counters: Sequence[Counters],
         reactor: Any,
@@ -91,7 +92,7 @@ class Monitor(ProcessMonitor):
         alone = evolve(settings, workers=1, metrics=None)
         for name, listeners in self._sets.items():
             # Names of files were meant from here, wherever --rundir leads.
-            plan = alone, len(listeners), endpoints, module, folder
+            plan = alone, len(listeners), sizes, module, folder
             self._plans[name] = pickle.dumps(plan)
             self.addProcess(name, [sys.executable, "-c", _START, name], env=_environment())
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twisted.application.service import IProcess, Service
@@ -64,6 +64,7 @@ class EchoService(Service):
         self._listeners: list[Listener] = []
         self._metricsPort: Any = None
         self._ports: Ports | None = None
+        self._sizes: list[int] = []
         self._draining: list[EchoFactory] = []
         self._isProgram = False
         self._notifier: Any = None
@@ -140,26 +141,37 @@ class EchoService(Service):
             closeAll([*opened, *endpoints])
             raise
 
-    def _openEndpoints(self, given: Iterator[socket.socket] | None = None) -> list[Listener]:
+    def _openEndpoints(
+        self, given: Iterator[Sequence[socket.socket]] | None = None
+    ) -> list[Listener]:
         """
         Have the endpoints listen.
 
         :param given: sockets for them, if they are open already.
         """
         opened: list[Listener] = []
-        if not self.settings.listen:
-            return opened
-        from echotwist.endpoints import EndpointReactor
-
-        assert self._ports is not None
-        reactor = self._theReactor()
+        self._sizes = []
+        isTaken = self.settings.port is not None or self.settings.raw is not None
         try:
             for text in self.settings.listen:
-                opened += EndpointReactor(reactor, self.settings, text, self._ports, given).open()
+                endpoint = self._endpoint(text, given)
+                opened += endpoint.open()
+                self._sizes += endpoint.sizes
+                isTaken |= endpoint.isAnywhere
+            if self.settings.interfaces and not isTaken and given is None:
+                why = OSError("no listener takes it; endpoints name their own, or have none")
+                raise ListenError("interface", " ".join(self.settings.interfaces), why)
         except BaseException:
             closeAll(opened)
             raise
         return opened
+
+    def _endpoint(self, text: str, given: Iterator[Sequence[socket.socket]] | None) -> Any:
+        # This takes longer to import than all else.
+        from echotwist.endpoints import EndpointReactor
+
+        assert self._ports is not None
+        return EndpointReactor(self._theReactor(), self.settings, text, self._ports, given)
 
     def _openMetrics(self, endpoint: str) -> Any:
         # Both are only needed here, and take longer to import than all else.
@@ -232,8 +244,6 @@ class EchoService(Service):
     def _warn(self) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
-        if self.settings.interfaces and self.settings.port is None and self.settings.raw is None:
-            self._log.warn("--interface is for --port and --raw; endpoints have their own")
 
     def _announce(self, text: str) -> None:
         self._log.info("echo on {listeners}", listeners=text)

@@ -122,7 +122,8 @@ class Settings:
         default 1234, unless there are other listeners: endpoints, UNIX
         datagrams, raw IP, or those of systemd.
     :param interfaces: addresses, host names or network interfaces' names to
-        listen on; none means every address of both families.
+        listen on; none means every address of both families.  They hold for the
+        port, raw IP, and endpoints that name none themselves.
     :param listen: Twisted endpoints to echo streams on.
     :param unixDatagrams: names of UNIX datagram sockets; abstract ones begin
         with NUL, or with a backslash and a zero.
@@ -131,8 +132,8 @@ class Settings:
     :param raw: the number of an IP protocol whose packets are echoed, if any.
     :param reuse: share address and port with other processes
         (``SO_REUSEPORT``).
-    :param tcp: echo streams.
-    :param udp: echo datagrams.
+    :param tcp: echo streams on the port.
+    :param udp: echo datagrams on the port.
     :param prefix: bytes put before each line of a stream and each datagram.
     :param linger: seconds that a close waits for the peer (``SO_LINGER``); 0
         resets the connection; ``None`` leaves it to the kernel.
@@ -198,7 +199,10 @@ class Settings:
                 f"raw {self.raw}: the kernel itself has that protocol ({OWNED[self.raw]}); "
                 "253 and 254 are for experiments (RFC 3692)"
             )
-        if not (self.tcp or self.udp or others):
+        if self.port is None and not (self.tcp and self.udp):
+            name = "udp" if self.tcp else "tcp"
+            raise ValueError(f"--no-{name} leaves {name.upper()} out of --port, which is not given")
+        if not (self.tcp or self.udp):
             raise ValueError("without TCP (--no-tcp) and UDP (--no-udp) there is nothing to serve")
         if self.workers != 1 and not (hasattr(socket, "SO_REUSEPORT") and hasattr(os, "fork")):
             raise ValueError("workers: this system has no SO_REUSEPORT, or starts no processes")

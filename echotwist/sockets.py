@@ -5,10 +5,11 @@ Sockets that listen, and what went wrong, in words.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import product
 
@@ -19,6 +20,7 @@ from echotwist.addresses import (
     addressesOf,
     nameText,
     peerText,
+    placeOf,
     wildcards,
 )
 from echotwist.kernel import setLinger, stopLingering
@@ -29,12 +31,14 @@ TRIES = 20
 _INTERNET = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
 _UNIX = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
 
-_Opener = Callable[[Address, int], socket.socket]
+Socket = socket.socket
+
+#: Opens a socket at an address, on a port.
+Opener = Callable[[Address, int], Socket]
 
 #: What helps, where the reason alone does not say it.
 _HINTS = {
-    errno.EADDRINUSE: "another program has it, or another --interface of ours; "
-    "--reuse shares it with programs that do the same",
+    errno.EADDRINUSE: "another program has it; --reuse shares it with programs that do the same",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
 }
 
@@ -138,9 +142,19 @@ def openAll(
         "TCP": partial(openStream, reuse=reuse, backlog=backlog, linger=linger),
         "UDP": partial(openDatagram, reuse=reuse),
     }
-    places = list(
-        product(findAll(interfaces, port, transports), [openers[name] for name in transports])
-    )
+    addresses = findAll(interfaces, port, transports)
+    return openAt(addresses, port, [openers[name] for name in transports])
+
+
+def openAt(addresses: Iterable[Address], port: int, openers: Sequence[Opener]) -> list[Socket]:
+    """
+    Open all listeners at some addresses, on one port, or none.
+
+    :param port: the number for all of them; 0 takes one that is free.
+    :param openers: what to open at each address.
+    :raise ListenError: for the first listener that cannot be opened.
+    """
+    places = list(product(addresses, openers))
     for left in reversed(range(TRIES)):
         try:
             return _openEach(places, port)
@@ -151,7 +165,7 @@ def openAll(
     raise AssertionError("never reached")
 
 
-def _openEach(places: Sequence[tuple[Address, _Opener]], port: int) -> list[socket.socket]:
+def _openEach(places: Sequence[tuple[Address, Opener]], port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     try:
         for address, opener in places:
@@ -227,11 +241,51 @@ def listenerText(listener: socket.socket, transport: str) -> str:
     if listener.type == socket.SOCK_RAW:
         place, _, protocol = place.rpartition(":")
         transport = f"{transport} {protocol}"
-    device = b""
-    if BIND_TO_DEVICE is not None and "%" not in place:
-        device = listener.getsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, 16).rstrip(b"\0")
-    on = f" on {device.decode()}" if device else ""
+    device = "" if "%" in place else _deviceOf(listener)
+    on = f" on {device}" if device else ""
     return f"{transport} {place}{on}"
+
+
+def _deviceOf(listener: socket.socket) -> str:
+    if BIND_TO_DEVICE is None:
+        return ""
+    return listener.getsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, 16).rstrip(b"\0").decode()
+
+
+def ownSockets() -> Iterator[socket.socket]:
+    """
+    Find the sockets that this process has open, to look at them, no more.
+    """
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:  # Other systems, and a bare folder after chroot(2), have none.
+        return
+    for fd in map(int, names):
+        with suppress(OSError):
+            found = socket.socket(fileno=fd)
+            try:
+                yield found
+            finally:
+                found.detach()
+
+
+def _whichOfOurs(kind: socket.SocketKind, address: Address, port: int) -> str:
+    """
+    Say which socket of ours has a place already, if one has.
+    """
+    for one in ownSockets():
+        isLike = one.type == kind and one.family in (socket.AF_INET, socket.AF_INET6)
+        if isLike and placeOf(one)[1] == port and address.overlaps(_addressOf(one)):
+            return f"we have it ourselves, for {listenerText(one, transportOf(one))}"
+    return ""
+
+
+def _addressOf(listener: socket.socket) -> Address:
+    host, _, *more = listener.getsockname()
+    isSix = listener.family == socket.AF_INET6
+    dual = isSix and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    scope = more[1] if isSix else 0
+    return Address(socket.AddressFamily(listener.family), host, scope, _deviceOf(listener), dual)
 
 
 @contextmanager
@@ -263,11 +317,12 @@ def opening(
         if address.device and BIND_TO_DEVICE is not None:
             listener.setsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, address.device.encode())
         yield listener
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # A plugin may ask for any number.
         if listener is not None:
             listener.close()
-        if error.errno == errno.EACCES and 0 < port < 1024:
+        cause = error if isinstance(error, OSError) else OSError(str(error))
+        if cause.errno == errno.EACCES and 0 < port < 1024:
             hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        elif error.errno != errno.EPERM:
-            hint = ""
-        raise ListenError(_INTERNET[kind], place or address.inWords(port), error, hint) from None
+        elif cause.errno != errno.EPERM:
+            hint = _whichOfOurs(kind, address, port) if cause.errno == errno.EADDRINUSE else ""
+        raise ListenError(_INTERNET[kind], place or address.inWords(port), cause, hint) from None

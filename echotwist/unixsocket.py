@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from echotwist.addresses import nameText
-from echotwist.sockets import ListenError, transportOf
+from echotwist.sockets import ListenError, ownSockets, transportOf
 
 #: Who may connect, unless somebody says otherwise: owner and group.
 MODE = 0o660
@@ -106,8 +106,26 @@ def openUnix(
         if cause.errno is None:
             cause = OSError(errno.ENAMETOOLONG, str(error))
         hint = _HINTS.get(cause.errno or 0, "")
+        if cause.errno == errno.EADDRINUSE and _isOurs(name):
+            hint = "we listen there ourselves"
         raise ListenError(transport, nameText(name), cause, hint) from None
     return listener  # type: ignore[no-any-return]
+
+
+def _isOurs(name: str) -> bool:
+    """
+    Tell whether a socket of this process has a name already.
+    """
+    names = [one.getsockname() for one in ownSockets() if one.family == socket.AF_UNIX]
+    if name.startswith("\0"):
+        return os.fsencode(name) in names
+    return any(isinstance(one, str) and _isSame(one, name) for one in names)
+
+
+def _isSame(name: str, other: str) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(name, other)
+    return False
 
 
 def openUnixDatagram(name: str) -> socket.socket:

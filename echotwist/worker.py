@@ -11,7 +11,9 @@ import pickle
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from twisted.application.service import Application, IService
@@ -70,13 +72,14 @@ class Worker(EchoService):
 
     :param settings: what was chosen.
     :param count: how many sockets there are.
-    :param endpoints: how many of them, the last, belong to endpoints.
+    :param sizes: how many of them, the last, belong to endpoints, for each time that
+        one listens.
     """
 
-    def __init__(self, settings: Settings, count: int, endpoints: int) -> None:
+    def __init__(self, settings: Settings, count: int, sizes: Sequence[int]) -> None:
         super().__init__(settings)
         self._count = count
-        self._plain = count - endpoints
+        self._sizesGiven = sizes
 
     def _findPassed(self) -> None:
         """
@@ -87,8 +90,10 @@ class Worker(EchoService):
         given = [socket.socket(fileno=LISTENERS + n) for n in range(self._count)]
         for listener in given:
             listener.setblocking(False)
-        plain = [Listener.of(one) for one in given[: self._plain]]
-        return plain + self._openEndpoints(iter(given[self._plain :]))
+        rest = iter(given)
+        plain = [Listener.of(one) for one in islice(rest, self._count - sum(self._sizesGiven))]
+        groups = iter([list(islice(rest, size)) for size in self._sizesGiven])
+        return plain + self._openEndpoints(groups)
 
     def _warn(self) -> None:
         """
@@ -177,7 +182,7 @@ def main() -> None:
     Serve, until the parent says that it is enough.
     """
     with open(PLAN, "rb") as plan:
-        settings, count, endpoints, reactorModule, folder = pickle.load(plan)
+        settings, count, sizes, reactorModule, folder = pickle.load(plan)
     with suppress(OSError):  # It may be closed to us; absolute names will do.
         os.chdir(folder)
     namedModule(reactorModule).install()
@@ -186,7 +191,7 @@ def main() -> None:
     reactor: Any = installed
     events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
     globalLogBeginner.beginLoggingTo([events])
-    worker = Worker(settings, count, endpoints)
+    worker = Worker(settings, count, sizes)
     application = Application("echo")
     worker.setServiceParent(application)
     service = IService(application)

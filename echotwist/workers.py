@@ -39,7 +39,6 @@ class WorkersService(EchoService):
 
     _monitor: Monitor | None = None
     _sets: Sequence[Sequence[Listener]] = ()
-    _endpoints = 0
     _folder = ""
 
     def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
@@ -63,7 +62,6 @@ class WorkersService(EchoService):
             raise
         size = len(own) // count
         self._sets = [[*own[n * size : (n + 1) * size], *shared] for n in range(count)]
-        self._endpoints = len(endpoints)
         assert self._ports is not None
         for one in self._sets[0]:
             self._ports.journal(one.transport)
@@ -82,7 +80,7 @@ class WorkersService(EchoService):
         text = ", ".join(listener.text for listener in self._sets[0])
         sets = [[one.socket for one in listeners if one.socket] for listeners in self._sets]
         self._monitor = Monitor(
-            self.settings, sets, self._endpoints, self._folder, self.counters, self._reactor
+            self.settings, sets, self._sizes, self._folder, self.counters, self._reactor
         )
         self._monitor.allServe.addCallback(lambda _: self._announce(text))
         self._monitor.startService()

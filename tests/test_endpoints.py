@@ -5,14 +5,16 @@ Endpoints, on a reactor in memory and on the sockets that they get.
 from __future__ import annotations
 
 import os
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,6 +28,26 @@ from echotwist.proxy import ProxyFactory
 from echotwist.service import EchoService
 from echotwist.sockets import ListenError
 from tests.kinds import keyAndCertificate
+
+_TAKE = """
+import socket, sys
+from echotwist.addresses import Address
+from echotwist.sockets import ListenError, openStream
+try:
+    openStream(Address(socket.AF_INET, "127.0.0.1"), int(sys.argv[1]), reuse=False, backlog=1,
+               linger=None)
+except ListenError as error:
+    print(error)
+"""
+
+
+def freePort() -> int:
+    """
+    Find a number that nobody has.
+    """
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as found:
+        number: int = found.getsockname()[1]
+        return number
 
 
 class EndpointTests(SynchronousTestCase):
@@ -77,13 +99,16 @@ class EndpointTests(SynchronousTestCase):
         Sockets are where the text says.
         """
         for text, place in [
-            ("tcp:0", "TCP 0.0.0.0:"),
+            ("tcp:0", "TCP [::]:"),
+            ("TCP:0", "TCP [::]:"),
+            ("tcp:0:interface=0.0.0.0", "TCP 0.0.0.0:"),
             ("tcp:0:interface=127.0.0.2", "TCP 127.0.0.2:"),
             (r"tcp:0:interface=\\:\\:1", "TCP [::1]:"),
             ("tcp:0:interface=localhost", "TCP 127.0.0.1:"),
             ("tcp6:0", "TCP [::]:"),
             (r"tcp6:0:interface=\\:\\:1", "TCP [::1]:"),
             ("haproxy:tcp:0:interface=127.0.0.1", "TCP 127.0.0.1:"),
+            (r"HA\\proxy:tcp:port=0:interface=127.0.0.1:backlog=7", "TCP 127.0.0.1:"),
         ]:
             self.assertIn(place, self.open(text.replace("\\\\", "\\")).text)
 
@@ -139,14 +164,25 @@ class EndpointTests(SynchronousTestCase):
         key.write_bytes(b"".join(keyAndCertificate()))
         for text, reason in [
             ("nowhere:1", "Unknown endpoint type: 'nowhere'"),
-            ("tcp:x", "invalid literal"),
+            ("tcp:x", "port x: not a whole number from 0 to 65535, as in tcp:1234"),
+            ("tcp:65536", "port 65536: not a whole number"),
+            ("tcp:127.0.0.1:0", "port 127.0.0.1: not a whole number"),
+            ("tcp", "it has no port, as in tcp:1234"),
+            ("port=0", "it begins with no kind; there are tcp, tcp6, ssl"),
+            ("haproxy:port=0", "it begins with no kind"),
+            ("haproxy:", "it begins with no kind"),
+            ("haproxy:haproxy:tcp:0", "haproxy: stands once"),
+            ("tcp:0:é=1", "tcp has no parameter é; it has port, interface, backlog"),
+            ("tcp:0:port=0", "port is given twice"),
+            ("tcp:0:::1", r"4 values; tcp takes port, interface, backlog; in an endpoint, colons"),
+            ("stdio:", "nothing to listen on"),
             ("tcp:0\\", "the backslash at its end"),
-            ("unix", "unix: missing 1 required positional argument: 'address'"),
+            ("unix", "it has no address, as in unix:/run/echo.sock"),
             ("tcp:0:interface=::1", r"colons of an address are written \:"),
             (f"ssl:0:privateKey={encrypted}", f"{encrypted} is encrypted"),
             (f"ssl:0:{encrypted}", f"{encrypted} is encrypted"),
             (f"ssl:0:privateKey={key}:dhParameters={noKey}", "parameters (PEM): no start line"),
-            ("tcp:0:speed=9", "speed=9: got an unexpected keyword argument 'speed'"),
+            ("tcp:0:speed=9", "tcp has no parameter speed; it has port, interface, backlog"),
             ("ssl:0:privateKey=/nowhere", "/nowhere: No such file or directory (errno 2)"),
             (
                 f"ssl:0:privateKey={noKey}",
@@ -218,20 +254,108 @@ class EndpointTests(SynchronousTestCase):
         self.successResultOf(service.stopService())
         self.assertTrue(foreign.stopped)
 
+    def places(self, *listen: str, **options: Any) -> list[str]:
+        """
+        Give where endpoints listen that were opened together, without ports.
+        """
+        settings = Settings(listen=listen, portable=True, **options)
+        service = EchoService(settings, self.reactor)
+        service.open()
+        texts = [re.sub(r":\d+(?= |$)", "", one.text) for one in service._listeners]
+        self.successResultOf(service.stopService())
+        return texts
+
     def test_interface(self) -> None:
         """
-        Whoever names an interface that nothing listens on is told so.
+        An endpoint that names no interface listens where ``--interface`` says.
         """
-        for port, isTold in ((None, True), (0, False)):
-            settings = Settings(port=port, listen="tcp:0", interfaces="127.0.0.1", portable=True)
-            service = EchoService(settings, self.reactor)
-            with capturedLogs() as events:
-                service.startService()
-            told = [formatEvent(event) for event in events]
-            self.assertEqual(any("--interface is for" in line for line in told), isTold)
-            stopped = service.stopService()
-            self.reactor.advance(0)
-            self.successResultOf(stopped)
+        for interfaces, text, places in [
+            (["127.0.0.2"], "tcp:0", ["TCP 127.0.0.2"]),
+            (["127.0.0.2", "::1"], "tcp:0", ["TCP 127.0.0.2", "TCP [::1]"]),
+            (["127.0.0.2", "::1"], "haproxy:tcp:0:backlog=9", ["TCP 127.0.0.2", "TCP [::1]"]),
+            (["127.0.0.2", "::1"], "tcp6:0", ["TCP [::1]"]),
+            (["lo"], "tcp:0", ["TCP [::] on lo"]),
+            (["lo"], "tcp6:0", ["TCP [::] on lo"]),
+        ]:
+            self.assertEqual(self.places(text, interfaces=interfaces), places)
+        mixed = self.places("tcp:0", "tcp:0:interface=127.0.0.3", interfaces="127.0.0.2")
+        self.assertEqual(mixed, ["TCP 127.0.0.2", "TCP 127.0.0.3"])
+
+    def test_interfacePort(self) -> None:
+        """
+        At several interfaces it has the same port.
+        """
+        settings = Settings(listen="tcp:0", interfaces=["127.0.0.1", "127.0.0.2"], portable=True)
+        service = EchoService(settings, self.reactor)
+        service.startService()
+        hosts = [port.getHost() for port in service.ports]
+        self.assertEqual([host.host for host in hosts], ["127.0.0.1", "127.0.0.2"])
+        self.assertEqual(len({host.port for host in hosts}), 1)
+        stopped = service.stopService()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
+
+    def test_interfaceForNobody(self) -> None:
+        """
+        An interface that no listener takes is refused: a person wanted to confine
+        something.
+        """
+        for text in ("tcp:0:interface=127.0.0.1", f"unix:{self.mktemp()}"):
+            error = self.assertRaises(ListenError, self.places, text, interfaces="127.0.0.2")
+            self.assertIn("interface 127.0.0.2: no listener takes it", str(error))
+        error = self.assertRaises(ListenError, self.places, "tcp6:0", interfaces="127.0.0.2")
+        self.assertIn("no --interface has an IPv6 address", str(error))
+        self.assertEqual(
+            self.places("tcp:0:interface=127.0.0.1", interfaces="lo", raw=253)[0][:3], "raw"
+        )
+
+    def test_families(self) -> None:
+        """
+        On one port ``tcp`` and ``tcp6`` have a family each; alone each has both.
+        """
+        port = freePort()
+        both = ["TCP 0.0.0.0", "TCP [::]"]
+        for options in ({}, {"reuse": True}):
+            self.assertEqual(self.places(f"tcp:{port}", f"tcp6:{port}", **options), both)
+            self.assertEqual(self.places(f"tcp6:{port}", f"tcp:{port}", **options), both[::-1])
+        self.assertEqual(
+            self.places(f"tcp:{port}:interface=127.0.0.1", f"tcp6:{port}"),
+            ["TCP 127.0.0.1", "TCP [::]"],
+        )
+        self.assertEqual(self.places(f"tcp:{port}", rf"tcp6:{port}:interface=\:\:"), both)
+        self.assertEqual(
+            self.places(rf"tcp:{port}:interface=\:\:1", f"tcp:{port}:interface=127.0.0.1"),
+            ["TCP [::1]", "TCP 127.0.0.1"],
+        )
+        self.assertEqual(
+            self.places(f"tcp:{port}", f"tcp6:{port}", interfaces=["127.0.0.2", "::1"]),
+            ["TCP 127.0.0.2", "TCP [::1]"],
+        )
+
+    def test_twice(self) -> None:
+        """
+        If it is we who have the place already, we say so.
+        """
+        port, path = freePort(), self.mktemp()
+        for first, second in [
+            (f"tcp:{port}", f"tcp:{port}"),
+            (f"tcp:{port}", f"tcp:{port}:interface=127.0.0.1"),
+            (f"tcp:{port}:interface=127.0.0.1", rf"tcp:{port}:interface=\:\:"),
+            (f"tcp6:{port}", f"tcp6:{port}"),
+        ]:
+            said = str(self.assertRaises(ListenError, self.places, first, second))
+            self.assertIn("in use (errno 98); we have it ourselves, for TCP ", said)
+        said = str(self.assertRaises(ListenError, self.places, f"tcp6:{port}", port=port))
+        self.assertIn(f"in use (errno 98); we have it ourselves, for TCP [::]:{port}", said)
+        said = str(self.assertRaises(ListenError, self.places, f"unix:{path}", f"unix:./{path}"))
+        self.assertIn("we listen there ourselves", said)
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            number = other.getsockname()[1]
+            words = [sys.executable, "-c", _TAKE, str(number)]
+            self.assertIn(
+                "another program has it",
+                subprocess.run(words, capture_output=True, text=True, check=True).stdout,
+            )
 
     def test_layers(self) -> None:
         """
@@ -250,7 +374,7 @@ class EndpointTests(SynchronousTestCase):
         settings = Settings(listen=["tcp:0"], portable=True)
         ports = Ports(settings, self.counters, lambda: self.reactor)
         with socket.create_server(("127.0.0.1", 0)) as given:
-            endpoint = EndpointReactor(self.reactor, settings, "tcp:0", ports, iter([given]))
+            endpoint = EndpointReactor(self.reactor, settings, "tcp:0", ports, iter([[given]]))
             [listener] = endpoint.open()
             self.assertIs(listener.socket, given)
 
@@ -285,7 +409,9 @@ class ListenerTests(SynchronousTestCase):
             self.assertEqual((alone.port, alone.transports), (None, ()))
             self.assertEqual((both.port, both.transports), (7, ("TCP", "UDP")))
             self.assertEqual(openOwn(alone), [])
-            self.assertEqual(Settings(tcp=False, udp=False, **others).port, None)
+            for without in ({"tcp": False}, {"udp": False}, {"tcp": False, "udp": False}):
+                said = str(self.assertRaises(ValueError, Settings, **without, **others))
+                self.assertIn("out of --port, which is not given", said)
 
     def test_owned(self) -> None:
         """

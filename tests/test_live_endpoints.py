@@ -12,14 +12,16 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests import rules
-from tests.live import BIN, ROOT, Server, way
+from tests.live import BIN, ROOT, Server, ours, way
 from tests.rules import readAll
 from tests.streams import connected
+from tests.test_endpoints import freePort
 
 needsRoot = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, for raw sockets"
@@ -130,6 +132,39 @@ def test_plugin(tmp_path: Path) -> None:
         for size in (0, 1, 100_000, rules.MIB):
             rules.halfClose(server.port, size, times=10)
         rules.backPressure(server, clients=1, growth=rules.MIB)
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interfaces(certificate: Path, workers: int) -> None:
+    """
+    Endpoints that name no interface listen where ``--interface`` says, and nowhere else.
+    """
+    tls = "ssl:0:privateKey=key.pem:certKey=cert.pem"
+    where = ["-i127.0.0.2", "-i::1"]
+    waysIn = ["--listen=tcp:0", "--listen", tls, "--listen=unix:echo.sock", *where]
+    with ours(certificate, f"--workers={workers}", waysIn=waysIn) as server:
+        assert server.waitFor(r"echo on TCP 127.0.0.2:\d+, TCP \[::1\]:\d+, TLS 127")
+        number = int(server.waitFor(r"TLS \[::1\]:(\d+)")[1])
+        for _ in range(4):
+            for host in ("127.0.0.2", "::1"):
+                rules.halfClose(partial(connected, server.port, host), 1000, times=1)
+                connected(number, host).close()
+        for port in (server.port, number):
+            with pytest.raises(ConnectionRefusedError):
+                connected(port, "127.0.0.1")
+
+
+@pytest.mark.oneWay
+def test_families(tmp_path: Path) -> None:
+    """
+    ``tcp`` has both families, as ``--port`` has; beside ``tcp6`` on its port, each has one.
+    """
+    port = freePort()
+    for waysIn in ([f"--listen=tcp:{port}"], [f"--listen=tcp:{port}", f"--listen=tcp6:{port}"]):
+        with ours(tmp_path, waysIn=waysIn):
+            for host in ("127.0.0.1", "::1"):
+                rules.halfClose(partial(connected, port, host), 1000, times=1)
 
 
 def test_workers(certificate: Path) -> None:

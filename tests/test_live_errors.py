@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.live import BIN, ROOT
+from tests.test_endpoints import freePort
 
 pytestmark = pytest.mark.oneWay
 
@@ -79,6 +80,46 @@ def test_mistakes(
     command: list[str | Path] = [BIN / "twistd", *nodaemon, "echo", f"-p{taken}"]
     where = [] if any(word.startswith("-i") for word in options) else ["-i127.0.0.1"]
     assert said.format(port=taken) in mistake(tmp_path, *command, *where, *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--listen", "port=0"], "endpoint port=0: it begins with no kind"),
+        (["--listen", "tcp:65536"], "endpoint tcp:65536: port 65536: not a whole number"),
+        (["--metrics", "tcp:0:é=1"], "metrics tcp:0:é=1: tcp has no parameter é"),
+        (["-p{port}", "--listen", "tcp6:{port}"], "TCP [::]:{port}: Address already in use"),
+        (
+            ["--no-tcp", "--listen", "tcp:0"],
+            "--no-tcp leaves TCP out of --port, which is not given",
+        ),
+        (["-i127.0.0.1", "--listen", "unix:x"], "interface 127.0.0.1: no listener takes it"),
+    ],
+)
+def test_endpoints(tmp_path: Path, options: list[str], said: str) -> None:
+    """
+    A description that cannot be meant is told in a person's words.
+    """
+    port = freePort()
+    words = [word.format(port=port) for word in options]
+    line = mistake(tmp_path, BIN / "twistd", "echo", *words)
+    assert line.startswith("echo: ")
+    assert said.format(port=port) in line
+    assert "another program" not in line
+
+
+_NO_OPENSSL = 'raise ImportError("no OpenSSL", name="OpenSSL")'
+
+
+@pytest.mark.parametrize("endpoint", ["tls:.:0", "ssl:0"])
+def test_withoutExtra(tmp_path: Path, endpoint: str) -> None:
+    """
+    TLS without what it needs names the extra.
+    """
+    (tmp_path / "OpenSSL.py").write_text(_NO_OPENSSL)
+    path = f"PYTHONPATH={tmp_path}"
+    line = mistake(tmp_path, "env", path, BIN / "twistd", "echo", "--listen", endpoint)
+    assert "pip install 'echotwist[tls]'" in line
 
 
 def test_twist(tmp_path: Path, taken: int) -> None:

@@ -101,7 +101,7 @@ class FileTests(SynchronousTestCase):
             for wanted in (STREAM, DATAGRAM):
                 said = self.refused(wanted)
                 self.assertIn("Address already in use (errno 98)", said)
-                self.assertIn("another program listens there", said)
+                self.assertIn("we listen there ourselves", said)
             self.assertTrue(self.path.exists())
             living.close()
 

@@ -205,7 +205,7 @@ class MonitorTests(SynchronousTestCase):
             self.addCleanup(file.close)
         settings = Settings(workers=2, udp=False)
         sets = [[file] for file in self.files]
-        self.monitor = Monitor(settings, sets, 0, "/", [Counters("TCP")], self.reactor)
+        self.monitor = Monitor(settings, sets, [], "/", [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)

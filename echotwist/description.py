@@ -1,0 +1,159 @@
+"""
+What the description of an endpoint says, read and checked before anybody acts on
+it (pure).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+from twisted.internet.endpoints import _tokenize
+
+from echotwist.settings import BACKLOGS, PORTS, notIn
+
+#: The kinds that Twisted has: their parameters in order, of which the first must be
+#: given; and what one looks like.
+_KINDS: Mapping[str, tuple[Sequence[str], str]] = {
+    "tcp": (("port", "interface", "backlog"), "tcp:1234:interface=127.0.0.1"),
+    "tcp6": (("port", "backlog", "interface"), r"tcp6:1234:interface=\:\:1"),
+    "ssl": (
+        (
+            "port",
+            "privateKey",
+            "certKey",
+            "sslmethod",
+            "interface",
+            "backlog",
+            "extraCertChain",
+            "dhParameters",
+        ),
+        "ssl:1234:privateKey=key.pem:certKey=cert.pem",
+    ),
+    "tls": (("path", "port", "backlog", "interface"), "tls:/etc/ssl/echo:1234"),
+    "unix": (("address", "mode", "backlog", "lockfile"), "unix:/run/echo.sock"),
+    "systemd": (("domain", "index", "name"), "systemd:INET:index=0"),
+}
+
+#: Which texts some parameters take, and what these are called.
+_TEXTS = {
+    "mode": (r"0?[0-7]{1,3}", "not a mode in octal digits, such as 660"),
+    "index": (r"[0-9]{1,9}", "not a whole number from 0"),
+    "lockfile": (r"[01]", "neither 0 nor 1"),
+    "domain": (r"INET6?|UNIX", "neither INET, INET6 nor UNIX"),
+    "sslmethod": (r"(SSLv|TLS)\w*_METHOD", "not a method of OpenSSL"),
+}
+
+_NUMBERS = {"port": PORTS, "backlog": BACKLOGS}
+
+
+@frozen
+class Description:
+    """
+    The description of an endpoint, as Twisted's documentation has it.
+
+    :param text: what Twisted is to be given.
+    :param kind: the word before the first colon.
+    :param parameters: what is said, by name; of a plugin's kind only what has one.
+    :param isProxied: each connection begins with a PROXY header.
+    """
+
+    text: str
+    kind: str
+    parameters: Mapping[str, str]
+    isProxied: bool
+
+    @classmethod
+    def of(cls, text: str) -> Description:
+        r"""
+        Read a description.
+
+        :param text: as a person writes it; ``\0`` begins the abstract name of a
+            UNIX socket, ``haproxy:`` stands before what comes through a proxy.
+        :raise ValueError: it cannot be meant.
+        """
+        text = text.replace("\\0", "\0")
+        words = _split(text)
+        isProxied = len(words[0]) == 1 and words[0][0].lower() == "haproxy"
+        if isProxied:
+            text = text.partition(":")[2]
+            words = words[1:] or [[""]]
+        kind = words[0][0].lower() if len(words[0]) == 1 else ""
+        _checkKind(kind)
+        parameters = _named(kind, words[1:])
+        _check(kind, parameters)
+        return cls(kind + text[len(text.partition(":")[0]) :], kind, parameters, isProxied)
+
+    @property
+    def port(self) -> int:
+        """
+        The number of its port; 0 if it is not known before it listens.
+        """
+        return int(self.parameters.get("port", "443" if self.kind == "tls" else "0"))
+
+
+def _split(text: str) -> list[list[str]]:
+    """
+    Split what stands between colons, each into a value, or a name and a value.
+    """
+    parts: list[list[str]] = [[]]
+    try:
+        for isValue, word in _tokenize(text):
+            if isValue:
+                parts[-1].append(word)
+            elif word == ":":
+                parts.append([])
+    except RuntimeError:  # of an iterator that ends too soon
+        raise ValueError("the backslash at its end stands before nothing") from None
+    return parts
+
+
+def _checkKind(kind: str) -> None:
+    if kind == "haproxy":
+        raise ValueError("haproxy: stands once")
+    if kind == "stdio":
+        raise ValueError("input and output of this process are nothing to listen on")
+    if not re.fullmatch(r"[^:=\\\s]+", kind):
+        kinds = ", ".join(_KINDS)
+        raise ValueError(f"it begins with no kind; there are {kinds}, and haproxy before them")
+
+
+def _named(kind: str, words: Sequence[Sequence[str]]) -> dict[str, str]:
+    """
+    Give each value its name.
+    """
+    order = _KINDS[kind][0] if kind in _KINDS else ()
+    values = [word[0] for word in words if len(word) == 1]
+    if order and len(values) > len(order):
+        raise ValueError(f"{len(values)} values; {kind} takes {', '.join(order)}")
+    pairs = [*zip(order, values, strict=False), *(word for word in words if len(word) > 1)]
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given twice")
+        if order and name not in order:
+            raise ValueError(f"{kind} has no parameter {name}; it has {', '.join(order)}")
+        if not name.isascii():
+            raise ValueError(f"no parameter is called {name}")
+    return {name: value for name, value in pairs}  # noqa: C416
+
+
+def _check(kind: str, parameters: Mapping[str, str]) -> None:
+    """
+    See that Twisted's own kinds have what they need, and that it can be meant.
+    """
+    if kind not in _KINDS:
+        return
+    [needed, *_], example = _KINDS[kind]
+    if not parameters.get(needed):
+        raise ValueError(f"it has no {needed}, as in {example}")
+    for name, value in parameters.items():
+        if "\0" in value[name == "address" :]:
+            raise ValueError(f"{name} holds a zero byte")
+        allowed = _NUMBERS.get(name)
+        if allowed and not (re.fullmatch("[0-9]{1,9}", value) and int(value) in allowed):
+            raise ValueError(f"{notIn(allowed, name, value)}, as in {example}")
+        pattern, fault = _TEXTS.get(name, (".*", ""))
+        if not re.fullmatch(pattern, value, re.DOTALL):
+            raise ValueError(f"{name} {value}: {fault}")
