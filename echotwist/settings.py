@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-from attrs import Attribute, field, frozen
-from attrs.validators import deep_iterable, instance_of, optional
+from attrs import field, frozen
 
 from echotwist.cores import cores
+from echotwist.option import Bytes, Flag, Kind, Number, Seconds, Texts, check, said
 
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
@@ -62,49 +61,8 @@ LINGERS = range(32768)
 #: What can be counted.
 COUNTS = range(10**9 + 1)
 
-#: Processes; 0 for one on each core.
-WORKERS = range(257)
-
-#: Seconds, for which nobody waits any longer: some 24 days, what
-#: ``TCP_USER_TIMEOUT`` holds in milliseconds.
-LONGEST = 2_000_000
-
-
-def mustBeIn(allowed: range) -> Callable[[object, Attribute[Any], Any], None]:
-    """
-    Make the check of a whole number.
-    """
-
-    def check(_: object, attribute: Attribute[Any], value: Any) -> None:
-        if type(value) is not int or value not in allowed:
-            raise ValueError(notIn(allowed, attribute.name, value))
-
-    return check
-
-
-def notIn(allowed: range, name: str, value: object) -> str:
-    """
-    Say that a number is out of range.
-    """
-    return f"{name} {value}: not a whole number from {allowed[0]} to {allowed[-1]}"
-
-
-def noTime(name: str, value: object) -> str:
-    """
-    Say that a time is out of range.
-    """
-    return f"{name} {value}: not a time from 0 to {LONGEST} seconds"
-
-
-def _time(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if type(value) not in (int, float) or not 0 <= value <= LONGEST:
-        raise ValueError(noTime(attribute.name, value))
-
-
-def _type(_: object, attribute: Attribute[Any], value: object) -> None:
-    expected = type(attribute.default)
-    if type(value) is not expected:
-        raise ValueError(f"{attribute.name} {value!r}: not of type {expected.__name__}")
+#: Processes.
+WORKERS = range(1, 257)
 
 
 def _words(words: Iterable[str]) -> tuple[str, ...]:
@@ -157,35 +115,192 @@ class Settings:
     :raise TypeError: for words that are no text.
     """
 
-    port: int | None = field(default=None, validator=optional(mustBeIn(PORTS)))
+    port: int | None = field(
+        default=None,
+        validator=check,
+        metadata=said(
+            "port",
+            Number(PORTS),
+            f"TCP and UDP port; 0: any free one [default: {PORT}, if alone]",
+            short="p",
+            takes="port number",
+        ),
+    )
     interfaces: tuple[str, ...] = field(
-        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+        default=(),
+        converter=_words,
+        validator=check,
+        metadata=said(
+            "interface",
+            Texts(),
+            "address, host or network interface; repeatable [default: all]",
+            short="i",
+            takes="address, host or network interface",
+        ),
     )
     listen: tuple[str, ...] = field(
-        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+        default=(),
+        converter=_words,
+        validator=check,
+        metadata=said(
+            "listen",
+            Texts(),
+            "Twisted endpoint for streams; repeatable: unix:/run/echo.sock",
+            takes="endpoint",
+        ),
     )
     unixDatagrams: tuple[str, ...] = field(
-        default=(), converter=_words, validator=deep_iterable(instance_of(str))
+        default=(),
+        converter=_words,
+        validator=check,
+        metadata=said(
+            "unix-datagram", Texts(), "UNIX socket for datagrams; repeatable", takes="path"
+        ),
     )
-    systemd: bool = field(default=False, validator=_type)
-    raw: int | None = field(default=None, validator=optional(mustBeIn(PROTOCOLS)))
-    reuse: bool = field(default=False, validator=_type)
-    tcp: bool = field(default=True, validator=_type)
-    udp: bool = field(default=True, validator=_type)
-    prefix: bytes = field(default=b"", validator=_type)
-    linger: int | None = field(default=None, validator=optional(mustBeIn(LINGERS)))
-    backlog: int = field(default=1024, validator=mustBeIn(BACKLOGS))
-    verbose: bool = field(default=False, validator=_type)
-    answerLowPorts: bool = field(default=False, validator=_type)
-    udpRate: int = field(default=10_000, validator=mustBeIn(COUNTS))
-    maxConnections: int = field(default=0, validator=mustBeIn(COUNTS))
-    maxPerPeer: int = field(default=0, validator=mustBeIn(COUNTS))
-    stallTimeout: float = field(default=600.0, validator=_time)
-    idleTimeout: float = field(default=0.0, validator=_time)
-    drain: float = field(default=10.0, validator=_time)
-    metrics: str | None = field(default=None, validator=optional(instance_of(str)))
-    portable: bool = field(default=False, validator=_type)
-    workers: int = field(default=1, validator=mustBeIn(WORKERS))
+    systemd: bool = field(
+        default=False,
+        validator=check,
+        metadata=said("systemd", Flag(), "serve on the sockets that systemd passes"),
+    )
+    raw: int | None = field(
+        default=None,
+        validator=check,
+        metadata=said(
+            "raw",
+            Number(PROTOCOLS),
+            "IP protocol whose packets are echoed too: 253, 254",
+            takes="protocol number",
+        ),
+    )
+    reuse: bool = field(
+        default=False,
+        validator=check,
+        metadata=said(
+            "reuse", Flag(), "share address and port with others (SO_REUSEPORT)", short="r"
+        ),
+    )
+    tcp: bool = field(
+        default=True, validator=check, metadata=said("no-tcp", Flag(False), "leave TCP out")
+    )
+    udp: bool = field(
+        default=True, validator=check, metadata=said("no-udp", Flag(False), "leave UDP out")
+    )
+    prefix: bytes = field(
+        default=b"",
+        validator=check,
+        metadata=said(
+            "prefix", Bytes(), "text put before each line and each datagram", takes="text"
+        ),
+    )
+    linger: int | None = field(
+        default=None,
+        validator=check,
+        metadata=said(
+            "linger",
+            Number(LINGERS),
+            "seconds that a close waits for the peer; 0: reset",
+            takes="seconds",
+        ),
+    )
+    backlog: int = field(
+        default=1024,
+        validator=check,
+        metadata=said(
+            "backlog", Number(BACKLOGS), "connections that wait to be accepted", takes="number"
+        ),
+    )
+    verbose: bool = field(
+        default=False,
+        validator=check,
+        metadata=said("verbose", Flag(), "log each connection and each datagram", short="v"),
+    )
+    answerLowPorts: bool = field(
+        default=False,
+        validator=check,
+        metadata=said("answer-low-ports", Flag(), "answer datagrams from ports below 1024"),
+    )
+    udpRate: int = field(
+        default=10_000,
+        validator=check,
+        metadata=said(
+            "udp-rate",
+            Number(COUNTS),
+            "replies a second to one peer; 0: any number",
+            takes="number",
+        ),
+    )
+    maxConnections: int = field(
+        default=0,
+        validator=check,
+        metadata=said(
+            "max-connections",
+            Number(COUNTS),
+            "connections in all; 0: as many as files may be open",
+            takes="number",
+        ),
+    )
+    maxPerPeer: int = field(
+        default=0,
+        validator=check,
+        metadata=said(
+            "max-per-peer",
+            Number(COUNTS),
+            "connections of one peer; 0: any number",
+            takes="number",
+        ),
+    )
+    stallTimeout: float = field(
+        default=600.0,
+        validator=check,
+        metadata=said(
+            "stall-timeout",
+            Seconds(),
+            "seconds until who takes nothing is reset; 0: never",
+            takes="seconds",
+        ),
+    )
+    idleTimeout: float = field(
+        default=0.0,
+        validator=check,
+        metadata=said(
+            "idle-timeout",
+            Seconds(),
+            "seconds of silence that end a connection; 0: never",
+            takes="seconds",
+        ),
+    )
+    drain: float = field(
+        default=10.0,
+        validator=check,
+        metadata=said(
+            "drain", Seconds(), "seconds that connections go on when it stops", takes="seconds"
+        ),
+    )
+    metrics: str | None = field(
+        default=None,
+        validator=check,
+        metadata=said(
+            "metrics",
+            Kind(),
+            "endpoint for Prometheus: tcp:9464:interface=127.0.0.1",
+            takes="endpoint",
+        ),
+    )
+    portable: bool = field(
+        default=False,
+        validator=check,
+        metadata=said("portable", Flag(), "do without what only Linux has"),
+    )
+    workers: int = field(
+        default=1,
+        validator=check,
+        metadata=said(
+            "workers",
+            Number(WORKERS, {"auto": 0}),
+            "processes that share the port; auto: one a core",
+            takes="number",
+        ),
+    )
 
     def __attrs_post_init__(self) -> None:
         """

@@ -4,77 +4,64 @@ The ``echo`` command of ``twistd`` and ``twist``.
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
+from typing import Any
 
 from attrs import evolve
 from twisted.python import usage
 
+from echotwist.option import Flag, Option, optionsOf
 from echotwist.service import EchoService, installReactor
-from echotwist.settings import (
-    BACKLOGS,
-    COUNTS,
-    LINGERS,
-    LONGEST,
-    PORT,
-    PORTS,
-    PROTOCOLS,
-    WORKERS,
-    Settings,
-    noTime,
-    notIn,
-)
+from echotwist.settings import Settings
 from echotwist.sockets import ListenError, findAll, oneLine
 
+_OPTIONS = optionsOf(Settings)
 
-def _number(option: str, allowed: range) -> Callable[[str], int]:
-    """
-    Make what turns the text of an option into a whole number.
-    """
+#: Words that shells know how to complete; they name what comes in place of others.
+_COMPLETERS: dict[str, Any] = {
+    "path": usage.CompleteFiles,
+    "network interface": usage.CompleteNetInterfaces,
+}
 
-    def coerce(text: str) -> int:
-        if re.fullmatch("[0-9]{1,10}", text) and int(text) in allowed:
-            return int(text)
-        raise usage.UsageError(notIn(allowed, f"--{option}", text))
+
+def _parameters() -> Iterator[list[Any]]:
+    """
+    Give the options that take one value, as ``optParameters`` has them.
+    """
+    for setting, option in _OPTIONS:
+        if not (option.kind.isFlag or option.kind.isRepeatable):
+            default = setting.default if isinstance(setting.default, (int, float)) else None
+            yield [option.name, option.short, default, option.help, _coerce(option)]
+
+
+def _coerce(option: Option) -> Callable[[str], Any]:
+    def coerce(text: str) -> Any:
+        try:
+            return option.kind.parse(f"--{option.name}", text)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
 
     return coerce
 
 
-def _seconds(option: str) -> Callable[[str], float]:
-    """
-    Make what turns the text of an option into a time.
-    """
-
-    def coerce(text: str) -> float:
-        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text) and float(text) <= LONGEST:
-            return float(text)
-        raise usage.UsageError(noTime(f"--{option}", text))
-
-    return coerce
+def _completer(option: Option) -> usage.Completer:
+    last = next((word for word in _COMPLETERS if option.takes.endswith(word)), "")
+    completer: usage.Completer = _COMPLETERS.get(last, usage.Completer)(descr=option.takes)
+    return completer
 
 
-def _metricsEndpoint(text: str) -> str:
+def _repeatable(option: Option) -> Callable[[Options, str], None]:
     """
-    Check that what serves metrics is installed.
+    Make the method that takes one of several values.
     """
-    if not find_spec("prometheus_client"):
-        raise usage.UsageError(
-            "--metrics needs prometheus_client: pip install 'echotwist[metrics]'"
-        )
-    return text
 
+    def add(options: Options, text: str) -> None:
+        options[option.name] = (*options[option.name], text)
 
-def _workers(text: str) -> int:
-    """
-    Turn a number of workers, or ``auto``, into what the settings call it.
-    """
-    try:
-        return 0 if text == "auto" else _number("workers", WORKERS[1:])(text)
-    except usage.UsageError as error:
-        raise usage.UsageError(f"{error}, nor auto") from None
+    add.__doc__ = option.help
+    return add
 
 
 class Options(usage.Options):
@@ -87,111 +74,17 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "The echo service (RFC 862): what comes in goes out, over TCP, UDP and more."
 
-    optParameters = [
-        [
-            "port",
-            "p",
-            None,
-            f"TCP and UDP port; 0: any free one [default: {PORT}, if alone]",
-            _number("port", PORTS),
-        ],
-        [
-            "raw",
-            None,
-            None,
-            "IP protocol whose packets are echoed too: 253, 254",
-            _number("raw", PROTOCOLS),
-        ],
-        ["prefix", None, None, "text put before each line and each datagram"],
-        [
-            "linger",
-            None,
-            None,
-            "seconds that a close waits for the peer; 0: reset",
-            _number("linger", LINGERS),
-        ],
-        [
-            "backlog",
-            None,
-            1024,
-            "connections that wait to be accepted",
-            _number("backlog", BACKLOGS),
-        ],
-        [
-            "udp-rate",
-            None,
-            10000,
-            "replies a second to one peer; 0: any number",
-            _number("udp-rate", COUNTS),
-        ],
-        [
-            "max-connections",
-            None,
-            0,
-            "connections in all; 0: as many as files may be open",
-            _number("max-connections", COUNTS),
-        ],
-        [
-            "max-per-peer",
-            None,
-            0,
-            "connections of one peer; 0: any number",
-            _number("max-per-peer", COUNTS),
-        ],
-        [
-            "stall-timeout",
-            None,
-            600.0,
-            "seconds until who takes nothing is reset; 0: never",
-            _seconds("stall-timeout"),
-        ],
-        [
-            "idle-timeout",
-            None,
-            0.0,
-            "seconds of silence that end a connection; 0: never",
-            _seconds("idle-timeout"),
-        ],
-        ["drain", None, 10.0, "seconds that connections go on when it stops", _seconds("drain")],
-        [
-            "metrics",
-            None,
-            None,
-            "endpoint for Prometheus: tcp:9464:interface=127.0.0.1",
-            _metricsEndpoint,
-        ],
-        ["workers", None, 1, "processes that share the port; auto: one a core", _workers],
-    ]
+    optParameters = list(_parameters())
 
     optFlags = [
-        ["systemd", None, "serve on the sockets that systemd passes"],
-        ["reuse", "r", "share address and port with others (SO_REUSEPORT)"],
-        ["no-tcp", None, "leave TCP out"],
-        ["no-udp", None, "leave UDP out"],
-        ["answer-low-ports", None, "answer datagrams from ports below 1024"],
-        ["portable", None, "do without what only Linux has"],
-        ["verbose", "v", "log each connection and each datagram"],
+        [option.name, option.short, option.help] for _, option in _OPTIONS if option.kind.isFlag
     ]
 
     compData = usage.Completions(
-        multiUse=["interface", "listen", "unix-datagram"],
+        multiUse=[option.name for _, option in _OPTIONS if option.kind.isRepeatable],
         mutuallyExclusive=[("no-tcp", "no-udp")],
         optActions={
-            "interface": usage.CompleteNetInterfaces(descr="address, host or network interface"),
-            "listen": usage.Completer(descr="endpoint"),
-            "metrics": usage.Completer(descr="endpoint"),
-            "port": usage.Completer(descr="port number"),
-            "prefix": usage.Completer(descr="text"),
-            "raw": usage.Completer(descr="protocol number"),
-            "unix-datagram": usage.CompleteFiles(descr="path"),
-            **dict.fromkeys(
-                ["linger", "stall-timeout", "idle-timeout", "drain"],
-                usage.Completer(descr="seconds"),
-            ),
-            **dict.fromkeys(
-                ["backlog", "udp-rate", "max-connections", "max-per-peer", "workers"],
-                usage.Completer(descr="number"),
-            ),
+            option.name: _completer(option) for _, option in _OPTIONS if not option.kind.isFlag
         },
     )
 
@@ -199,28 +92,9 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("interface", "listen", "unix-datagram"):
-            self[name] = []
-
-    def opt_interface(self, word: str) -> None:
-        """
-        address, host or network interface; repeatable [default: all]
-        """
-        self["interface"].append(word)
-
-    opt_i = opt_interface
-
-    def opt_listen(self, endpoint: str) -> None:
-        """
-        Twisted endpoint for streams; repeatable: unix:/run/echo.sock
-        """
-        self["listen"].append(endpoint)
-
-    def opt_unix_datagram(self, path: str) -> None:
-        """
-        UNIX socket for datagrams; repeatable
-        """
-        self["unix-datagram"].append(path)
+        for _, option in _OPTIONS:
+            if option.kind.isRepeatable:
+                self[option.name] = ()
 
     def parseArgs(self, *words: str) -> None:
         """
@@ -259,31 +133,7 @@ class Options(usage.Options):
         if self["reuse"] and not hasattr(socket, "SO_REUSEPORT"):
             raise usage.UsageError("--reuse: this system has no SO_REUSEPORT")
         try:
-            self.settings = Settings(
-                port=self["port"],
-                interfaces=self["interface"],
-                listen=self["listen"],
-                unixDatagrams=self["unix-datagram"],
-                systemd=bool(self["systemd"]),
-                raw=self["raw"],
-                reuse=bool(self["reuse"]),
-                tcp=not self["no-tcp"],
-                udp=not self["no-udp"],
-                prefix=(self["prefix"] or "").encode("utf-8", "surrogateescape"),
-                linger=self["linger"],
-                backlog=self["backlog"],
-                verbose=bool(self["verbose"]),
-                answerLowPorts=bool(self["answer-low-ports"]),
-                udpRate=self["udp-rate"],
-                maxConnections=self["max-connections"],
-                maxPerPeer=self["max-per-peer"],
-                stallTimeout=self["stall-timeout"],
-                idleTimeout=self["idle-timeout"],
-                drain=self["drain"],
-                metrics=self["metrics"],
-                portable=bool(self["portable"]),
-                workers=self["workers"],
-            )
+            self.settings = Settings(**dict(self._chosen()))
             # Opening the sockets would tell as well, but only later.
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
@@ -292,6 +142,24 @@ class Options(usage.Options):
         # Whoever only parses has no use for a reactor.
         if self.parent is not None and not self.settings.portable:
             installReactor()
+
+    def _chosen(self) -> Iterator[tuple[str, Any]]:
+        """
+        Give what was said, by the names of the settings.
+        """
+        for setting, option in _OPTIONS:
+            value = self[option.name]
+            if isinstance(option.kind, Flag):
+                yield setting.name, option.kind.means == bool(value)
+            elif value is not None:
+                yield setting.name, value
+
+
+for _, _option in _OPTIONS:
+    if _option.kind.isRepeatable:
+        _add = _repeatable(_option)
+        for _name in filter(None, (_option.name, _option.short)):
+            setattr(Options, f"opt_{_name.replace('-', '_')}", _add)
 
 
 def makeService(options: Options) -> EchoService:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import socket
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from zope.interface.verify import verifyObject
 
 import echotwist
 from echotwist import EchoService, Options, Settings, makeService
+from echotwist.option import optionsOf
 
 
 def parsed(*words: str) -> Settings:
@@ -181,6 +183,18 @@ class OptionsTests(SynchronousTestCase):
             self.assertIn(f"--{name}", said)
         parameters = {name.rstrip("=") for name in options.longOpt if name.endswith("=")}
         self.assertEqual(parameters, set(options.compData.optActions))
+
+    def test_documented(self) -> None:
+        """
+        README's tables list just the options that are declared, with their letters.
+        """
+        text = (Path(__file__).parent.parent / "README.rst").read_text("utf-8")
+        rows = re.findall(r"^(``--.*?``)  ", text, re.MULTILINE)
+        listed = re.findall(r"``--?(.+?)``", " ".join(rows))
+        declared = [
+            word for _, option in optionsOf(Settings) for word in (option.name, option.short)
+        ]
+        self.assertEqual(sorted(listed), sorted(filter(None, declared)))
 
 
 class SettingsTests(SynchronousTestCase):

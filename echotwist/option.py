@@ -1,0 +1,210 @@
+"""
+What an option is: how it is said on the command line, and what it may be.
+
+Each is declared once, beside its field of :class:`echotwist.Settings`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Attribute, field, fields, frozen
+
+#: The key of an option among the metadata of a field.
+_KEY = "option"
+
+#: Seconds, for which nobody waits any longer: some 24 days, what
+#: ``TCP_USER_TIMEOUT`` holds in milliseconds.
+LONGEST = 2_000_000
+
+
+@frozen
+class Kind:
+    """
+    What values there are; here, texts.
+
+    :ivar isFlag: it is said without a value.
+    :ivar isRepeatable: it may be said several times.
+    """
+
+    isFlag = False
+    isRepeatable = False
+
+    def parse(self, name: str, text: str) -> Any:
+        """
+        Turn the text of a command line into a value.
+
+        :param name: of the option, for an error.
+        :raise ValueError: it is none.
+        """
+        return text
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that a value is one of these.
+
+        :raise ValueError: it is not.
+        """
+        _mustBe(str, name, value)
+
+
+@frozen
+class Number(Kind):
+    """
+    Whole numbers.
+
+    :param allowed: from which to which.
+    :param words: that stand for numbers outside of these.
+    """
+
+    allowed: range
+    words: Mapping[str, int] = field(factory=dict)
+
+    def parse(self, name: str, text: str) -> int:
+        """
+        Take figures alone, or one of the words.
+        """
+        isFigures = re.fullmatch("[0-9]{1,10}", text) and int(text) in self.allowed
+        if not isFigures and text not in self.words:
+            raise ValueError(self._fault(name, text))
+        return self.words[text] if text in self.words else int(text)
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that a number is in the range.
+        """
+        isAllowed = value in self.allowed or value in self.words.values()
+        if type(value) is not int or not isAllowed:
+            raise ValueError(self._fault(name, value))
+
+    def _fault(self, name: str, value: object) -> str:
+        words = "".join(f", nor {word}" for word in self.words)
+        bounds = f"from {self.allowed[0]} to {self.allowed[-1]}"
+        return f"{name} {value}: not a whole number {bounds}{words}"
+
+
+@frozen
+class Seconds(Kind):
+    """
+    Times.
+    """
+
+    def parse(self, name: str, text: str) -> float:
+        """
+        Take figures, with a point among them or not.
+        """
+        isFigures = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text)
+        value = float(text) if isFigures else text
+        self.check(name, value)
+        return float(value)
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that a time is not longer than any that is waited for.
+        """
+        if type(value) not in (int, float) or not 0 <= value <= LONGEST:
+            raise ValueError(f"{name} {value}: not a time from 0 to {LONGEST} seconds")
+
+
+@frozen
+class Bytes(Kind):
+    """
+    Texts, as the bytes that the shell passed.
+    """
+
+    def parse(self, name: str, text: str) -> bytes:
+        """
+        Give UTF-8, or whatever bytes there were.
+        """
+        return text.encode("utf-8", "surrogateescape")
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that it is bytes.
+        """
+        _mustBe(bytes, name, value)
+
+
+@frozen
+class Texts(Kind):
+    """
+    Any number of texts.
+    """
+
+    isRepeatable = True
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that each is a text.
+
+        :raise TypeError: one is not.
+        """
+        for one in value:
+            if not isinstance(one, str):
+                raise TypeError(f"{name} {one!r}: not of type str")
+
+
+@frozen
+class Flag(Kind):
+    """
+    Yes or no.
+
+    :param means: what it is when it is said.
+    """
+
+    isFlag = True
+    means: bool = True
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that it is one of the two.
+        """
+        _mustBe(bool, name, value)
+
+
+def _mustBe(expected: type, name: str, value: object) -> None:
+    if type(value) is not expected:
+        raise ValueError(f"{name} {value!r}: not of type {expected.__name__}")
+
+
+@frozen
+class Option:
+    """
+    How a setting is said on the command line.
+
+    :param name: without dashes.
+    :param kind: of its values.
+    :param help: what it does, in a line.
+    :param short: its letter, if it has one.
+    :param takes: what its value is, in a word or two, such as its unit.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    short: str | None = None
+    takes: str = ""
+
+
+def said(*words: Any, **more: Any) -> dict[str, Option]:
+    """
+    Declare the option of a field, as its metadata; see :class:`Option`.
+    """
+    return {_KEY: Option(*words, **more)}
+
+
+def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+    """
+    Validate a field, as its option says; what is nothing by default may be nothing.
+    """
+    if value is not None or attribute.default is not None:
+        attribute.metadata[_KEY].kind.check(attribute.name, value)
+
+
+def optionsOf(settings: type[Any]) -> list[tuple[Attribute[Any], Option]]:
+    """
+    Give the fields of settings, each with its option.
+    """
+    return [(one, one.metadata[_KEY]) for one in fields(settings)]
