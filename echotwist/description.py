@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from twisted.internet.endpoints import _tokenize
 
-from echotwist.settings import BACKLOGS, PORTS, notIn
+from echotwist.option import Number
+from echotwist.settings import BACKLOGS, PORTS
 
 #: The kinds that Twisted has: their parameters in order, of which the first must be
 #: given; and what one looks like.
@@ -152,8 +153,11 @@ def _check(kind: str, parameters: Mapping[str, str]) -> None:
         if "\0" in value[name == "address" :]:
             raise ValueError(f"{name} holds a zero byte")
         allowed = _NUMBERS.get(name)
-        if allowed and not (re.fullmatch("[0-9]{1,9}", value) and int(value) in allowed):
-            raise ValueError(f"{notIn(allowed, name, value)}, as in {example}")
+        if allowed:
+            try:
+                Number(allowed).parse(name, value)
+            except ValueError as error:
+                raise ValueError(f"{error}, as in {example}") from None
         pattern, fault = _TEXTS.get(name, (".*", ""))
         if not re.fullmatch(pattern, value, re.DOTALL):
             raise ValueError(f"{name} {value}: {fault}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 from attrs import evolve
@@ -132,6 +133,10 @@ class Options(usage.Options):
         """
         if self["reuse"] and not hasattr(socket, "SO_REUSEPORT"):
             raise usage.UsageError("--reuse: this system has no SO_REUSEPORT")
+        if self["metrics"] is not None and not find_spec("prometheus_client"):
+            raise usage.UsageError(
+                "--metrics needs prometheus_client: pip install 'echotwist[metrics]'"
+            )
         try:
             self.settings = Settings(**dict(self._chosen()))
             # Opening the sockets would tell as well, but only later.
