@@ -57,7 +57,7 @@ class ListenError(Exception):
     def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
         said = f"cannot listen on {transport} {place}: {inWords(error)}"
         hint = hint or _HINTS.get(error.errno or 0, "")
-        super().__init__(f"{said}; {hint}" if hint else said)
+        super().__init__(_inOneLine(f"{said}; {hint}" if hint else said))
         self.number = error.errno
 
 
@@ -65,7 +65,11 @@ def oneLine(error: Exception) -> str:
     """
     Say what keeps the program from running, as its last words.
     """
-    return "echo: " + " ".join(str(error).split())
+    return f"echo: {_inOneLine(str(error))}"
+
+
+def _inOneLine(text: str) -> str:
+    return " ".join(text.split())
 
 
 def transportOf(listener: socket.socket) -> str:

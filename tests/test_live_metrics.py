@@ -131,10 +131,10 @@ def test_ready(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [
-        ("nonsense", "echo: --metrics nonsense: not an endpoint: "),
+        ("nonsense", "echo: cannot listen on metrics nonsense: Unknown endpoint type: "),
         ("tcp:{port}:interface=127.0.0.1", "Address already in use (errno 98)"),
         ("tcp:1:interface=192.0.2.1", "Cannot assign requested address (errno 99)"),
-        ("tcp:70000", "port must be 0-65535"),
+        ("tcp:70000", "port 70000: not a whole number from 0 to 65535"),
         ("stdio:", "cannot listen on metrics stdio:"),
     ],
 )
