@@ -30,7 +30,7 @@ serviceFor(
         udpRate=10_000,  # replies a second for each source; 0 for no limit
         maxConnections=0,  # 0 for what the limit on open files allows
         maxPerPeer=0,  # 0 for no limit
-        stallTimeout=600,  # seconds; 0 for never
+        stallTimeout=900,  # seconds; 0 for never
         idleTimeout=0,  # seconds; 0 for never
         drain=10,  # seconds that connections go on when the service stops
         metrics=None,  # "tcp:9464:interface=127.0.0.1", with the extra echotwist[metrics]

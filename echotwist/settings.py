@@ -250,7 +250,7 @@ class Settings:
         ),
     )
     stallTimeout: float = field(
-        default=600.0,
+        default=900.0,
         validator=check,
         metadata=said(
             "stall-timeout",

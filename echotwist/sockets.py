@@ -205,11 +205,13 @@ def prepareStream(listener: socket.socket, linger: int | None) -> None:
     BSDs, macOS and Windows alike.  A socket that systemd keeps may have had
     other settings before.
 
-    ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
+    ``SO_OOBINLINE``: urgent bytes come back like all others, in their places
+    (RFC 862).  ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
     (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
     although they take bytes.
     """
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if linger is None:
         stopLingering(listener)

@@ -211,6 +211,12 @@ class UnixPort(StreamPort):
         """
         return (name, None)
 
+    def _serve(self, stream: socket.socket, peer: Any) -> None:
+        # Unlike those of TCP they inherit nothing (Linux 6.18).
+        with suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        super()._serve(stream, peer)
+
     def addressOf(self, name: Any) -> UNIXAddress:
         """
         Make an ``IAddress`` of that, or of what ``getsockname`` gave.

@@ -75,16 +75,18 @@ class TLSStream(Stream):
         with self._using:
             self._tls.bio_write(data)
 
-    def _flush(self) -> None:
+    def _flush(self, flags: int = 0) -> None:
         """
         Send what is ready to go; what the socket does not take stays ready.
+
+        :param flags: of send(2).
         """
         with self._sending:
             with self._using:
                 while chunk := self._ready():
                     self._left += chunk
             while self._left:
-                self._left = self._left[super().send(self._left) :]
+                self._left = self._left[super().send(self._left, flags) :]
 
     def _ready(self) -> bytes:
         try:
@@ -102,7 +104,7 @@ class TLSStream(Stream):
         self._flush()
         with self._using:
             self._tls.send(record)
-        self._flush()
+        self._flush(flags)
         return len(record)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:

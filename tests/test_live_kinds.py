@@ -4,6 +4,7 @@ Each rule for streams, over each kind of stream.
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import socket
 import time
@@ -99,6 +100,34 @@ def test_bulk(kind: StreamKind, server: Server) -> None:
     32 MiB come back by SHA-256.
     """
     rules.bulk(server.door, 32)
+
+
+@streams("urgent bytes")
+def test_urgent(kind: StreamKind, server: Server) -> None:
+    """
+    Bytes that are sent as urgent come back in their places, alone or in a long stream.
+    """
+
+    def send(stream: Stream) -> None:
+        for number in range(200):
+            urgent = number.to_bytes(1, "big")
+            for data, flags in ((urgent * 2**16, 0), (urgent, socket.MSG_OOB)):
+                sent.update(data)
+                while data := data[stream.send(data, flags) :]:
+                    pass
+        stream.endSending()
+
+    with connected(server.door) as stream:
+        for byte in (b"a", b"b"):
+            stream.send(byte, socket.MSG_OOB)
+            assert stream.recv(10) == byte
+    sent, got = hashlib.sha256(), hashlib.sha256()
+    with connected(server.door) as stream, ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send, stream)
+        for data in iter(lambda: stream.recv(MIB), b""):
+            got.update(data)
+        sending.result()
+    assert got.digest() == sent.digest()
 
 
 def most(kind: StreamKind) -> int:
