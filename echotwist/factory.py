@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotwist.addresses import whoText
+from echotwist.clock import keepSteady
 from echotwist.counters import Counters
 from echotwist.journal import Journal
 from echotwist.kernel import queued, unread
@@ -44,8 +45,8 @@ class EchoFactory(Factory):
     :param idleTimeout: seconds after which a connection is ended on which
         nothing came; 0 for never.
     :param journal: counts and tells what went wrong.
-    :param reactor: tells the time and calls later (``IReactorTime``); by
-        default the global one.
+    :param reactor: tells the time and calls later (``IReactorTime``), by a clock
+        that nobody can set (:func:`keepSteady`); by default the global one.
     """
 
     noisy = False
@@ -68,7 +69,7 @@ class EchoFactory(Factory):
         self.counters = self.journal.counters
         self._verbose = verbose
         self.limits = limits or Limits()
-        self._reactor = reactor
+        self._reactor = keepSteady(reactor)
         self._open: dict[Echo, tuple[float, Any]] = {}
         self._watched: set[Echo] = set()
         self._awaited: dict[Any, int] = {}

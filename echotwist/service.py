@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, may
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from echotwist.clock import keepSteady
 from echotwist.connection import Connection
 from echotwist.counters import Counters
 from echotwist.datagram import DatagramPort
@@ -48,7 +49,8 @@ class EchoService(Service):
     service that joins by way of a ``MultiService`` should be opened first.)
 
     :param settings: what was chosen.
-    :param reactor: runs the service; by default the global one.
+    :param reactor: runs the service; by default the global one.  From then on it
+        waits by a clock that nobody can set (:func:`keepSteady`).
     :ivar ports: the listening ports while the service runs
         (``IListeningPort``), TCP before UDP at each address.
     :ivar counters: what happened, for each transport.
@@ -202,7 +204,7 @@ class EchoService(Service):
             from twisted.internet import reactor
 
             self._reactor = reactor
-        return self._reactor
+        return keepSteady(self._reactor)
 
     def _closeListeners(self) -> None:
         closeAll(self._listeners)

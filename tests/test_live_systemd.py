@@ -369,6 +369,8 @@ class Manager:
                 found.append(self.next())
         except BlockingIOError:
             return found
+        finally:
+            self._socket.settimeout(PATIENCE)
 
 
 @pytest.fixture

@@ -15,11 +15,15 @@ from unittest import skipUnless
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.internet.test.reactormixins import ReactorBuilder
-from twisted.python import log
+from twisted.python import log, runtime
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
+
+from echotwist.clock import keepSteady
 
 if sys.platform == "linux":
     from twisted.internet.epollreactor import EPollReactor
@@ -143,6 +147,35 @@ class Cases(ReactorBuilder):
         self.runReactor(self.reactor, PATIENCE_S)
         self.assertEqual(len(self.flushLoggedErrors(ConnectionDone)), 1)
         self.assertEqual(descriptor.lost, ["all"])
+
+
+class ClockTests(ReactorBuilder, SynchronousTestCase):
+    """
+    Tests for :func:`keepSteady`.
+    """
+
+    reactorFactory = SelectReactor
+
+    def test_stock(self) -> None:
+        """
+        One of Twisted's reactors no longer looks at the time of the system, and what
+        it had to do by then is still to come, by the same clock.
+        """
+        reactor = self.buildReactor()
+        before = reactor.callLater(3600, self.fail)
+        self.assertIs(keepSteady(reactor), reactor)
+        for call in (before, reactor.callLater(3600, self.fail)):
+            self.assertIs(call.seconds, reactor.seconds)
+            self.assertApproximates(call.getTime() - reactor.seconds(), 3600, 60)
+        self.assertIsNot(reactor.seconds, runtime.seconds)
+
+    def test_again(self) -> None:
+        """
+        Once is enough, and one with a clock of its own keeps it.
+        """
+        for reactor in (keepSteady(self.buildReactor()), Clock()):
+            clock = reactor.seconds
+            self.assertEqual(keepSteady(reactor).seconds, clock)
 
 
 @skipUnless(sys.platform == "linux", "epoll(7) is Linux's")

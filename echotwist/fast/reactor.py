@@ -18,6 +18,8 @@ from twisted.logger import Logger
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
+from echotwist.clock import steadyClock
+
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
@@ -73,8 +75,11 @@ class Contexts(list[Any]):
 
 class LeanReactor(EPollReactor):
     """
-    An ``EPollReactor`` with a shorter way from the kernel to who handles an event.
+    An ``EPollReactor`` with a shorter way from the kernel to who handles an event,
+    whose timed calls come when they should, also when somebody sets the time.
     """
+
+    seconds = staticmethod(steadyClock())
 
     def doPoll(self, timeout: float | None) -> None:
         """
