@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from typing import Protocol as Shape
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -21,7 +22,6 @@ from zope.interface import directlyProvides, providedBy
 from echotwist.addresses import Address, addressesOf, half
 from echotwist.description import Description
 from echotwist.listeners import Listener
-from echotwist.ports import Ports
 from echotwist.settings import Settings
 from echotwist.sockets import (
     ListenError,
@@ -32,6 +32,7 @@ from echotwist.sockets import (
     reasonOfTLS,
     transportOf,
 )
+from echotwist.streamport import StreamPort
 
 #: The kind of endpoints of IPv6 alone, where there is another for IPv4.
 _SIX = "tcp6"
@@ -58,6 +59,22 @@ class Entrance(Factory):
         return (self.factory or self._otherwise()).buildProtocol(addr)
 
 
+class Maker(Shape):
+    """
+    Whoever makes what serves the sockets of an endpoint.
+    """
+
+    def factory(self, transport: str) -> Any:
+        """
+        Give what makes the protocols of a transport.
+        """
+
+    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
+        """
+        Make the port of a socket that listens.
+        """
+
+
 class EndpointReactor:
     """
     What an endpoint takes for the reactor.
@@ -70,6 +87,7 @@ class EndpointReactor:
     :param text: the endpoint.
     :param ports: makes the ports.
     :param given: sockets to use, in place of new ones: those of each time that it listens.
+    :param what: the endpoint is for.
     :ivar listeners: what the endpoint listens on.
     :ivar sizes: how many of them it got each time that it listened.
     :ivar isAnywhere: it names no interface, so that it listens where the settings say.
@@ -82,18 +100,20 @@ class EndpointReactor:
         reactor: Any,
         settings: Settings,
         text: str,
-        ports: Ports,
+        ports: Maker,
         given: Iterator[Sequence[socket.socket]] | None = None,
+        what: str = "endpoint",
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._ports = ports
         self._given = given
+        self._what = what
         self._text = text
         try:
             self._said = Description.of(text)
         except ValueError as error:
-            raise endpointError(text, error) from None
+            raise endpointError(text, error, what) from None
         self._kind = self._said.kind.upper()
         self.entrance = Entrance(lambda: ports.factory(self._kind))
         self.listeners: list[Listener] = []
@@ -262,7 +282,7 @@ class EndpointReactor:
         except Exception as error:
             for listener in self.listeners:
                 listener.close()
-            raise endpointError(self._text, error) from None
+            raise endpointError(self._text, error, self._what) from None
         # Some listen without the reactor's help, on whatever they know.
         return self.listeners or [Listener(None, self._kind, port)]
 
@@ -316,7 +336,7 @@ def listenAtOnce(reactor: Any, text: str, factory: Any) -> Any:
     return port
 
 
-def endpointError(text: str, error: Exception, what: str = "endpoint") -> ListenError:
+def endpointError(text: str, error: Exception, what: str) -> ListenError:
     """
     Say why an endpoint does not listen.
 

@@ -21,8 +21,11 @@ except ImportError:  # Windows
 #: ``struct linger``: two integers, but short ones on Windows.
 _LINGER = "hh" if sys.platform == "win32" else "ii"
 
-#: Files that stay free for all else: logs, metrics, a spare one.
+#: Files that stay free for all else: logs, a spare one.
 RESERVED_FILES = 16
+
+#: Connections to the numbers at a time; fewer where there are few files.
+SCRAPERS = 32
 
 
 class HasFileno(Protocol):
@@ -75,10 +78,9 @@ def _count(stream: HasFileno, request: int) -> int:
         return 0
 
 
-def roomForConnections(most: int | None = None) -> int | None:
+def mostFiles(most: int | None = None) -> int | None:
     """
-    Tell how many connections the limit on open files leaves room for
-    (``RLIMIT_NOFILE``, getrlimit(2)).
+    Tell how many files may be open (``RLIMIT_NOFILE``, getrlimit(2)).
 
     :param most: a limit that the reactor has itself, if any.
     :return: nothing where there is no limit.
@@ -87,10 +89,30 @@ def roomForConnections(most: int | None = None) -> int | None:
         return most
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limits = [n for n in (limit, most) if n is not None and n != resource.RLIM_INFINITY]
-    if not limits:
+    return min(limits, default=None)
+
+
+def roomForScrapers(most: int | None = None) -> int:
+    """
+    Tell how many connections to the numbers there may be, of which the echo then
+    leaves the files alone.
+    """
+    return min(SCRAPERS, (mostFiles(most) or 8 * SCRAPERS) // 8)
+
+
+def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None:
+    """
+    Tell how many connections the limit on open files leaves room for.
+
+    :param most: a limit that the reactor has itself, if any.
+    :param reserved: files that are for something else.
+    :return: nothing where there is no limit.
+    """
+    limit = mostFiles(most)
+    if limit is None:
         return None
     try:
         used = len(os.listdir("/dev/fd"))
     except OSError:  # in a chroot
         used = RESERVED_FILES
-    return max(1, min(limits) - used - RESERVED_FILES)
+    return max(1, limit - used - RESERVED_FILES - reserved)

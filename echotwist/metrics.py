@@ -7,19 +7,17 @@ Needs the extra ``echotwist[metrics]``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
-from twisted.web.http import SERVICE_UNAVAILABLE
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.internet.defer import Deferred
 
 from echotwist.counters import Counters
+from echotwist.pages import Page, Reply, Site
 
 _COUNTERS = [
     ("connections", "connections", "Connections served."),
@@ -71,76 +69,12 @@ class EchoCollector(Collector):
         yield from (active, refused, errors)
 
 
-class Page(Resource):
-    """
-    A page made anew for each request.
-
-    :param contentType: of the page.
-    :param render: makes it.
-    :param prepare: comes before that.
-    """
-
-    isLeaf = True
-
-    def __init__(
-        self,
-        contentType: str,
-        render: Callable[[Request], bytes],
-        prepare: Callable[[], Deferred[Any]] = lambda: succeed(None),
-    ) -> None:
-        super().__init__()
-        self._contentType = contentType.encode("ascii")
-        self._render = render
-        self._prepare = prepare
-
-    def render_GET(self, request: Request) -> int:
-        """
-        Make the page; HEAD is served with it.
-        """
-        gone: list[object] = []
-        request.notifyFinish().addErrback(gone.append)
-
-        def failed(reason: Failure) -> None:
-            if not gone:
-                request.processingFailed(reason)
-
-        def ready(_: object) -> None:
-            if not gone:
-                self._finish(request)
-
-        self._prepare().addCallback(ready).addErrback(failed)
-        return NOT_DONE_YET
-
-    def _finish(self, request: Request) -> None:
-        request.setHeader(b"content-type", self._contentType)
-        page = self._render(request)
-        request.setHeader(b"content-length", b"%d" % len(page))
-        request.write(page)
-        request.finish()
-
-
-class QuietSite(Site):
-    """
-    A site that does not log each request: Prometheus comes by every few seconds.
-    """
-
-    noisy = False
-
-    def startFactory(self) -> None:
-        """
-        Begin; nothing is needed for a log, of which a clock that wakes us every second.
-        """
-
-    def log(self, request: Any) -> None:
-        """
-        Say nothing.
-        """
-
-
 def site(
     counters: Sequence[Counters],
     state: Callable[[], str],
+    health: Callable[[], str],
     refresh: Callable[[], Deferred[Any]],
+    reactor: Any,
 ) -> Site:
     """
     Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.
@@ -148,20 +82,28 @@ def site(
     :param counters: those of each transport.
     :param state: tells in a word how it stands; ``ready`` while new peers are
         served.
+    :param health: tells in a word how it does; ``healthy`` unless only a new
+        start would help.
     :param refresh: brings the counters up to date.
+    :param reactor: calls later (``IReactorTime``).
     """
     registry = CollectorRegistry()
     registry.register(EchoCollector(counters))
     ProcessCollector(registry=registry)
 
-    def ready(request: Request) -> bytes:
-        if state() != "ready":
-            request.setResponseCode(SERVICE_UNAVAILABLE)
-        return f"{state()}\n".encode("ascii")
+    def numbers() -> Deferred[Reply]:
+        return refresh().addCallback(
+            lambda _: Reply(generate_latest(registry), CONTENT_TYPE_LATEST)
+        )
 
-    root = Resource()
-    numbers = Page(CONTENT_TYPE_LATEST, lambda _: generate_latest(registry), refresh)
-    root.putChild(b"metrics", numbers)
-    root.putChild(b"healthz", Page("text/plain", lambda _: b"healthy\n"))
-    root.putChild(b"readyz", Page("text/plain", ready))
-    return QuietSite(root)
+    pages: dict[bytes, Page] = {
+        b"/metrics": numbers,
+        b"/healthz": lambda: _word(health(), "healthy"),
+        b"/readyz": lambda: _word(state(), "ready"),
+    }
+    return Site(pages, reactor)
+
+
+def _word(word: str, good: str) -> Reply:
+    status = HTTPStatus.OK if word == good else HTTPStatus.SERVICE_UNAVAILABLE
+    return Reply(f"{word}\n".encode("ascii"), status=status)

@@ -15,7 +15,7 @@ from echotwist.datagram import DatagramEcho, DatagramPort
 from echotwist.factory import EchoFactory
 from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
 from echotwist.journal import Journal
-from echotwist.kernel import roomForConnections
+from echotwist.kernel import roomForConnections, roomForScrapers
 from echotwist.limits import Limits
 from echotwist.listeners import Listener
 from echotwist.settings import Settings
@@ -87,10 +87,8 @@ class Ports:
 
         :param factory: makes the protocols.
         """
-        isUnix = listener.family == getattr(socket, "AF_UNIX", None)
         journal, backlog = self.journal(transport), self._settings.backlog
-        kind = UnixPort if isUnix else StreamPort
-        port = kind(listener, factory, journal, self._theReactor(), backlog)
+        port = portOf(listener, factory, journal, self._theReactor(), backlog)
         port.transport = self._connection
         return port
 
@@ -100,7 +98,8 @@ class Ports:
         """
         # select(2) knows no file above 1,023.
         most = 1024 if hasattr(self._theReactor(), "doSelect") else None
-        self._limits.most = self._settings.maxConnections or roomForConnections(most)
+        scrapers = roomForScrapers(most) if self._settings.metrics else 0
+        self._limits.most = self._settings.maxConnections or roomForConnections(most, scrapers)
         numbers = {
             placeOf(one.socket)[1] for one in listeners if one.socket and one.transport == "UDP"
         }
@@ -130,3 +129,13 @@ class Ports:
             return UnixDatagramPort, LocalGuard(chosen.prefix)
         guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
         return self._udpPort, guard
+
+
+def portOf(listener: socket.socket, *arguments: Any) -> StreamPort:
+    """
+    Make the port of a socket that listens for streams, as its family has it.
+
+    :param arguments: of :class:`StreamPort`.
+    """
+    isUnix = listener.family == getattr(socket, "AF_UNIX", None)
+    return (UnixPort if isUnix else StreamPort)(listener, *arguments)

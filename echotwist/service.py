@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import IProcess, Service
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
 from twisted.internet.error import ReactorNotRunning
@@ -64,7 +65,8 @@ class EchoService(Service):
         self.counters = [Counters(transport) for transport in settings.transports]
         self._reactor: Any = reactor
         self._listeners: list[Listener] = []
-        self._metricsPort: Any = None
+        self._metrics: list[Listener] = []
+        self._metricsPorts: list[Any] = []
         self._ports: Ports | None = None
         self._sizes: list[int] = []
         self._draining: list[EchoFactory] = []
@@ -97,7 +99,7 @@ class EchoService(Service):
         self._findPassed()
         self._ports = Ports(self.settings, self.counters, self._theReactor, *self._kinds())
         if self.settings.metrics is not None:
-            self._metricsPort = self._openMetrics(self.settings.metrics)
+            self._metrics = self._openMetrics(self.settings.metrics)
         try:
             self._listeners = self._openListeners()
             if not self._listeners:
@@ -175,20 +177,26 @@ class EchoService(Service):
         assert self._ports is not None
         return EndpointReactor(self._theReactor(), self.settings, text, self._ports, given)
 
-    def _openMetrics(self, endpoint: str) -> Any:
+    def _openMetrics(self, endpoint: str) -> list[Listener]:
         # Both are only needed here, and take longer to import than all else.
-        from echotwist.endpoints import endpointError, listenAtOnce
+        from echotwist.endpoints import EndpointReactor
 
         try:
             from echotwist.metrics import site
         except ImportError as error:
             why = OSError(f"{error}; pip install 'echotwist[metrics]'")
             raise ListenError("metrics", endpoint, why) from None
-        page = site(self.counters, self._state, self._refresh)
-        try:
-            return listenAtOnce(self._theReactor(), endpoint, page)
-        except Exception as error:
-            raise endpointError(endpoint, error, "metrics") from None
+        reactor = self._theReactor()
+        pages = site(self.counters, self._state, self._health, self._refresh, reactor)
+        # Each page is to come whole, and from this service.
+        settings = evolve(self.settings, linger=None, reuse=False)
+        return EndpointReactor(reactor, settings, endpoint, pages, what="metrics").open()
+
+    def _health(self) -> str:
+        """
+        Say in a word how it does: ``healthy``, unless only a new start would help.
+        """
+        return "healthy"
 
     def _state(self) -> str:
         return "ready" if self.running else "stopping"
@@ -211,8 +219,9 @@ class EchoService(Service):
         self._listeners = []
 
     def _closeMetrics(self) -> Deferred[Any]:
-        port, self._metricsPort = self._metricsPort, None
-        return succeed(None) if port is None else maybeDeferred(port.stopListening)
+        closeAll(self._metrics)
+        ports, self._metrics, self._metricsPorts = self._metricsPorts, [], []
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
 
     def privilegedStartService(self) -> None:
         """
@@ -230,15 +239,19 @@ class EchoService(Service):
         if self._isProgram:
             reactor.callWhenRunning(self._takeSignals)
         self._startServing()
+        self._startMetrics()
+
+    def _startMetrics(self) -> None:
+        listeners, self._metrics = self._metrics, []
+        self._metricsPorts = [listener.port for listener in listeners]
+        _startAll(listeners, self._metricsPorts)
 
     def _startServing(self) -> None:
         listeners, self._listeners = self._listeners, []
         text = ", ".join(listener.text for listener in listeners)
         assert self._ports is not None
         self.ports = self._ports.on(listeners)
-        for listener, port in zip(listeners, self.ports, strict=True):
-            if listener.socket is not None:
-                port.startListening()
+        _startAll(listeners, self.ports)
         self._warn()
         # Signals that come before the reactor runs would end it without a drain.
         self._reactor.callWhenRunning(self._announce, text)
@@ -327,3 +340,12 @@ class EchoService(Service):
     def _hurry(self) -> None:
         for factory in self._draining:
             factory.abortAll()
+
+
+def _startAll(listeners: Sequence[Listener], ports: Sequence[Any]) -> None:
+    """
+    Have ports listen, but for those of endpoints that do so already.
+    """
+    for listener, port in zip(listeners, ports, strict=True):
+        if listener.socket is not None:
+            port.startListening()

@@ -36,8 +36,10 @@ class StreamPort(tcp.Port):
     :param journal: is told of the errors that were survived.
     :param reactor: waits for connections.
     :param backlog: connections that may wait to be accepted.
+    :ivar accepts: how many are accepted in one go.
     """
 
+    accepts = ACCEPTS
     transport: type[Connection] = Connection
     factory: Any
     reactor: Any
@@ -74,7 +76,7 @@ class StreamPort(tcp.Port):
         """
         Accept connections that wait.
         """
-        self.accept(ACCEPTS)
+        self.accept(self.accepts)
 
     def accept(self, most: int) -> None:
         """
