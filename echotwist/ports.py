@@ -110,25 +110,37 @@ class Ports:
         if listener.socket.type == socket.SOCK_STREAM:
             factory = self.factory(listener.transport)
             return self.stream(listener.socket, listener.transport, factory)
-        kind, judge = self._datagramKind(listener.transport, numbers)
+        kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, numbers)
         protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
         journal = self.journal(listener.transport)
-        return kind(listener.socket, protocol, judge, journal, self._theReactor())
+        return kind(listener.socket, protocol, guard, journal, self._theReactor())
 
-    def _datagramKind(
-        self, transport: str, numbers: Collection[int]
-    ) -> tuple[type[DatagramPort], Judge]:
-        chosen = self._settings
+    def load(self, listeners: Sequence[Listener]) -> None:
+        """
+        Import what serves them, while its files can be read: a service may be shut up
+        in a folder before it starts (chroot(2)).
+        """
+        for listener in listeners:
+            self._kindOf(listener.transport)
+
+    def _kindOf(self, transport: str) -> type[DatagramPort]:
         if transport == "raw":
             from echotwist.rawport import RawPort
 
-            return RawPort, RawGuard(chosen.udpRate, chosen.prefix)
+            return RawPort
         if transport == "UNIX datagram":
             from echotwist.unixport import UnixDatagramPort
 
-            return UnixDatagramPort, LocalGuard(chosen.prefix)
-        guard = Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
-        return self._udpPort, guard
+            return UnixDatagramPort
+        return self._udpPort
+
+    def _guardOf(self, transport: str, numbers: Collection[int]) -> Judge:
+        chosen = self._settings
+        if transport == "raw":
+            return RawGuard(chosen.udpRate, chosen.prefix)
+        if transport == "UNIX datagram":
+            return LocalGuard(chosen.prefix)
+        return Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
 
 
 def portOf(listener: socket.socket, *arguments: Any) -> StreamPort:

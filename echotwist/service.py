@@ -97,6 +97,7 @@ class EchoService(Service):
         if self._listeners or self.ports:
             return
         self._findPassed()
+        self._load()
         self._ports = Ports(self.settings, self.counters, self._theReactor, *self._kinds())
         if self.settings.metrics is not None:
             self._metrics = self._openMetrics(self.settings.metrics)
@@ -105,9 +106,19 @@ class EchoService(Service):
             if not self._listeners:
                 why = OSError("all are taken; none is left to serve on")
                 raise ListenError("sockets of", "systemd", why)
+            self._ports.load(self._listeners)
         except BaseException:
             self._closeMetrics()
             raise
+
+    def _load(self) -> None:
+        """
+        Import what is needed later, while its files can be read: ``--chroot`` and
+        ``--uid`` take them away before we start.
+        """
+        self._theReactor()
+        if "NOTIFY_SOCKET" in os.environ:
+            import echotwist.systemd  # noqa: F401
 
     def _findPassed(self) -> None:
         """

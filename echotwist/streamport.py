@@ -61,10 +61,27 @@ class StreamPort(tcp.Port):
     def startListening(self) -> None:
         """
         Begin to accept.
+
+        Twisted's own opens a file first, and there may be none: chroot(2).
         """
-        if not self.connected:
-            self._spare = _openSpare()
-            super().startListening()
+        if self.connected:
+            return
+        listener: Any = self._preexistingSocket
+        self._preexistingSocket = None
+        self._shouldShutdown = False
+        self._realPortNumber = self._numberOf(listener)
+        self._spare = _openSpare()
+        self.factory.doStart()
+        self.connected = True
+        self.socket = listener
+        self.fileno = listener.fileno  # type: ignore[method-assign]
+        self.startReading()
+
+    def _numberOf(self, listener: socket.socket) -> Any:
+        """
+        Give what the log calls us by.
+        """
+        return listener.getsockname()[1]
 
     def getHost(self) -> Any:
         """
@@ -190,22 +207,8 @@ class UnixPort(StreamPort):
         super().__init__(listener, *arguments)
         self.addressFamily = listener.family
 
-    def startListening(self) -> None:
-        """
-        Begin to accept.
-        """
-        if self.connected:
-            return
-        listener: Any = self._preexistingSocket
-        self._preexistingSocket = None
-        self._shouldShutdown = False
-        self._realPortNumber = nameText(listener.getsockname())  # type: ignore[assignment]
-        self._spare = _openSpare()
-        self.factory.doStart()
-        self.connected = True
-        self.socket = listener
-        self.fileno = listener.fileno  # type: ignore[method-assign]
-        self.startReading()
+    def _numberOf(self, listener: socket.socket) -> Any:
+        return nameText(listener.getsockname())
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
@@ -228,6 +231,6 @@ class UnixPort(StreamPort):
 
 def _openSpare() -> int | None:
     try:
-        return os.open(os.devnull, os.O_RDONLY)
+        return socket.socket().detach()
     except OSError:
         return None

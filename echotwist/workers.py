@@ -67,13 +67,17 @@ class WorkersService(EchoService):
             self._ports.journal(one.transport)
         return [*own, *shared]
 
+    def _load(self) -> None:
+        super()._load()
+        # This needs the reactor, which must not be chosen before twistd does.
+        import echotwist.monitor  # noqa: F401
+
     def _checkEndpoints(self, endpoints: list[Listener]) -> None:
         if any(one.socket is None for one in endpoints):
             why = OSError("with --workers an endpoint must be a socket's")
             raise ListenError("endpoints", " ".join(self.settings.listen), why)
 
     def _startServing(self) -> None:
-        # This needs the reactor, which must not be chosen before twistd does.
         from echotwist.monitor import Monitor
 
         self._warn()
