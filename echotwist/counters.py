@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from attrs import asdict, define, field, fields
 from attrs.setters import NO_OP
 
+#: The transports that carry datagrams; all others, those of plugins too, carry streams.
+DATAGRAMS = frozenset({"UDP", "UNIX datagram", "raw"})
+
 
 # Numbers are counted up with each message: what checks them would cost more than they do.
 @define(eq=False, on_setattr=NO_OP)
@@ -18,7 +21,7 @@ class Counters:
     """
     The numbers of one transport; streams and datagrams each use their part.
 
-    :param transport: its name, ``TCP`` or ``UDP``.
+    :param transport: its name: ``TCP``, ``UDP``...
     :ivar connections: accepted and served.
     :ivar active: connections there are now.
     :ivar receivedBytes: of content.

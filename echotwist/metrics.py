@@ -16,24 +16,44 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred
 
-from echotwist.counters import Counters
+from echotwist.counters import DATAGRAMS, Counters
 from echotwist.pages import Page, Reply, Site
+from echotwist.refusals import remediesOf
 
-_COUNTERS = [
+_STREAM = [
     ("connections", "connections", "Connections served."),
-    ("received_bytes", "receivedBytes", "Bytes of content that came in."),
-    ("sent_bytes", "sentBytes", "Bytes of content sent back."),
-    ("received_datagrams", "receivedDatagrams", "Datagrams that came in, with those refused."),
-    ("sent_datagrams", "sentDatagrams", "Datagrams sent back."),
     ("stalled_connections", "stalled", "Connections reset because the peer took nothing."),
     ("idle_connections", "idle", "Connections ended because nothing came."),
     ("drained_connections", "drained", "Connections ended because the service stopped."),
 ]
+_DATAGRAM = [
+    ("received_datagrams", "receivedDatagrams", "Datagrams that came in, with those refused."),
+    ("sent_datagrams", "sentDatagrams", "Datagrams sent back."),
+]
+_BOTH = [
+    ("received_bytes", "receivedBytes", "Bytes of content that came in."),
+    ("sent_bytes", "sentBytes", "Bytes of content sent back."),
+]
+
+#: Errors that may well happen, each with what was tried; others are added when they do.
+_NO_FILES = [("accept", "EMFILE"), ("accept", "ENFILE")]
+_NO_WAY = [
+    ("send", name)
+    for name in ("EAGAIN", "EHOSTUNREACH", "EMSGSIZE", "ENETUNREACH", "ENOBUFS", "EPERM")
+]
+_ERRORS = {
+    "UDP": _NO_WAY,
+    "UNIX datagram": [("send", name) for name in ("EAGAIN", "ECONNREFUSED", "ENOENT")],
+    "raw": _NO_WAY,
+}
 
 
 class EchoCollector(Collector):
     """
     Read the counters when somebody asks for them.
+
+    What can ever have a value has one from the start: ``rate()`` of Prometheus
+    takes no notice of the first value of a series.
 
     :param counters: those of each transport.
     """
@@ -45,28 +65,57 @@ class EchoCollector(Collector):
         """
         Give all numbers.
         """
-        known = {one.transport.lower().replace(" ", "-"): one for one in self._counters}
-        for name, attribute, text in _COUNTERS:
-            family = CounterMetricFamily(f"echotwist_{name}", text, labels=["transport"])
-            for transport, counters in known.items():
-                family.add_metric([transport], getattr(counters, attribute))
-            yield family
-        active = GaugeMetricFamily(
+        datagrams = [one for one in self._counters if one.transport in DATAGRAMS]
+        streams = [one for one in self._counters if one.transport not in DATAGRAMS]
+        families = [
+            *_families(_STREAM, streams),
+            *_families(_DATAGRAM, datagrams),
+            *_families(_BOTH, self._counters),
+            self._active(streams),
+            self._refused(),
+            self._errors(),
+        ]
+        yield from (family for family in families if family.samples)
+
+    def _active(self, streams: Sequence[Counters]) -> Metric:
+        family = GaugeMetricFamily(
             "echotwist_active_connections", "Connections open now.", labels=["transport"]
         )
-        refused = CounterMetricFamily(
+        for one in streams:
+            family.add_metric([_label(one)], one.active)
+        return family
+
+    def _refused(self) -> Metric:
+        family = CounterMetricFamily(
             "echotwist_refused", "Peers and datagrams refused.", labels=["transport", "reason"]
         )
-        errors = CounterMetricFamily(
+        for one in self._counters:
+            for reason in {**remediesOf(one.transport), **one.refused}:
+                family.add_metric([_label(one), reason], one.refused[reason])
+        return family
+
+    def _errors(self) -> Metric:
+        family = CounterMetricFamily(
             "echotwist_errors", "System calls that failed.", labels=["transport", "call", "error"]
         )
-        for transport, counters in known.items():
-            active.add_metric([transport], counters.active)
-            for reason, count in counters.refused.items():
-                refused.add_metric([transport, reason], count)
-            for (call, error), count in counters.errors.items():
-                errors.add_metric([transport, call, error], count)
-        yield from (active, refused, errors)
+        for one in self._counters:
+            for kind in dict.fromkeys([*_ERRORS.get(one.transport, _NO_FILES), *one.errors]):
+                family.add_metric([_label(one), *kind], one.errors[kind])
+        return family
+
+
+def _families(
+    table: Sequence[tuple[str, str, str]], counters: Sequence[Counters]
+) -> Iterator[Metric]:
+    for name, attribute, text in table:
+        family = CounterMetricFamily(f"echotwist_{name}", text, labels=["transport"])
+        for one in counters:
+            family.add_metric([_label(one)], getattr(one, attribute))
+        yield family
+
+
+def _label(counters: Counters) -> str:
+    return counters.transport.lower().replace(" ", "-")
 
 
 def site(

@@ -86,7 +86,7 @@ def test_metrics(tmp_path: Path) -> None:
             assert client.recv(100) == b"> hi"
             client.send(b"x" * 65_507)
         waitUntil(
-            lambda: ("echotwist_errors_total", "EMSGSIZE", "send", "udp") in watched.samples(),
+            lambda: watched.samples()["echotwist_errors_total", "EMSGSIZE", "send", "udp"] == 1,
             "it is counted",
         )
         samples = watched.samples()
@@ -204,16 +204,78 @@ def test_json(tmp_path: Path) -> None:
     assert (datagram["bytes"], datagram["start"]) == (5, "'hello'")
 
 
+def seriesOf(*transports: str) -> dict[str, set[tuple[str, ...]]]:
+    """
+    Give the labels of each family that is there before anything happens.
+    """
+    from echotwist.counters import Counters
+    from echotwist.metrics import EchoCollector
+
+    found = {}
+    for family in EchoCollector([Counters(name) for name in transports]).collect():
+        assert all(sample.value == 0 for sample in family.samples)
+        found[family.name] = {tuple(sample.labels.values()) for sample in family.samples}
+    return found
+
+
+@pytest.mark.oneWay
+def test_series() -> None:
+    """
+    A series that can have a value has one from the start, and no other is there.
+    """
+    connections = {f"echotwist_{name}_connections" for name in ("stalled", "idle", "drained")}
+    connections |= {"echotwist_connections", "echotwist_active_connections"}
+    datagrams = {"echotwist_received_datagrams", "echotwist_sent_datagrams"}
+    both = {"echotwist_received_bytes", "echotwist_sent_bytes"}
+    both |= {"echotwist_refused", "echotwist_errors"}
+    assert set(seriesOf("TCP", "TLS", "UNIX", "ONION")) == connections | both
+    assert set(seriesOf("UDP", "UNIX datagram", "raw")) == datagrams | both
+    known = seriesOf("TCP", "TLS", "UDP", "UNIX datagram")
+    assert known["echotwist_connections"] == {("tcp",), ("tls",)}
+    assert known["echotwist_sent_datagrams"] == {("udp",), ("unix-datagram",)}
+    assert {
+        ("tcp", "too many connections"),
+        ("tls", "failed TLS handshake"),
+        ("udp", "loop"),
+        ("unix-datagram", "unbound sender"),
+    } < known["echotwist_refused"]
+    assert ("udp", "too many connections") not in known["echotwist_refused"]
+    assert {("tcp", "accept", "EMFILE"), ("udp", "send", "ENOBUFS")} < known["echotwist_errors"]
+
+
+@pytest.mark.oneWay
+def test_otherSeries() -> None:
+    """
+    Whatever else happens has its series too.
+    """
+    from echotwist.counters import Counters
+    from echotwist.metrics import EchoCollector
+
+    counters = Counters("UDP")
+    counters.refused.update(["loop", "too dark"])
+    counters.errors.update([("send", "EPERM"), ("receive", "EIO")])
+    samples = [
+        (*sample.labels.values(), sample.value)
+        for family in EchoCollector([counters]).collect()
+        for sample in family.samples
+        if sample.value
+    ]
+    assert samples == [
+        ("udp", "loop", 1),
+        ("udp", "too dark", 1),
+        ("udp", "send", "EPERM", 1),
+        ("udp", "receive", "EIO", 1),
+    ]
+
+
+@pytest.mark.oneWay
 def test_dashboard() -> None:
     """
     The Grafana dashboard asks for metrics that there are.
     """
     from prometheus_client import CollectorRegistry, ProcessCollector
 
-    from echotwist.counters import Counters
-    from echotwist.metrics import EchoCollector
-
-    there = {family.name for family in EchoCollector([Counters("TCP")]).collect()}
+    there = set(seriesOf("TCP", "UDP"))
     there |= {family.name for family in ProcessCollector(registry=CollectorRegistry()).collect()}
     text = (ROOT / "deploy" / "grafana.json").read_text()
     asked = set(re.findall(r"\b(?:echotwist|process)_\w+", text))
