@@ -4,6 +4,7 @@ Pages by HTTP, to the last byte and with the clock turned by hand.
 
 from __future__ import annotations
 
+import socket
 from http import HTTPStatus
 
 from hypothesis import given
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist import EchoService, Settings
 from echotwist.kernel import mostFiles, roomForConnections, roomForScrapers
 from echotwist.pages import (
     LONGEST_HEAD,
@@ -335,6 +337,35 @@ class SiteTests(SynchronousTestCase):
         self.end(protocol)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class PortTests(SynchronousTestCase):
+    """
+    Tests for the ports of the numbers.
+    """
+
+    def test_places(self) -> None:
+        """
+        They are where ``--interface`` says, like those of other endpoints, but what is
+        chosen for the echo's connections is not for theirs.
+        """
+        for interfaces, places in [
+            (["127.0.0.2", "::1"], ["TCP 127.0.0.2:", "TCP [::1]:"]),
+            ([], ["TCP [::]:"]),
+        ]:
+            settings = Settings(
+                port=0, metrics="tcp:0", interfaces=interfaces, linger=0, reuse=True, portable=True
+            )
+            service = EchoService(settings, MemoryReactorClock())
+            service.open()
+            self.addCleanup(service.stopService)
+            self.assertEqual(
+                [one.text.rpartition(":")[0] + ":" for one in service._metrics], places
+            )
+            for one in service._metrics:
+                assert one.socket is not None
+                for option in (socket.SO_LINGER, socket.SO_REUSEPORT):
+                    self.assertEqual(one.socket.getsockopt(socket.SOL_SOCKET, option), 0)
 
 
 class RoomTests(SynchronousTestCase):
