@@ -96,14 +96,24 @@ class Ports:
         """
         Make the ports of sockets, of each that has none yet.
         """
-        # select(2) knows no file above 1,023.
-        most = 1024 if hasattr(self._theReactor(), "doSelect") else None
-        scrapers = roomForScrapers(most) if self._settings.metrics else 0
-        self._limits.most = self._settings.maxConnections or roomForConnections(most, scrapers)
+        self._limits.most = self._mostConnections()
         numbers = {
             placeOf(one.socket)[1] for one in listeners if one.socket and one.transport == "UDP"
         }
         return [one.port or self._port(one, numbers) for one in listeners]
+
+    def _mostConnections(self) -> int | None:
+        """
+        Tell how many connections there may be at a time.  Where there are numbers,
+        their files are theirs, however many connections somebody has allowed.
+        """
+        chosen, hasNumbers = self._settings.maxConnections, self._settings.metrics is not None
+        if chosen and not hasNumbers:
+            return chosen
+        # select(2) knows no file above 1,023.
+        most = 1024 if hasattr(self._theReactor(), "doSelect") else None
+        room = roomForConnections(most, roomForScrapers(most) if hasNumbers else 0)
+        return min(filter(None, (chosen, room)), default=None)
 
     def _port(self, listener: Listener, numbers: Collection[int]) -> Any:
         assert listener.socket is not None

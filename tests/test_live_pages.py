@@ -75,12 +75,13 @@ def test_manyIdle(tmp_path: Path, files: int, options: list[str]) -> None:
         assert "failed" not in server.log
 
 
-@pytest.mark.parametrize("files", [64, 128])
-def test_manyEchoes(tmp_path: Path, files: int) -> None:
+@pytest.mark.parametrize(("files", "options"), [(64, []), (128, ["--max-connections=1000"])])
+def test_manyEchoes(tmp_path: Path, files: int, options: list[str]) -> None:
     """
-    An echo that has all connections that it may have leaves room for the numbers.
+    An echo that has all connections that it may have leaves room for the numbers,
+    whatever was said.
     """
-    watched = Watched(tmp_path, start=partial(ours, limit=f"ulimit -n {files}"))
+    watched = Watched(tmp_path, *options, start=partial(ours, limit=f"ulimit -n {files}"))
     with watched.server as server, ExitStack() as stack:
         served = serve(server, stack, 200)
         assert len(served) >= files // 3
