@@ -3,9 +3,8 @@ Pages for programs that ask by HTTP: Prometheus and health checks.
 
 Just enough of HTTP/1.1 (RFC 9110, RFC 9112) for that.  One request is answered
 on each connection, nothing after its head is kept, and every wait has an end.
-To restrict ``twisted.web`` to this took more code, on parts of it that are
-private: it stores bodies on the disk, starts its timeout anew with each byte and
-stops it for the reply, and logs what it ends.
+``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
+stops it for the reply, and logs what it ends; what changes that is private.
 """
 
 from __future__ import annotations
@@ -196,7 +195,7 @@ class PageProtocol(Protocol):
     def _refuse(self, status: HTTPStatus) -> None:
         self._isAsked = True
         self._site.asked(self)
-        self._send(Reply.of(status), True, True)
+        self._send(Reply.of(status), not self._head.startswith(b"HEAD "), True)
 
     @inlineCallbacks
     def _asked(self, request: Request, rest: bytes) -> Any:
@@ -294,37 +293,37 @@ class Site(Factory):
         """
         return True
 
-    def opened(self, guest: Any) -> None:
+    def opened(self, protocol: Any) -> None:
         """
         End a connection that does not ask in time.
 
-        :param guest: its protocol.
+        :param protocol: of the connection.
         """
         if len(self._open) >= self._most:
             self._end(next(iter(self._open)))
-        self._open[guest] = self._reactor.callLater(REQUEST_TIMEOUT, self._end, guest)
+        self._open[protocol] = self._reactor.callLater(REQUEST_TIMEOUT, self._end, protocol)
 
-    def asked(self, guest: Any) -> None:
+    def asked(self, protocol: Any) -> None:
         """
         End one that does not take its reply in time.
         """
-        self.closed(guest)
-        self._open[guest] = self._reactor.callLater(REPLY_TIMEOUT, self._end, guest)
+        self.closed(protocol)
+        self._open[protocol] = self._reactor.callLater(REPLY_TIMEOUT, self._end, protocol)
 
-    def closed(self, guest: Any) -> None:
+    def closed(self, protocol: Any) -> None:
         """
         Hear that a connection is gone.
         """
-        deadline = self._open.pop(guest, None)
+        deadline = self._open.pop(protocol, None)
         if deadline is not None and deadline.active():
             deadline.cancel()
 
     #: Of a peer that has yet to send a PROXY header.
     awaits, awaitsNoMore = opened, closed
 
-    def _end(self, guest: Any) -> None:
-        self.closed(guest)
-        guest.transport.abortConnection()
+    def _end(self, protocol: Any) -> None:
+        self.closed(protocol)
+        protocol.transport.abortConnection()
 
     @inlineCallbacks
     def answer(self, path: bytes) -> Any:

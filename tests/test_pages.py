@@ -233,6 +233,16 @@ class SiteTests(SynchronousTestCase):
             protocol.dataReceived(b"x")
             self.assertTrue(transport.aborting)
 
+    def test_head(self) -> None:
+        """
+        No reply to HEAD has a body, whatever is wrong.
+        """
+        for rest in (b"/bad", b"/nope", b"/\xff", b"/\0"):
+            _, transport = self.connected(b"HEAD %b HTTP/1.1\r\n\r\n" % rest)
+            self.assertTrue(transport.value().endswith(b"\r\n\r\n"))
+            self.assertEqual(transport.value().count(b"HTTP/1.1 "), 1)
+        self.flushLoggedErrors(ZeroDivisionError)
+
     def test_ends(self) -> None:
         """
         A peer that ends before it has asked is told so, unless it said nothing.
