@@ -4,6 +4,7 @@ Echo of datagrams: UDP, and what the ports of other kinds have in common with it
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -15,6 +16,7 @@ from echotwist import packetinfo
 from echotwist.addresses import placeOf, whoText
 from echotwist.guard import Judge
 from echotwist.journal import Journal
+from echotwist.recovery import RecoveringPort
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
 LARGEST = 65536
@@ -64,7 +66,7 @@ def _escaped(datagram: bytes) -> str:
     return repr(datagram[:SHOWN])[1:] + more
 
 
-class DatagramPort(udp.Port):
+class DatagramPort(RecoveringPort, udp.Port):
     """
     A UDP port on a socket that is bound already.
 
@@ -96,6 +98,7 @@ class DatagramPort(udp.Port):
         host, port = placeOf(listener)
         super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
         self._preexistingSocket = listener
+        self.remember(listener, journal.counters.transport)
         self._guard = guard
         self._journal = journal
         self._counters = journal.counters
@@ -106,15 +109,19 @@ class DatagramPort(udp.Port):
         """
         Handle datagrams that wait.
         """
-        self.handle(self.atOnce)
+        if not self.handle(self.atOnce):
+            self.examine()
 
-    def handle(self, most: int) -> None:
+    def handle(self, most: int) -> bool:
         """
         Handle so many datagrams of those that wait.
+
+        :return: whether there was one.
         """
-        for _ in range(most):
+        for number in range(most):
             if not self.handleNext():
-                return
+                return number > 0
+        return True
 
     def handleNext(self) -> bool:
         """
@@ -127,7 +134,7 @@ class DatagramPort(udp.Port):
         except BlockingIOError:
             return False
         except OSError as error:
-            self._journal.failed("receive", error)
+            self.failed("receive", error)
             return False
         self._handleOne(*received)
         return True
@@ -160,7 +167,7 @@ class DatagramPort(udp.Port):
         try:
             packetinfo.send(self.socket, datagram, self._answering, addr)
         except OSError as error:
-            self._journal.failed("send", error)
+            self.failed("send", error)
             return
         self._counters.sentDatagrams += 1
         self._counters.sentBytes += len(datagram)
@@ -171,3 +178,31 @@ class DatagramPort(udp.Port):
         """
         room = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.handle(room // SMALLEST)
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error of the socket, and see whether it is still what it was.
+
+        :param call: what it was for, in a word: ``receive``.
+        """
+        self._journal.failed(call, error)
+        if call == "receive" and error.errno == errno.ECONNABORTED:
+            self.renew()
+        elif call == "send" and error.errno == errno.EPIPE:
+            self.lose(error)
+
+    def stopListening(self) -> Any:
+        """
+        Close the port.
+
+        :return: fires when that is done.
+        """
+        self.disconnecting = True
+        return super().stopListening()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """
+        Go on after whatever the reactor takes for the end; close when we stop.
+        """
+        if not self.survives():
+            super().connectionLost(reason)

@@ -29,6 +29,7 @@ class Ports:
     :param settings: what was chosen.
     :param counters: those of each transport; more are added as they are needed.
     :param theReactor: gives what runs the ports, once it has to be known.
+    :param giveUp: is told, in words, that a port can serve no more.
     :param connection: the class of connections.
     :param udpPort: the class of ports of UDP.
     :ivar factories: those of the streams, by transport.
@@ -39,12 +40,14 @@ class Ports:
         settings: Settings,
         counters: list[Counters],
         theReactor: Callable[[], Any],
+        giveUp: Callable[[str], object],
         connection: type[Connection] = Connection,
         udpPort: type[DatagramPort] = DatagramPort,
     ) -> None:
         self._settings = settings
         self._counters = counters
         self._theReactor = theReactor
+        self._giveUp = giveUp
         self._limits = Limits(None, settings.maxPerPeer or None)
         self._journals: dict[str, Journal] = {}
         self.factories: dict[str, EchoFactory] = {}
@@ -90,6 +93,7 @@ class Ports:
         journal, backlog = self.journal(transport), self._settings.backlog
         port = portOf(listener, factory, journal, self._theReactor(), backlog)
         port.transport = self._connection
+        port.giveUp = self._giveUp
         return port
 
     def on(self, listeners: Sequence[Listener]) -> list[Any]:
@@ -123,7 +127,9 @@ class Ports:
         kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, numbers)
         protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
         journal = self.journal(listener.transport)
-        return kind(listener.socket, protocol, guard, journal, self._theReactor())
+        port = kind(listener.socket, protocol, guard, journal, self._theReactor())
+        port.giveUp = self._giveUp
+        return port
 
     def load(self, listeners: Sequence[Listener]) -> None:
         """

@@ -5,6 +5,8 @@ Echo of raw IP packets: what is below TCP and UDP.
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import socket
 import struct
 import sys
@@ -78,3 +80,11 @@ class RawPort(DatagramPort):
             # The header comes with it: its length in words, options and all (RFC 791, 3.1).
             packet = packet[4 * (packet[0] & 0x0F) :]
         return packet, peer, answering, toGroup
+
+    def restore(self) -> None:
+        """
+        Give up: the kernel has forgotten the protocol, which no call tells it again.
+
+        :raise OSError: always.
+        """
+        raise OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))

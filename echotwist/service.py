@@ -4,11 +4,13 @@ The service: opens the listeners, starts them, and stops them without loss.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
@@ -70,7 +72,7 @@ class EchoService(Service):
         self._ports: Ports | None = None
         self._sizes: list[int] = []
         self._draining: list[EchoFactory] = []
-        self._isProgram = False
+        self._isProgram = self._hasFailed = False
         self._notifier: Any = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -98,7 +100,9 @@ class EchoService(Service):
             return
         self._findPassed()
         self._load()
-        self._ports = Ports(self.settings, self.counters, self._theReactor, *self._kinds())
+        self._ports = Ports(
+            self.settings, self.counters, self._theReactor, self.fail, *self._kinds()
+        )
         if self.settings.metrics is not None:
             self._metrics = self._openMetrics(self.settings.metrics)
         try:
@@ -210,6 +214,8 @@ class EchoService(Service):
         return "healthy"
 
     def _state(self) -> str:
+        if self._hasFailed:
+            return "failed"
         return "ready" if self.running else "stopping"
 
     def _refresh(self) -> Deferred[Any]:
@@ -291,6 +297,21 @@ class EchoService(Service):
 
         :param patience: seconds that one may take to answer.
         """
+
+    def fail(self, why: str) -> None:
+        """
+        End the program in order, with status 1: whoever supervises it starts it again.
+
+        :param why: in words.
+        """
+        self._log.critical("{why}", why=why)
+        hadFailed, self._hasFailed = self._hasFailed, True
+        if hadFailed or not self._isProgram:
+            return
+        # twistd itself would end with status 0, whatever its reactor was stopped for.
+        atexit.register(os._exit, 1)
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
 
     @inlineCallbacks
     def stopService(self) -> Any:

@@ -19,6 +19,7 @@ from echotwist.addresses import nameText, placeOf, scoped
 from echotwist.connection import Connection, refuse
 from echotwist.journal import Journal
 from echotwist.layers import innermost
+from echotwist.recovery import RecoveringPort
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS = 64
@@ -27,7 +28,7 @@ ACCEPTS = 64
 BREATH = 0.1
 
 
-class StreamPort(tcp.Port):
+class StreamPort(RecoveringPort, tcp.Port):
     """
     A port on a socket that listens already.
 
@@ -55,6 +56,7 @@ class StreamPort(tcp.Port):
         host, port = placeOf(listener)
         super().__init__(port, factory, backlog, host, reactor)
         self._preexistingSocket = listener
+        self.remember(listener, journal.counters.transport)
         self.journal = journal
         self._spare: int | None = None
 
@@ -93,24 +95,27 @@ class StreamPort(tcp.Port):
         """
         Accept connections that wait.
         """
-        self.accept(self.accepts)
+        if not self.accept(self.accepts):
+            self.examine()
 
-    def accept(self, most: int) -> None:
+    def accept(self, most: int) -> bool:
         """
         Accept so many connections of those that wait.
+
+        :return: whether there was one, or an error.
         """
         # socket.accept() does the same, but first works out at length what it is.
         listener: Any = self.socket
         accept = listener._accept
-        for _ in range(most):
+        for number in range(most):
             try:
                 fd, name = accept()
             except BlockingIOError:
-                return
+                return number > 0
             except OSError as error:
-                self.journal.failed("accept", error)
-                if self._hasNoRoom(error):
-                    return
+                self.failed("accept", error)
+                if error.errno == errno.EINVAL or self._hasNoRoom(error):
+                    return True
                 continue
             stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
             try:
@@ -119,6 +124,7 @@ class StreamPort(tcp.Port):
                 # What a plugin has put around the echo may raise anything.
                 self.journal.broke("accept")
                 refuse(stream)
+        return True
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
@@ -186,10 +192,36 @@ class StreamPort(tcp.Port):
             self._spare = self._spare if self._spare is not None else _openSpare()
             self.startReading()
 
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error, and see whether the socket still listens (accept(2)).
+
+        :param call: what failed, in a word: ``accept``.
+        """
+        self.journal.failed(call, error)
+        if call == "accept" and error.errno == errno.EINVAL:
+            self.renew()
+
+    def restore(self) -> None:
+        """
+        Have the socket listen again.
+
+        :raise OSError: that cannot be done.
+        """
+        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
+        super().restore()
+        self.socket.listen(self.backlog)
+        # Connections would inherit that the socket is shut down, which goes only so.
+        self.socket.shutdown(socket.SHUT_RD)
+        self.socket.listen(self.backlog)
+
     def connectionLost(self, reason: Failure) -> None:
         """
-        Close the port, and what it kept in reserve.
+        Go on after whatever the reactor takes for the end; close when we stop.
         """
+        if self.survives():
+            return
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None

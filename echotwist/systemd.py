@@ -16,6 +16,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from echotwist import packetinfo
+from echotwist.recovery import ignoreReports
 from echotwist.sockets import ListenError, inWords, prepareStream
 from echotwist.unixsocket import prepareDatagram
 
@@ -119,6 +120,7 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
             prepareStream(listener, linger)
         else:
             packetinfo.ask(listener)
+            ignoreReports(listener)
     except OSError as error:
         raise _errorOf(fd, error) from None
     return listener

@@ -48,8 +48,12 @@ class UnixDatagramPort(DatagramPort):
         Handle datagrams that wait; but only few who have to be looked for.
         """
         looks = self._readers.looks
-        for _ in range(self.atOnce):
-            if not self.handleNext() or self._readers.looks != looks:
+        for number in range(self.atOnce):
+            if not self.handleNext():
+                if not number:
+                    self.examine()
+                return
+            if self._readers.looks != looks:
                 return
 
     def _receive(self) -> packetinfo.Received:
@@ -61,6 +65,14 @@ class UnixDatagramPort(DatagramPort):
         if flags & socket.MSG_TRUNC:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return bytes(memoryview(self._room)[:size]), peer, [], False
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error; they are all of peers, who close and reset as they like.
+
+        :param call: what failed, in a word: ``send``.
+        """
+        self._journal.failed(call, error)
 
     def write(self, datagram: bytes, addr: Any = None) -> None:
         """

@@ -67,7 +67,7 @@ class EndpointTests(SynchronousTestCase):
         Make what an endpoint takes for the reactor.
         """
         settings = Settings(listen=[text], portable=True, **options)
-        ports = Ports(settings, self.counters, lambda: self.reactor)
+        ports = Ports(settings, self.counters, lambda: self.reactor, self.fail)
         return EndpointReactor(self.reactor, settings, text, ports)
 
     def open(self, text: str, **options: Any) -> Listener:
@@ -372,7 +372,7 @@ class EndpointTests(SynchronousTestCase):
         A worker's endpoint takes the socket that it was given.
         """
         settings = Settings(listen=["tcp:0"], portable=True)
-        ports = Ports(settings, self.counters, lambda: self.reactor)
+        ports = Ports(settings, self.counters, lambda: self.reactor, self.fail)
         with socket.create_server(("127.0.0.1", 0)) as given:
             endpoint = EndpointReactor(self.reactor, settings, "tcp:0", ports, iter([[given]]))
             [listener] = endpoint.open()

@@ -189,23 +189,27 @@ class BatchPort(DatagramPort):
         #: Sources that may have anything.
         self._free: set[bytes] = set()
 
-    def handle(self, most: int) -> None:
+    def handle(self, most: int) -> bool:
         """
         Handle so many datagrams of those that wait.
+
+        :return: whether there was one.
         """
+        sizes: list[int] = []
         while most > 0:
             asked = min(most, BATCH)
             try:
                 sizes = self._batch.receive(self.fileno(), asked)
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno in (errno.ENOSYS, errno.EPERM):
                     self.handle = super().handle  # type: ignore[method-assign]
-                self._journal.failed("receive", error)
-                return
+                self.failed("receive", error)
+                break
             self._answerAll(sizes)
             most = most - asked if len(sizes) == asked else 0
+        return bool(sizes)
 
     def _answerAll(self, sizes: list[int]) -> None:
         self._counters.receivedDatagrams += len(sizes)
@@ -240,7 +244,7 @@ class BatchPort(DatagramPort):
             try:
                 count = self._batch.send(self.fileno(), first, end)
             except OSError as error:
-                self._journal.failed("send", error)
+                self.failed("send", error)
                 first += 1
                 continue
             self._counters.sentDatagrams += count

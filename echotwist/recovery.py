@@ -1,0 +1,210 @@
+"""
+Ports that go on when the system takes their socket away.
+
+``ss -K`` (``SOCK_DESTROY``, sock_diag(7)) has the kernel forget what a socket is
+for, and so does shutdown(2) by another process that has the socket too.  Twisted
+takes such an event, and any error that waits at a socket, for the end of a
+connection: it closes the port for good.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from twisted.logger import Logger
+
+from echotwist.sockets import inWords, listenerText
+
+#: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
+_BIND_TO_INDEX = 62 if sys.platform == "linux" else None
+
+_log = Logger()
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
+#: Events of poll(2): an error waits; nothing can be read or written any more.
+_ERROR = getattr(select, "POLLERR", 0)
+_SHUT = getattr(select, "POLLHUP", 0) | getattr(select, "POLLRDHUP", 0)
+
+#: ``IP_RECVERR`` and ``IPV6_RECVERR`` of Linux' ``in.h`` and ``in6.h``.
+_REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform == "linux" else []
+
+#: Errors taken from one socket in one go, before others have their turn.
+_ERRORS = 64
+
+
+class Place(NamedTuple):
+    """
+    What a socket is bound to.
+
+    :param name: its address, as bind(2) takes it.
+    :param device: the index of the network interface, or 0.
+    """
+
+    name: Any
+    device: int
+
+    @classmethod
+    def of(cls, listener: socket.socket) -> Place:
+        """
+        Ask a socket.
+        """
+        return cls(listener.getsockname(), _deviceOf(listener))
+
+    def restore(self, listener: socket.socket) -> None:
+        """
+        Bind a socket to it again, to whatever of it the kernel has forgotten: of
+        UDP the network interface, and a port number that the kernel had chosen.
+
+        :raise OSError: somebody else has it by now.
+        """
+        if listener.family not in _INTERNET:
+            return
+        if self.device != _deviceOf(listener):
+            assert _BIND_TO_INDEX is not None
+            listener.setsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX, self.device)
+        try:
+            listener.bind(self.name)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # It is bound still.
+                raise
+
+
+def _deviceOf(listener: socket.socket) -> int:
+    if _BIND_TO_INDEX is None or listener.family not in _INTERNET:
+        return 0
+    return listener.getsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX)
+
+
+def _eventsOf(listener: socket.socket) -> int:
+    """
+    Give the events that need no asking for; none where there is no poll(2).
+    """
+    if not _SHUT:
+        return 0
+    poll = select.poll()
+    poll.register(listener, _SHUT)
+    return sum(events for _, events in poll.poll(0))
+
+
+def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
+    """
+    Take the errors that wait at a socket, and whatever else waits with them.
+    """
+    if listener.family in _INTERNET:
+        ignoreReports(listener)
+    for _ in range(_ERRORS):
+        number = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            yield OSError(number, os.strerror(number))
+        # A UNIX socket would give a datagram instead.
+        if listener.family not in _INTERNET or not hasattr(socket, "MSG_ERRQUEUE"):
+            return
+        try:
+            listener.recv(1, socket.MSG_ERRQUEUE)
+        except OSError:
+            return
+
+
+def ignoreReports(listener: socket.socket) -> None:
+    """
+    Have the kernel keep to itself what is reported of replies (``IP_RECVERR``,
+    ip(7)): that one of them did not arrive would make another fail.
+    """
+    for level, option in _REPORTS:
+        with suppress(OSError):
+            listener.setsockopt(level, option, 0)
+
+
+def _say(why: str) -> None:
+    _log.critical("{why}", why=why)
+
+
+class RecoveringPort:
+    """
+    What ports of streams and of datagrams have in common: no event closes them.
+
+    :ivar giveUp: is told, in words, that the port can serve no more.
+    """
+
+    giveUp: Callable[[str], object] = staticmethod(_say)
+    socket: Any
+    reactor: Any
+    disconnecting: Any
+    startReading: Any
+    stopReading: Any
+
+    def remember(self, listener: socket.socket, transport: str) -> None:
+        """
+        Remember what a socket is bound to.
+
+        :param transport: the name of what goes through it.
+        """
+        self._place = Place.of(listener)
+        self._text = listenerText(listener, transport)
+
+    def survives(self) -> bool:
+        """
+        Go on after what a reactor takes for the end, unless we are to stop.
+        """
+        if self.disconnecting or not self.reactor.running:
+            return False
+        self.startReading()
+        self.examine()
+        return True
+
+    def examine(self) -> None:
+        """
+        See what has woken us, if nothing has come in.
+        """
+        events = _eventsOf(self.socket)
+        if events & _ERROR:
+            for error in _errorsOf(self.socket):
+                self.failed("receive", error)
+        if events & _SHUT:
+            self.renew()
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error, and see whether the socket is still what it was.
+
+        :param call: what failed, in a word: ``receive``.
+        """
+        raise NotImplementedError
+
+    def restore(self) -> None:
+        """
+        Make the socket what it was.
+
+        :raise OSError: that cannot be done.
+        """
+        self._place.restore(self.socket)
+
+    def renew(self) -> None:
+        """
+        Make the socket what it was, or else give up.
+        """
+        try:
+            self.restore()
+            if _eventsOf(self.socket) & _SHUT:
+                raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
+        except OSError as error:
+            self.lose(error)
+        else:
+            _log.warn("{listener} was taken away, and is back", listener=self._text)
+
+    def lose(self, error: OSError) -> None:
+        """
+        Give up.
+
+        :param error: says what the socket lacks.
+        """
+        self.stopReading()
+        self.giveUp(f"{self._text} was taken away: {inWords(error)}")
