@@ -11,10 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
-from echotwist.kernel import queued, setLinger, stopLingering
+from echotwist.kernel import queued, setLinger, stopLingering, unread
 from echotwist.layers import whoEnds
 
 #: Seconds between two looks at whether a connection can be closed, at first and
@@ -157,7 +158,9 @@ class Connection(tcp.Server):
 
     def _postLoseConnection(self) -> Any:
         """
-        All is written: say so to the peer, and wait until it has taken it.
+        All is written: say so to the peer, and wait until it has taken it.  If
+        there is something that we have not read, close(2) resets the connection;
+        an end before that would look as if all had come.
 
         close(2) now would leave the rest to the kernel, which watches nobody;
         and with ``SO_LINGER`` it would wait in the call itself, non-blocking
@@ -165,8 +168,9 @@ class Connection(tcp.Server):
         """
         if self.lingers == 0 or not queued(self):
             return CONNECTION_DONE
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
+        if not unread(self):
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
         self._saidAll = True
         if self.lingers is not None:
             self._lingering = self.server.reactor.callLater(self.lingers, self.abortConnection)
@@ -209,7 +213,24 @@ class Connection(tcp.Server):
                 self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
+        if reason.check(ConnectionAborted):
+            self._leaveRest()
         super().connectionLost(reason)
+
+    def _leaveRest(self) -> None:
+        """
+        Give the kernel of a UNIX socket all that was read, beyond its usual limit.
+
+        There is no reset: the peer reads what the kernel has, and then the end, as
+        if that were all.  Only if we have left something unread it sees
+        ``ECONNRESET`` there (``unix_release_sock``, Linux 6.18).
+        """
+        if not hasattr(self, "socket") or self.socket.family != getattr(socket, "AF_UNIX", None):
+            return
+        rest = self.dataBuffer[self.offset :] + b"".join(self._tempDataBuffer)
+        with suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**30)
+            self.socket.send(rest)
 
 
 def lingering(seconds: int, connection: type[Connection] = Connection) -> type[Connection]:

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import skipUnless
 
 from hypothesis import given, settings, strategies
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python import log
@@ -242,6 +242,44 @@ class FastConnectionTests(SynchronousTestCase):
         self.assertEqual(self.transport.lastError, errno.EPIPE)
         self.assertTrue(self.transport.connected)
         self.assertIsInstance(self.transport.doWrite(), Exception)
+
+    def test_cut(self) -> None:
+        """
+        A UNIX peer whose connection is reset gets all that was read of it, and then
+        the end only if that was all.
+        """
+        for isAll in (True, False):
+            transport, peer = self.connected(self.factory)
+            sent = b""
+            while transport in self.reactor.getReaders():
+                sent += self.send(peer, os.urandom(50_000))
+                transport.doRead()
+            self.assertTrue(transport._tempDataLen)
+            if not isAll:
+                self.send(peer, b"unread")
+            transport.connectionLost(Failure(ConnectionAborted()))
+            got = b""
+            while len(got) < len(sent):
+                got += self.read(peer) or b" "
+            self.assertTrue(got == sent)
+            if isAll:
+                self.assertEqual(peer.recv(1), b"")
+            else:
+                self.assertRaises(ConnectionResetError, peer.recv, 1)
+
+    def test_unread(self) -> None:
+        """
+        Where something is left unread in the end, no end is said that would look as if
+        all had come.
+        """
+        self.transport.write(b"hello")
+        self.send(self.peer, b"unread")
+        self.transport.protocol.finish()
+        self.serve(self.transport)
+        self.assertEqual(self.read(self.peer), b"hello")
+        self.assertRaises(BlockingIOError, self.peer.recv, 1)
+        self.reactor.advance(1)
+        self.assertRaises(ConnectionResetError, self.peer.recv, 1)
 
     @settings(deadline=None)
     @given(STEPS)

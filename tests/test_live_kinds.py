@@ -5,6 +5,7 @@ Each rule for streams, over each kind of stream.
 from __future__ import annotations
 
 import hashlib
+import select
 import signal
 import socket
 import time
@@ -354,6 +355,27 @@ def _sender(kind: StreamKind, server: Server, folder: Path) -> None:
             time.sleep(0.2)
 
 
+def _cut(kind: StreamKind, server: Server, folder: Path) -> None:
+    """
+    Send the last byte, have it fit into these buffers or those, and read when it is
+    too late.
+    """
+
+    def cut(size: int) -> None:
+        with connected(server.door) as client:
+            client.sendall(bytes(size))
+            client.endSending()
+            poll = select.poll()
+            poll.register(client, select.POLLRDHUP)
+            assert poll.poll(PATIENCE * 1000)
+            with suppress(ConnectionError):
+                got = len(readAll(client))
+                assert got == size, f"{got} of {size} bytes, and an end"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(cut, range(100_000, 420_000, 40_000)))
+
+
 def _slow(kind: StreamKind, server: Server, folder: Path) -> None:
     """
     Read 64 KiB at a time from a service that has always more to give.
@@ -426,6 +448,10 @@ def _drainEnds(kind: StreamKind, _: Server, folder: Path) -> None:
         offer(stream, PLENTY, patience=FULL)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
+        stream.settimeout(PATIENCE)
+        with pytest.raises(ConnectionResetError):
+            while stream.recv(MIB):
+                pass
 
 
 def _secondSignal(kind: StreamKind, _: Server, folder: Path) -> None:
@@ -434,7 +460,7 @@ def _secondSignal(kind: StreamKind, _: Server, folder: Path) -> None:
         stopped(server)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
-        stream.settimeout(10)
+        stream.settimeout(PATIENCE)
         with pytest.raises(ConnectionResetError):
             while stream.recv(MIB):
                 pass
@@ -445,6 +471,7 @@ Check = Callable[[StreamKind, Server, Path], None]
 _PATIENT: list[Check] = [
     _stall,
     _sender,
+    _cut,
     _slow,
     _unfinished,
     _idle,
@@ -483,6 +510,14 @@ def test_sender(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     So is who takes none and goes on sending, a byte now and then.
     """
     together[_sender].result()
+
+
+@streams("stall timeout, half-close")
+def test_cut(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
+    """
+    Who is reset after the last byte that it sends sees no end, unless all came back.
+    """
+    together[_cut].result()
 
 
 @streams("slow reader")
