@@ -72,7 +72,7 @@ class EchoService(Service):
         self._ports: Ports | None = None
         self._sizes: list[int] = []
         self._draining: list[EchoFactory] = []
-        self._isProgram = self._hasFailed = False
+        self._isProgram = self._hasFailed = self._isHurried = False
         self._notifier: Any = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -325,7 +325,10 @@ class EchoService(Service):
         self._closeListeners()
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")
-        yield self._stopServing()
+        stopped = self._stopServing()
+        if self._isHurried:
+            self._abort()
+        yield stopped
         yield self._closeMetrics()
         if self._notifier is not None:
             self._notifier.stopped()
@@ -364,12 +367,19 @@ class EchoService(Service):
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            self._hurry()
+            self.hurry()
         else:
             name = signal.Signals(number).name
             self._log.info("Received {signal}, shutting down.", signal=name)
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
+        """
+        Drain no longer; or not at all, if it is only about to.
+        """
+        self._isHurried = True
+        self._abort()
+
+    def _abort(self) -> None:
         for factory in self._draining:
             factory.abortAll()
 

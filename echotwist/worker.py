@@ -123,12 +123,6 @@ class Worker(EchoService):
         with suppress(OSError):  # It may be gone.
             os.write(NUMBERS, toLine(self.counters))
 
-    def hurry(self) -> None:
-        """
-        Drain no longer.
-        """
-        self._hurry()
-
 
 class Orders(FileDescriptor):
     """

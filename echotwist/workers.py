@@ -103,7 +103,7 @@ class WorkersService(EchoService):
             return succeed(None)
         return self._monitor.stopService().addCallback(self._sum)
 
-    def _hurry(self) -> None:
+    def _abort(self) -> None:
         if self._monitor is not None:
             self._monitor.hurry()
 

@@ -13,10 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
-from tests.live import Server, figures, ours, stock
-from tests.rules import MIB, offer
+from tests.live import PATIENCE, Server, figures, ours, stock, waitUntil
+from tests.rules import MIB, offer, readAll
 from tests.streams import Stream, connected
 
 
@@ -118,6 +119,46 @@ def test_manySignals(tmp_path: Path) -> None:
                 time.sleep(0.001)
             assert server.wait() == 0
             assert server.log.count("Received SIGTERM") == 1
+
+
+def sendAtOnce(server: Server, *numbers: int) -> None:
+    """
+    Send signals of which it sees none before the last.
+    """
+    server.process.suspend()
+    waitUntil(lambda: server.process.status() == psutil.STATUS_STOPPED, "it is stopped")
+    for number in numbers:
+        server.signal(number)
+    server.process.resume()
+
+
+@pytest.mark.oneWay
+def test_twoAtOnce(tmp_path: Path, reactorName: str) -> None:
+    """
+    A second signal ends it at once, however soon it comes; with the same signal twice
+    there is nothing that the system could tell apart.
+    """
+    with ours(tmp_path, "--drain=1000", reactor=reactorName) as server:
+        with connected(server.door) as stream:
+            offer(stream, 64 * MIB, patience=0.3)
+            sendAtOnce(server, signal.SIGTERM, signal.SIGINT)
+            assert server.wait() == 0
+            with pytest.raises(ConnectionResetError):
+                readAll(stream)
+        assert server.log.count("Received SIG") == 1
+
+
+@pytest.mark.oneWay
+def test_oneAtOnce(tmp_path: Path) -> None:
+    """
+    One alone lets it drain, whenever it comes.
+    """
+    with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
+        taken = offer(stream, 64 * MIB, patience=0.3)
+        sendAtOnce(server, signal.SIGINT)
+        stream.settimeout(PATIENCE)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
 
 
 def test_slowReader(tmp_path: Path, reactorName: str) -> None:

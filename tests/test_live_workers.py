@@ -27,13 +27,14 @@ import pytest
 
 import twisted
 from echotwist.cores import cores
+from echotwist.worker import HURRY, ORDERS
 from tests import rules
-from tests.live import BIN, ROOT, Server, figures, ours, waitUntil
+from tests.live import BIN, PATIENCE, ROOT, Server, figures, ours, waitUntil
 from tests.rules import asking, offer, readAll
 from tests.streams import Stream, connected
 from tests.test_live_errors import mistake, taken
 from tests.test_live_metrics import Watched
-from tests.test_live_stop import halfWay, queued, stopped
+from tests.test_live_stop import halfWay, queued, sendAtOnce, stopped
 from tests.test_privileges import lowPort
 
 __all__ = ["lowPort", "taken"]
@@ -264,21 +265,46 @@ def test_backlog(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
-def test_secondSignal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("atOnce", [False, True])
+def test_secondSignal(tmp_path: Path, atOnce: bool) -> None:
     """
-    A second signal ends all at once.
+    A second signal ends all at once, however soon it comes.
     """
     with ours(tmp_path, "--workers=2", "--drain=1000") as server, ExitStack() as stack:
         streams = [stack.enter_context(connected(server.port)) for _ in range(4)]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda stream: offer(stream, 2**26), streams))
-        stopped(server)
-        server.signal(signal.SIGTERM)
+        if atOnce:
+            sendAtOnce(server, signal.SIGTERM, signal.SIGINT)
+        else:
+            stopped(server)
+            server.signal(signal.SIGTERM)
         assert server.wait() == 0
         for stream in streams:
             with pytest.raises(ConnectionResetError):
                 readAll(stream)
-        assert "SIGKILL" not in server.log
+
+
+@pytest.mark.oneWay
+def test_hurried(tmp_path: Path) -> None:
+    """
+    A worker ends all at once when its parent says so, even if that comes before the
+    signal to stop.
+    """
+    with ours(tmp_path, "--workers=2", "--drain=1000") as server, ExitStack() as stack:
+        streams = [stack.enter_context(connected(server.port)) for _ in range(4)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda stream: offer(stream, 2**26), streams))
+        server.process.suspend()  # it would soon kill who is late
+        for worker in server.workers:
+            with open(f"/proc/{worker.pid}/fd/{ORDERS}", "wb") as orders:
+                orders.write(HURRY + b"\n")
+            worker.terminate()
+        for stream in streams:
+            stream.settimeout(PATIENCE)
+            with pytest.raises(ConnectionResetError):
+                readAll(stream)
+        server.process.resume()
 
 
 @pytest.mark.oneWay
