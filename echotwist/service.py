@@ -31,6 +31,9 @@ from echotwist.sockets import ListenError, oneLine
 
 _LINUX = sys.platform == "linux"
 
+#: A terminal has closed; Windows has no such signal.
+_HANG_UP: int | None = getattr(signal, "SIGHUP", None)
+
 
 def installReactor() -> None:
     """
@@ -73,6 +76,7 @@ class EchoService(Service):
         self._sizes: list[int] = []
         self._draining: list[EchoFactory] = []
         self._isProgram = self._hasFailed = self._isHurried = False
+        self._openedBy = 0
         self._notifier: Any = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -84,6 +88,7 @@ class EchoService(Service):
         """
         if IProcess(parent, None) is not None:
             self._isProgram = True
+            self._openedBy = os.getpid()
             try:
                 self.open()
             except ListenError as error:
@@ -347,17 +352,26 @@ class EchoService(Service):
         """
         Have a signal stop the program, with status 0, and a second end it at once.
 
-        Where the reactor has the signals, that is: then it is the program's.
+        Where the reactor has the signals, that is: then it is the program's.  A
+        terminal that closes is a signal too; nohup(1) has it ignored.  A daemon has no
+        terminal, and nothing that it could read again: it ignores that one.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             handler: Any = signal.getsignal(number)
             if getattr(handler, "__self__", None) == self._reactor:
-                signal.signal(number, self._onSignal)
-                # Python restores the default actions before it ends; what comes then
-                # would end it another way.
-                self._reactor.addSystemEventTrigger(
-                    "after", "shutdown", signal.signal, number, signal.SIG_IGN
-                )
+                self._takeSignal(number, self._onSignal)
+        isOurs = signal.getsignal(signal.SIGTERM) == self._onSignal
+        if isOurs and _HANG_UP and signal.getsignal(_HANG_UP) == signal.SIG_DFL:
+            isDaemon = os.getpid() != self._openedBy
+            self._takeSignal(_HANG_UP, signal.SIG_IGN if isDaemon else self._onSignal)
+
+    def _takeSignal(self, number: int, handler: Any) -> None:
+        signal.signal(number, handler)
+        # Python restores the default actions before it ends; what comes then would end
+        # it another way.
+        self._reactor.addSystemEventTrigger(
+            "after", "shutdown", signal.signal, number, signal.SIG_IGN
+        )
 
     def _onSignal(self, number: int, _: object) -> None:
         # It may come at any moment, also in the midst of another.
@@ -367,7 +381,9 @@ class EchoService(Service):
         try:
             self._reactor.stop()
         except ReactorNotRunning:
-            self.hurry()
+            # A shell passes on that its terminal has closed, and the kernel says so too.
+            if number != _HANG_UP:
+                self.hurry()
         else:
             name = signal.Signals(number).name
             self._log.info("Received {signal}, shutting down.", signal=name)

@@ -62,8 +62,9 @@ TELL = b"tell"
 HURRY = b"hurry"
 
 #: Blocked when a worker is started, so that it can be told to stop before it can listen.
-#: One ^C reaches the parent and all workers; these do what the parent says.
-SIGNALS = {signal.SIGINT, signal.SIGTERM}
+#: One ^C reaches the parent and all workers, and so does the end of a terminal; these
+#: do what the parent says.
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Worker(EchoService):

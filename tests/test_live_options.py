@@ -32,6 +32,7 @@ def test_daemon(tmp_path: Path) -> None:
     try:
         [port] = {c.laddr.port for c in process.net_connections() if c.laddr}
         rules.halfClose(port, 1000, times=1)
+        process.send_signal(signal.SIGHUP)  # which a daemon ignores
         rules.askedAddress(port, "127.0.0.1")
     finally:
         process.send_signal(signal.SIGTERM)

@@ -5,8 +5,12 @@ Stopping loses nothing.
 from __future__ import annotations
 
 import hashlib
+import os
+import pty
 import random
+import re
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +20,8 @@ from threading import Thread
 import psutil
 import pytest
 
-from tests.live import PATIENCE, Server, figures, ours, stock, waitUntil
-from tests.rules import MIB, offer, readAll
+from tests.live import BIN, PATIENCE, Server, figures, ours, stock, waitUntil
+from tests.rules import MIB, answers, offer, readAll
 from tests.streams import Stream, connected
 
 
@@ -159,6 +163,57 @@ def test_oneAtOnce(tmp_path: Path) -> None:
         stream.settimeout(PATIENCE)
         assert len(readAll(stream)) == taken
         assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_hangUp(tmp_path: Path) -> None:
+    """
+    That a terminal closes is a signal like others, but one that is often said twice,
+    by the kernel and by the shell: that does not count.
+    """
+    with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
+        taken = offer(stream, 64 * MIB, patience=0.3)
+        for number in (signal.SIGHUP, signal.SIGHUP):
+            sendAtOnce(server, number)
+            server.waitFor("Received SIGHUP")
+        stream.settimeout(PATIENCE)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_noHangUp(tmp_path: Path) -> None:
+    """
+    Who has it ignored, as nohup(1) does, is not stopped.
+    """
+    with ours(tmp_path, limit="trap '' HUP") as server:
+        sendAtOnce(server, signal.SIGHUP)
+        answers(server.door)
+        assert "Received" not in server.log
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("workers", [[], ["--workers=2"]], ids=["one", "workers"])
+def test_terminal(tmp_path: Path, workers: list[str]) -> None:
+    """
+    When its terminal closes, connections drain, in workers too, and the status is 0.
+    """
+    here, there = pty.openpty()
+    command = ["setsid", "--ctty", str(BIN / "twistd"), "-n", "--pidfile=", "echo", "--port=0"]
+    process = subprocess.Popen(
+        [*command, "--drain=1000", *workers], cwd=tmp_path, stdin=there, stdout=there, stderr=there
+    )
+    os.close(there)
+    with process, open(here, "rb", buffering=0) as terminal:
+        said = b""
+        while not (found := re.search(rb"echo on TCP \S+:(\d+)", said)):
+            said += terminal.read(4096)
+        with connected(int(found[1])) as stream:
+            taken = offer(stream, 64 * MIB, patience=0.3)
+            terminal.close()
+            stream.settimeout(PATIENCE)
+            assert len(readAll(stream)) == taken
+        assert process.wait(PATIENCE) == 0
 
 
 def test_slowReader(tmp_path: Path, reactorName: str) -> None:
