@@ -4,7 +4,9 @@ The ``echo`` command of ``twistd`` and ``twist``.
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,6 +19,10 @@ from echotwist.option import Flag, Option, optionsOf
 from echotwist.service import EchoService, installReactor
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError, findAll, oneLine
+from echotwist.twistd import check
+
+#: How the program is called that is no ``twistd``.
+MODULE = "python -m echotwist"
 
 _OPTIONS = optionsOf(Settings)
 
@@ -97,6 +103,12 @@ class Options(usage.Options):
             if option.kind.isRepeatable:
                 self[option.name] = ()
 
+    def getSynopsis(self) -> str:
+        """
+        Say how it is called.
+        """
+        return f"Usage: {MODULE} [options]" if sys.argv[0] == MODULE else super().getSynopsis()
+
     def parseArgs(self, *words: str) -> None:
         """
         Take no words but options.
@@ -125,7 +137,19 @@ class Options(usage.Options):
         except usage.UsageError as error:
             if self.parent is None:
                 raise
-            raise SystemExit(oneLine(error)) from None
+            raise SystemExit(oneLine(self._explained(error))) from None
+
+    def _explained(self, error: usage.UsageError) -> Exception:
+        """
+        Say of an option that is the program's, not ours, that it comes too late.
+        """
+        found = re.fullmatch("option (--?)(.+) not recognized", str(error))
+        twistd: Any = self.parent
+        if found is None or not {found[2], f"{found[2]}="} & {*twistd.longOpt, *twistd.shortOpt}:
+            return error
+        program = "twistd" if "pidfile" in twistd else "twist"
+        option = f"{found[1]}{found[2]}"
+        return ValueError(f"{option} is an option of {program}: it goes before echo")
 
     def postOptions(self) -> None:
         """
@@ -142,6 +166,8 @@ class Options(usage.Options):
             # Opening the sockets would tell as well, but only later.
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
+            if self.parent is not None:
+                check(self.parent)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
         # Whoever only parses has no use for a reactor.

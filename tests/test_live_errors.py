@@ -23,8 +23,20 @@ def withoutPrivilege() -> None:
     """
     Give up binding to ports below 1024, as root too (capabilities(7)).
     """
+    _giveUp(10)  # CAP_NET_BIND_SERVICE
+
+
+def asOneUser() -> None:
+    """
+    Give up becoming another user, as root too.
+    """
+    _giveUp(6)  # CAP_SETGID
+    _giveUp(7)  # CAP_SETUID
+
+
+def _giveUp(capability: int) -> None:
     if os.geteuid() == 0:
-        ctypes.CDLL(None).prctl(24, 10)  # PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE
+        ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
 
 
 @pytest.fixture
@@ -120,6 +132,24 @@ def test_withoutExtra(tmp_path: Path, endpoint: str) -> None:
     path = f"PYTHONPATH={tmp_path}"
     line = mistake(tmp_path, "env", path, BIN / "twistd", "echo", "--listen", endpoint)
     assert "pip install 'echotwist[tls]'" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--logfile", "/nonexist/x", "echo"], "--logfile /nonexist/x: No such file or directory"),
+        (["--rundir", "/nonexist", "echo"], "--rundir /nonexist: No such file or directory"),
+        (["--uid", "daemon", "echo"], "--uid 1: only root may change that"),
+        (["echo", "-n"], "-n is an option of twistd: it goes before echo"),
+    ],
+)
+def test_twistd(tmp_path: Path, options: list[str], said: str) -> None:
+    """
+    Mistakes in options of twistd's own are told as well, and do not keep anybody waiting.
+    """
+    line = mistake(tmp_path, BIN / "twistd", *options, "-p0", prepare=asOneUser)
+    assert line.startswith(f"echo: {said}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_twist(tmp_path: Path, taken: int) -> None:

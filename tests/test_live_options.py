@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -39,6 +40,25 @@ def test_daemon(tmp_path: Path) -> None:
         waitUntil(lambda: not process.is_running(), "the daemon has ended")
     assert not pidFile.exists()
     assert f"echo on TCP 127.0.0.1:{port}" in (tmp_path / "twistd.log").read_text()
+
+
+@pytest.mark.oneWay
+def test_module(tmp_path: Path) -> None:
+    """
+    ``python -m echotwist`` is the service in the foreground, with the same options.
+    """
+    words = [sys.executable, "-m", "echotwist"]
+    with Server([*words, "--port=0", "-i127.0.0.1"], tmp_path) as server:
+        server.waitFor(f"echo on TCP 127.0.0.1:{server.port}, UDP 127.0.0.1:{server.port}$")
+        rules.halfClose(server.port, 1000, times=1)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert not list(tmp_path.iterdir())
+    told = subprocess.run([*words, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert told.stdout.startswith("Usage: python -m echotwist [options]\nOptions:\n")
+    wrong = subprocess.run([*words, "-px"], cwd=tmp_path, capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr == "echo: --port x: not a whole number from 0 to 65535\n"
 
 
 @pytest.mark.parametrize(
