@@ -8,6 +8,8 @@ them can be made to shout at a third party, or at another echo, for ever
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -151,9 +153,6 @@ class LocalGuard:
     """
     Decide for each datagram from this machine: only a loop is ended.
 
-    Nobody but its owner can write a name on a UNIX datagram.  But a name may
-    become that of another echo service before the reply is sent.
-
     :param prefix: what the replies begin with.
     :param clock: tells the time in seconds.
     """
@@ -162,14 +161,12 @@ class LocalGuard:
         self._loops = Loops(prefix, LOCAL_LOOP_DATAGRAMS, inf)
         self._clock = clock
 
-    def objection(self, source: object, toGroup: bool, datagram: bytes) -> str:
+    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
-        :param source: the name of who sent it, if any.
+        :param source: the address or name of who sent it.
         """
-        if not source:
-            return "unbound sender"
         return "loop" if self._loops.end(source, datagram, self._clock()) else ""
 
     def trusts(self, source: object) -> bool:
@@ -177,6 +174,69 @@ class LocalGuard:
         Tell whether a source is answered whatever it sends.
         """
         return False
+
+
+class UnixGuard(LocalGuard):
+    """
+    Decide for each UNIX datagram by the name that it came from, and by the file
+    that this name leads to when the reply is about to leave.
+
+    A name says little: its owner may have led it elsewhere meanwhile, it may mean
+    another file in our folder or mount namespace, or be that of another echo.
+
+    :param own: the names that this service listens at, and the device and inode of
+        each that is a file.
+    :param prefix: what the replies begin with.
+    :param clock: tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        own: Collection[bytes | tuple[int, int]] = (),
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        super().__init__(prefix, clock)
+        self._own = frozenset(own)
+
+    def objection(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: the name of who sent it, if any.
+        """
+        name = os.fsencode(source or b"")
+        if not name:
+            return "unbound sender"
+        if name in self._own:
+            return "own socket as source"
+        if not name.startswith((b"/", b"\0")):
+            return "relative name"
+        return super().objection(source, toGroup, datagram)
+
+    def objectionTo(self, found: os.stat_result, sender: int | None) -> str:
+        """
+        Say why the socket that a name leads to must not have the reply, or nothing.
+
+        :param found: its file.
+        :param sender: the user who sent the datagram, if that is known.
+        """
+        if not stat.S_ISSOCK(found.st_mode):
+            return "name of no socket"
+        if (found.st_dev, found.st_ino) in self._own:
+            return "own socket as source"
+        return objectionToOwner(found.st_uid, sender)
+
+
+def objectionToOwner(owner: int, sender: int | None) -> str:
+    """
+    Say why a user's socket must not have the reply to a datagram, or nothing.
+
+    :param sender: the user who sent the datagram, if that is known.
+    """
+    if sender is None:
+        return "unknown sender"
+    return "" if owner == sender else "socket of another user"
 
 
 _LOOPBACK = "loopback"

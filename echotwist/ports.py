@@ -5,7 +5,7 @@ What serves a socket: its port, and for streams the factory of the echoes.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from echotwist.addresses import placeOf
@@ -13,7 +13,7 @@ from echotwist.connection import Connection, lingering
 from echotwist.counters import Counters
 from echotwist.datagram import DatagramEcho, DatagramPort
 from echotwist.factory import EchoFactory
-from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
+from echotwist.guard import Guard, Judge, RawGuard, UnixGuard
 from echotwist.journal import Journal
 from echotwist.kernel import roomForConnections, roomForScrapers
 from echotwist.limits import Limits
@@ -101,10 +101,7 @@ class Ports:
         Make the ports of sockets, of each that has none yet.
         """
         self._limits.most = self._mostConnections()
-        numbers = {
-            placeOf(one.socket)[1] for one in listeners if one.socket and one.transport == "UDP"
-        }
-        return [one.port or self._port(one, numbers) for one in listeners]
+        return [one.port or self._port(one, listeners) for one in listeners]
 
     def _mostConnections(self) -> int | None:
         """
@@ -119,12 +116,12 @@ class Ports:
         room = roomForConnections(most, roomForScrapers(most) if hasNumbers else 0)
         return min(filter(None, (chosen, room)), default=None)
 
-    def _port(self, listener: Listener, numbers: Collection[int]) -> Any:
+    def _port(self, listener: Listener, others: Sequence[Listener]) -> Any:
         assert listener.socket is not None
         if listener.socket.type == socket.SOCK_STREAM:
             factory = self.factory(listener.transport)
             return self.stream(listener.socket, listener.transport, factory)
-        kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, numbers)
+        kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, others)
         protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
         journal = self.journal(listener.transport)
         port = kind(listener.socket, protocol, guard, journal, self._theReactor())
@@ -150,12 +147,17 @@ class Ports:
             return UnixDatagramPort
         return self._udpPort
 
-    def _guardOf(self, transport: str, numbers: Collection[int]) -> Judge:
+    def _guardOf(self, transport: str, others: Sequence[Listener]) -> Judge:
         chosen = self._settings
         if transport == "raw":
             return RawGuard(chosen.udpRate, chosen.prefix)
         if transport == "UNIX datagram":
-            return LocalGuard(chosen.prefix)
+            from echotwist.unixpeer import placesOf
+
+            return UnixGuard(placesOf(one.socket for one in others if one.socket), chosen.prefix)
+        numbers = {
+            placeOf(one.socket)[1] for one in others if one.socket and one.transport == "UDP"
+        }
         return Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
 
 

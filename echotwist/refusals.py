@@ -32,6 +32,13 @@ _PORTS = {
 
 _NAMED = {
     "unbound sender": "bind the sender to a name",
+    "relative name": "bind the sender to an absolute path",
+    "own socket as source": "",
+    "name of no socket": "",
+    "socket of another user": "give the sender's socket to the user who sends (chown)",
+    "unknown sender": "PassCredentials=yes in the .socket unit, and no user namespace",
+    "unknown owner": "let the service use AF_NETLINK, or bind the sender to a path",
+    "no /proc": "mount /proc where the service runs",
     "peer reads nothing": "",
     "others read nothing": "raise net.core.wmem_max",
     "loop": _ADDRESSED["loop"],

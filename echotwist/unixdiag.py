@@ -1,22 +1,27 @@
 """
-Who leaves UNIX datagrams unread (sock_diag(7)).
+Whose UNIX sockets are, and who leaves datagrams unread (sock_diag(7)).
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 #: Seconds until who is out of sight is believed again, and until one who has not
 #: read is asked about again.
 PAUSE, MOMENT = 0.1, 0.001
 
+#: Peers that are remembered.
+MOST = 4096
+
 #: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST`` and ``NLM_F_DUMP`` of netlink(7).
 _BY_FAMILY, _ONE, _ALL = 20, 0x001, 0x301
-#: ``UDIAG_SHOW_NAME`` and ``..._RQLEN``, and the attributes that they bring.
-_SHOW, _NAME, _QUEUES = 0x01 | 0x10, 0, 4
+#: ``UDIAG_SHOW_NAME``, ``..._RQLEN`` and ``..._UID``, and the attributes that they bring.
+_SHOW, _NAME, _QUEUES, _USER = 0x01 | 0x10 | 0x40, 0, 4, 7
 #: ``INET_DIAG_NOCOOKIE``, twice.
 _ANY = 2**64 - 1
 
@@ -35,18 +40,20 @@ class Peer(NamedTuple):
     A UNIX socket, as the kernel tells of it.
 
     :param inode: its number.
-    :param name: what it is bound to.
+    :param name: what it is bound to; of a file, with the NUL at its end.
     :param unread: bytes that wait for it; of datagrams, those of the first.
+    :param user: whose it is; Linux tells from 5.3 on.
     """
 
     inode: int
     name: bytes
     unread: int
+    user: int | None
 
 
 class Readers:
     """
-    Know who reads, by asking the kernel.
+    Know whose sockets are and who reads, by asking the kernel.
 
     :param clock: tells the time in seconds.
     :ivar looks: how often all sockets were looked at, which may take milliseconds.
@@ -75,69 +82,103 @@ class Readers:
             self._until[name] = now + MOMENT
         return peer is None or not peer.unread
 
+    def owner(self, name: bytes) -> int | None:
+        """
+        Give the user whose socket has a name, if there is one and the kernel tells.
+        """
+        peer = self._ask(name) or self._look(name, self._clock())
+        return peer.user if peer else None
+
     def _ask(self, name: bytes) -> Peer | None:
         inode = self._inodes.get(name)
-        found = _peers(inode) if inode else []
-        return next((peer for peer in found if peer.name == name), None)
+        return _find(name, inode) if inode else None
 
     def _look(self, name: bytes, now: float) -> Peer | None:
         self.looks += 1
-        # Of two that had the same name the later has it.
-        found = {peer.name: peer for peer in sorted(_peers())}
-        self._inodes = {one: peer.inode for one, peer in found.items()}
+        peer = _find(name)
+        if len(self._inodes) >= MOST:
+            self._inodes.clear()
+        if peer:
+            self._inodes[name] = peer.inode
         self._until = {one: until for one, until in self._until.items() if until > now}
-        return found.get(name)
+        return peer
 
 
-def _peers(inode: int = 0) -> list[Peer]:
+def tellsOwners(listener: socket.socket) -> bool:
     """
-    Ask the kernel for a socket, or for all.
+    Tell whether the kernel says whose the sockets are that a listener can reach.
+    """
+    found = map(_read, _tell(os.fstat(listener.fileno()).st_ino))
+    return any(peer.user is not None for peer in found)
 
+
+def _find(name: bytes, inode: int = 0) -> Peer | None:
+    """
+    Ask the kernel for a datagram socket by its name.
+
+    :param inode: its number, if it is known; otherwise all are looked at.
+    :return: of two that had the same name the later, which has it.
+    """
+    # One of a file ends with NUL; an abstract one begins with it.
+    bound = name if name.startswith(b"\0") else name + b"\0"
+    sought = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(bound), _NAME) + bound
+    found = [_read(message) for message in _tell(inode, sought) if sought in message]
+    return max((peer for peer in found if peer.name == bound), default=None)
+
+
+def _tell(inode: int, sought: bytes = b"") -> list[bytes]:
+    """
+    Have the kernel tell of a datagram socket, or of all.
+
+    :param sought: what is told in one go is left out if this is not in it.
     :return: nothing where it does not tell.
     """
     try:
-        return list(_told(inode))
+        told = [message for data in _told(inode) if sought in data for message in _messages(data)]
     except (OSError, AttributeError):  # not permitted, or not on Linux
         return []
+    return [message for message in told if message[1] == socket.SOCK_DGRAM]
 
 
-def _told(inode: int) -> Iterator[Peer]:
+def _told(inode: int) -> Iterator[bytes]:
     request = _REQUEST.pack(socket.AF_UNIX, 0xFFFFFFFF, inode, _SHOW, _ANY)
     flags = _ONE if inode else _ALL
     header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, flags, 1, 0)
     diag = 4  # NETLINK_SOCK_DIAG, for which Python has no name
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, diag) as kernel:
-        kernel.send(header + request)  # which is when it is answered
-        while True:
-            for kind, message in _messages(kernel.recv(2**16)):
-                if kind != _BY_FAMILY:  # the last, or an error
-                    return
-                yield _read(message)
-            if inode:
-                return
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, diag) as kernel,
+        suppress(BlockingIOError),  # That was all.
+    ):
+        os.write(kernel.fileno(), header + request)  # which is when it is answered
+        yield os.read(kernel.fileno(), 2**16)
+        while not inode:
+            yield os.read(kernel.fileno(), 2**16)
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _HEADER.size:
-        size, kind, *_ = _HEADER.unpack_from(data)
-        yield kind, data[_HEADER.size : size]
-        data = data[_padded(size) :]
+def _messages(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + _HEADER.size <= len(data):
+        size, kind, *_ = _HEADER.unpack_from(data, at)
+        if kind == _BY_FAMILY:  # and neither the last, nor an error
+            yield data[at + _HEADER.size : at + size]
+        at += _padded(max(size, _HEADER.size))
 
 
 def _read(message: bytes) -> Peer:
     *_, inode, _ = _SOCKET.unpack_from(message)
-    name, unread = b"", 0
+    name, unread, user = b"", 0, None
     at = _SOCKET.size
     while at + _ATTRIBUTE.size <= len(message):
         size, kind = _ATTRIBUTE.unpack_from(message, at)
         value = message[at + _ATTRIBUTE.size : at + size]
         if kind == _NAME:
-            # One of a file may end with NUL; an abstract one begins with it.
-            name = value if value.startswith(b"\0") else value.rstrip(b"\0")
+            name = value
         elif kind == _QUEUES:
             unread, _ = struct.unpack("=II", value)
+        elif kind == _USER:
+            [user] = struct.unpack("=I", value)
         at += _padded(max(size, _ATTRIBUTE.size))
-    return Peer(inode, name, unread)
+    return Peer(inode, name, unread, user)
 
 
 def _padded(size: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -15,8 +16,10 @@ from twisted.internet.address import UNIXAddress
 from echotwist import packetinfo
 from echotwist.addresses import nameText
 from echotwist.datagram import DatagramPort
+from echotwist.guard import UnixGuard, objectionToOwner
 from echotwist.kernel import queued, unread
-from echotwist.unixdiag import Readers
+from echotwist.unixdiag import MOST, Readers, tellsOwners
+from echotwist.unixpeer import ALL_KNOWN, LONGEST, OPENED, ROOM, opened, senderOf
 
 #: Parts of our buffer: when one of so many is full of what nobody reads, only who
 #: reads is answered...
@@ -25,13 +28,13 @@ SHARES = 4
 #: ...and nobody gets more than one of so many of what is left.
 PARTS = 4
 
-#: Peers that are remembered to have had an empty datagram, while anything is unread.
-MOST = 4096
-
 
 class UnixDatagramPort(DatagramPort):
     """
     A port for UNIX datagrams: peers are the names that they are bound to.
+
+    A reply leaves with our own privileges, and goes where the name leads by then.
+    So it goes only to a socket of the user who sent the datagram.
 
     What a peer leaves unread takes up our buffer, and in the end nobody could
     be answered.
@@ -40,8 +43,10 @@ class UnixDatagramPort(DatagramPort):
     #: Tells the time in seconds.
     clock = staticmethod(monotonic)
 
+    _guard: UnixGuard
     _room: bytearray
     _readers: Readers
+    _sender: int | None = None
 
     def doRead(self) -> None:
         """
@@ -61,7 +66,8 @@ class UnixDatagramPort(DatagramPort):
         # take that one meanwhile.
         if unread(self.socket) > len(self._room):
             self._room = bytearray(unread(self.socket))
-        size, _, flags, peer = self.socket.recvmsg_into([self._room])
+        size, control, flags, peer = self.socket.recvmsg_into([self._room], ROOM)
+        self._sender = senderOf(control)
         if flags & socket.MSG_TRUNC:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return bytes(memoryview(self._room)[:size]), peer, [], False
@@ -80,11 +86,39 @@ class UnixDatagramPort(DatagramPort):
 
         :param addr: the name in the form that ``doRead`` gave it.
         """
-        objection = self._objection(len(datagram), os.fsencode(addr))
-        if objection:
-            self._journal.refused(objection, addr)
-        else:
-            super().write(datagram, addr)
+        # Python reads on to the next NUL, which the longest names do not have.
+        name = os.fsencode(addr)[:LONGEST]
+        isFile = not name.startswith(b"\0")
+        fd = None
+        try:
+            fd = opened(name) if isFile else None
+            objection = self._objectionTo(name, fd) or self._objection(len(datagram), name)
+            if objection:
+                self._journal.refused(objection, addr)
+            else:
+                super().write(datagram, name if fd is None else f"{OPENED}/{fd}")
+        except OSError as error:
+            self._journal.failed("send", error)
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _objectionTo(self, name: bytes, fd: int | None) -> str:
+        """
+        Say why nothing must be sent to where a name leads, or nothing.
+
+        :param fd: its file, unless the name is abstract.
+        :raise OSError: nobody is there.
+        """
+        sender = self._sender
+        if sender is None and ALL_KNOWN:
+            sender = self._readers.owner(name)
+        if fd is not None:
+            return self._guard.objectionTo(os.fstat(fd), sender) if self._hasProc else "no /proc"
+        owner = self._readers.owner(name)
+        if owner is None and tellsOwners(self.socket):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return "unknown owner" if owner is None else objectionToOwner(owner, sender)
 
     def _objection(self, size: int, name: bytes) -> str:
         """
@@ -110,6 +144,7 @@ class UnixDatagramPort(DatagramPort):
         self._room = bytearray(self._buffer)
         self._readers = Readers(self.clock)
         self._hadEmpty: set[bytes] = set()
+        self._hasProc = Path(OPENED).is_dir()
         self._realPortNumber = nameText(self.socket.getsockname())  # type: ignore[assignment]
         self.connected = 1
         self.fileno = self.socket.fileno  # type: ignore[method-assign]

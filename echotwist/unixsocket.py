@@ -8,17 +8,26 @@ import errno
 import os
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from echotwist.addresses import nameText
-from echotwist.sockets import ListenError, ownSockets, transportOf
+from echotwist.sockets import TRIES, ListenError, ownSockets, transportOf
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no UNIX sockets in Python either
+    fcntl = None  # type: ignore[assignment]
 
 #: Who may connect, unless somebody says otherwise: owner and group.
 MODE = 0o660
 
 #: Bytes; more than any system lets us have.  It gives us what it gives a peer at the most.
 MOST = 2**30
+
+#: How the file of a lock is opened, whatever somebody has put there.
+_LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _HINTS = {
     errno.EADDRINUSE: "another program listens there",
@@ -32,7 +41,7 @@ class FileSocket(socket.socket):
     A socket whose file goes away with it, if it is still its own.
     """
 
-    _file: tuple[str, int, int] | None = None
+    _file: tuple[str, tuple[int, int]] | None = None
 
     def bindFile(self, name: str, mode: int) -> None:
         """
@@ -41,33 +50,54 @@ class FileSocket(socket.socket):
         :param mode: of the file: who may connect or send.
         :raise OSError: somebody does, or it is no socket.
         """
-        _removeStale(name, self.type)
-        # With chmod(2) afterwards there would be a moment in between.
-        before = os.umask(0o777 & ~mode)
-        try:
-            self.bind(name)
-        finally:
-            os.umask(before)
-        made = os.stat(name)
-        self._file = (os.path.abspath(name), made.st_dev, made.st_ino)
+        path = os.path.join(os.getcwd(), name)
+        with _folderOf(path) as (folder, base):
+            _removeStale(name, self.type, folder, base)
+            # With chmod(2) afterwards there would be a moment in between.
+            before = os.umask(0o777 & ~mode)
+            try:
+                self.bind(name)
+            finally:
+                os.umask(before)
+            self._file = path, _identity(os.lstat(base, dir_fd=folder))
 
     def close(self) -> None:
         """
         Close it, and remove its file.
         """
         if self._file is not None:
-            name, *made = self._file
+            path, made = self._file
             self._file = None
-            with suppress(OSError):
-                found = os.stat(name)
-                if [found.st_dev, found.st_ino] == made:
-                    os.unlink(name)
+            with suppress(OSError), _folderOf(path) as (folder, base):
+                if _identity(os.lstat(base, dir_fd=folder)) == made:
+                    os.unlink(base, dir_fd=folder)
         super().close()
 
 
-def _removeStale(name: str, kind: int) -> None:
+@contextmanager
+def _folderOf(path: str) -> Iterator[tuple[int, str]]:
+    """
+    Open the folder of a file.
+
+    Whoever owns the way to it may lead that elsewhere between two looks.  What is
+    removed by this descriptor is removed from the folder that was looked at.
+
+    :return: a descriptor, and the name of the file in there.
+    """
+    folder = os.open(os.path.dirname(path) or ".", getattr(os, "O_PATH", os.O_RDONLY))
     try:
-        found = os.lstat(name)
+        yield folder, os.path.basename(path)
+    finally:
+        os.close(folder)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _removeStale(name: str, kind: int, folder: int, base: str) -> None:
+    try:
+        found = os.lstat(base, dir_fd=folder)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
@@ -75,8 +105,66 @@ def _removeStale(name: str, kind: int) -> None:
     with socket.socket(socket.AF_UNIX, kind) as probe:
         probe.setblocking(False)
         if probe.connect_ex(name) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(name)
+            raise _inUse()
+    os.unlink(base, dir_fd=folder)
+
+
+def _inUse() -> OSError:
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """
+    Have nobody else open a socket at the same path meanwhile: of two that find one
+    that somebody left, the second would take that of the first, which does not
+    listen yet, for the same, and remove it.
+
+    The file of the lock goes away in the end.  Without one, where none can be made,
+    all goes on as well.
+
+    :raise OSError: somebody else does it right now.
+    """
+    with _folderOf(f"{name}.lock") as (folder, base):
+        lock = _lock(folder, base)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                _unlock(lock, folder, base)
+
+
+def _lock(folder: int, base: str) -> int | None:
+    for _ in range(TRIES):
+        try:
+            lock = os.open(base, _LOCK, 0o600, dir_fd=folder)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            break
+        except OSError:  # There are none in this file system.
+            return lock
+        if _isThere(lock, folder, base):
+            return lock
+        # Its last holder has removed it before we had it.
+        os.close(lock)
+    raise _inUse()
+
+
+def _unlock(lock: int, folder: int, base: str) -> None:
+    if _isThere(lock, folder, base) and not os.fstat(lock).st_size:
+        with suppress(OSError):
+            os.unlink(base, dir_fd=folder)
+    os.close(lock)
+
+
+def _isThere(file: int, folder: int, base: str) -> bool:
+    with suppress(OSError):
+        return _identity(os.lstat(base, dir_fd=folder)) == _identity(os.fstat(file))
+    return False
 
 
 def openUnix(
@@ -91,14 +179,18 @@ def openUnix(
     :raise ListenError: nothing is left open then.
     """
     listener: Any = FileSocket(socket.AF_UNIX, kind)
+    isFile = not name.startswith("\0")
     try:
         listener.setblocking(False)
-        if name.startswith("\0"):
-            listener.bind(name)
-        else:
-            listener.bindFile(name, mode)
-        if kind == socket.SOCK_STREAM:
-            listener.listen(backlog)
+        if kind == socket.SOCK_DGRAM:
+            prepareDatagram(listener)
+        with _alone(name) if isFile else nullcontext():
+            if isFile:
+                listener.bindFile(name, mode)
+            else:
+                listener.bind(name)
+            if kind == socket.SOCK_STREAM:
+                listener.listen(backlog)
     except (OSError, ValueError) as error:
         transport = transportOf(listener)
         listener.close()
@@ -134,15 +226,19 @@ def openUnixDatagram(name: str) -> socket.socket:
 
     :raise ListenError: nothing is left open then.
     """
-    listener = openUnix(name, socket.SOCK_DGRAM)
-    prepareDatagram(listener)
-    return listener
+    return openUnix(name, socket.SOCK_DGRAM)
 
 
 def prepareDatagram(listener: socket.socket) -> None:
     """
-    Make room, so that whatever a peer could send can be sent back.
+    Have the kernel tell who sends, and make room, so that whatever a peer could
+    send can be sent back.
+
+    :raise OSError: it does not tell; only Linux does.
     """
+    if not hasattr(socket, "SO_PASSCRED"):
+        raise OSError(errno.ENOTSUP, "this system does not tell who sends (SO_PASSCRED)")
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
 
 

@@ -4,6 +4,8 @@ Whom a datagram echo answers.
 
 from __future__ import annotations
 
+import os
+import stat
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.addresses import peerNetwork
-from echotwist.guard import Guard, Judge, LocalGuard, RawGuard
+from echotwist.guard import Guard, Judge, LocalGuard, RawGuard, UnixGuard
 from echotwist.loops import (
     ENTRIES,
     FORGET_SECONDS,
@@ -357,7 +359,7 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_local(self) -> None:
         """
-        On one machine only a loop is ended, and who cannot be answered refused.
+        On one machine only a loop is ended.
         """
         clock = Clock()
         judges: list[tuple[Judge, Any]] = [
@@ -371,7 +373,44 @@ class OtherGuardTests(SynchronousTestCase):
                 clock.advance(0.001)
             self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
             self.assertEqual(judge.objection(source, False, b"x"), "")
-        self.assertEqual(LocalGuard().objection(None, False, b"x"), "unbound sender")
+
+    def test_names(self) -> None:
+        """
+        A UNIX datagram is answered to a name that means the same everywhere, and is
+        none of ours.
+        """
+        guard = UnixGuard([b"echo", b"/run/echo", b"\0echo"])
+        for source, reason in [
+            (None, "unbound sender"),
+            ("", "unbound sender"),
+            ("peer", "relative name"),
+            ("./peer", "relative name"),
+            ("echo", "own socket as source"),
+            ("/run/echo", "own socket as source"),
+            (b"\0echo", "own socket as source"),
+            ("/run/echo/2", ""),
+            ("/run/\udcff", ""),
+            (b"\0", ""),
+            (b"\0echo\0", ""),
+        ]:
+            self.assertEqual(guard.objection(source, False, b"x"), reason, source)
+
+    def test_files(self) -> None:
+        """
+        It is answered to a socket of the user who sent it, and to no other file.
+        """
+        guard = UnixGuard([(3, 2)])
+        for mode, device, inode, sender, reason in [
+            (stat.S_IFSOCK, 3, 1, 1000, ""),
+            (stat.S_IFSOCK, 3, 1, 0, "socket of another user"),
+            (stat.S_IFSOCK, 3, 1, None, "unknown sender"),
+            (stat.S_IFSOCK, 3, 2, 1000, "own socket as source"),
+            (stat.S_IFSOCK, 2, 2, 1000, ""),
+            (stat.S_IFLNK, 3, 1, 1000, "name of no socket"),
+            (stat.S_IFREG, 3, 1, 1000, "name of no socket"),
+        ]:
+            found = os.stat_result((mode, inode, device, 1, 1000, 1000, 0, 0, 0, 0))
+            self.assertEqual(guard.objectionTo(found, sender), reason)
 
     def test_slow(self) -> None:
         """

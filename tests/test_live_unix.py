@@ -11,14 +11,24 @@ import secrets
 import signal
 import socket
 import stat
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.live import Server, ours
-from tests.peers import failing, run, talking
+from tests.live import PATIENCE, Server, ours, waitUntil
+from tests.peers import activated, failing, run, talking
 from tests.rules import MIB
+from tests.test_live_metrics import Watched
+
+#: A user who may do nothing.
+NOBODY = 65534
 
 NOISE = random.Random(1970).randbytes(MIB)
 
@@ -131,6 +141,233 @@ def test_unboundSender(tmp_path: Path) -> None:
         server.waitFor("UNIX datagram refused: unbound sender")
         assert answersAt(path, "datagram")
     assert server.log.count("unbound sender") == 1
+
+
+# Other users.
+
+
+@contextmanager
+def asNobody() -> Iterator[None]:
+    """
+    Send and make files as a user who may do nothing (setresuid(2)).
+    """
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@dataclass
+class Place:
+    """
+    A folder that all may enter, with one that is nobody's, and a socket that is only
+    root's.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.echo = self.folder / "echo"
+        self.mine, other = self.folder / "mine", self.folder / "other"
+        self.folder.chmod(0o755)
+        self.mine.mkdir()
+        os.chown(self.mine, NOBODY, NOBODY)
+        other.mkdir()
+        self.precious = other / "s"
+        self.victim = bound(self.precious)
+        self.precious.chmod(0o600)
+
+    def getsNothing(self) -> None:
+        """
+        See that root's socket has got nothing.
+        """
+        with pytest.raises(BlockingIOError):
+            self.victim.recv(100)
+
+
+def bound(name: Path | bytes) -> socket.socket:
+    """
+    Make a datagram socket that has a name, and does not wait.
+    """
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.bind(name if isinstance(name, bytes) else str(name))
+    return opened
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """
+    Such a folder, whose name is short.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be another user")
+    with TemporaryDirectory() as folder:
+        made = Place(Path(folder))
+        with made.victim:
+            yield made
+
+
+def _lead(place: Place, how: str) -> None:
+    """
+    Lead the name of a socket of nobody's to that of root's.
+    """
+    path = place.mine / "s"
+    path.unlink()
+    if how == "symbolic link":
+        path.symlink_to(place.precious)
+    elif how == "link to the folder":
+        place.mine.rename(place.mine.with_name("before"))
+        place.mine.symlink_to(place.precious.parent)
+    elif how == "hard link":
+        os.link(place.precious, path)
+    else:
+        place.precious.rename(path)
+
+
+@contextmanager
+def _open(cwd: Path, place: Place, passed: bool, *options: str) -> Iterator[Watched]:
+    """
+    Start a service, on a socket of its own or of systemd's, to which all may send.
+    """
+    path = str(place.echo)
+
+    def start(cwd: Path, *options: str) -> Server:
+        if not passed:
+            return ours(cwd, f"--unix-datagram={path}", *options)
+        sockets = ["-d", f"-l{path}"]
+        return activated(cwd, sockets, "--systemd", *options, first=first, place=path)
+
+    with bound(place.folder / "first") as first:
+        watched = Watched(cwd, *options, start=start)
+    place.echo.chmod(0o666)
+    with watched.server:
+        yield watched
+
+
+def _refused(watched: Watched) -> dict[str, float]:
+    """
+    Count the refusals, by reason.
+    """
+    samples = watched.samples().items()
+    return {
+        labels[1]: count
+        for labels, count in samples
+        if labels[0] == "echotwist_refused_total" and count and "unix-datagram" in labels
+    }
+
+
+def _areRefused(watched: Watched, count: int) -> bool:
+    return sum(_refused(watched).values()) == count
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("kind", ["own", "workers", "systemd"])
+def test_elsewhere(tmp_path: Path, place: Place, kind: str) -> None:
+    """
+    A client of another user that leads its name to a socket of root's does not have
+    the service write there; it is answered while the name is its own.
+    """
+    options = ["--workers=2"] if kind == "workers" else []
+    with _open(tmp_path, place, kind == "systemd", *options) as watched:
+        for count, how in enumerate(
+            ["symbolic link", "hard link", "link to the folder", "renamed"], 1
+        ):
+            with asNobody():
+                client = bound(place.mine / "s")
+                client.sendto(b"hello", str(place.echo))
+                client.settimeout(PATIENCE)
+                assert client.recv(100) == b"hello"
+            _lead(place, how)
+            with asNobody():
+                client.sendto(b"STOPPING=1", str(place.echo))
+            waitUntil(partial(_areRefused, watched, count), "it is refused")
+            place.getsNothing()
+            client.close()
+            if how == "link to the folder":
+                place.mine.unlink()
+                place.mine.with_name("before").rename(place.mine)
+            else:
+                (place.mine / "s").unlink()
+        assert _refused(watched) == {"socket of another user": 3, "name of no socket": 1}
+
+
+_SWAP = """
+import os, sys
+user, link, own, path, target = sys.argv[1:]
+os.setuid(int(user))
+while True:
+    os.symlink(target, link)
+    os.rename(link, path)
+    os.link(own, link)
+    os.rename(link, path)
+"""
+
+
+@pytest.mark.oneWay
+def test_swapping(tmp_path: Path, place: Place) -> None:
+    """
+    Nor does one that puts a link and its own socket there in turns, all the time.
+    """
+    path, own = place.mine / "s", place.mine / "own"
+    words: list[str | Path] = [str(NOBODY), place.mine / "link", own, path, place.precious]
+    with _open(tmp_path, place, False) as watched:
+        with asNobody():
+            client = bound(path)
+            os.link(path, own)
+        swapping = subprocess.Popen([sys.executable, "-c", _SWAP, *words])
+        with asNobody(), client:
+            client.setblocking(True)
+            for number in range(3000):
+                client.sendto(b"%d" % number, str(place.echo))
+                with suppress(BlockingIOError):
+                    client.recv(100, socket.MSG_DONTWAIT)
+        swapping.kill()
+        swapping.wait()
+        received = ("echotwist_received_datagrams_total", "unix-datagram")
+        waitUntil(lambda: watched.samples()[received] == 3000, "all are handled")
+        place.getsNothing()
+
+
+@pytest.mark.oneWay
+def test_takenName(tmp_path: Path, place: Place) -> None:
+    """
+    Nor does one whose abstract name is root's by the time of the reply.
+    """
+    name = f"\0{abstract()}".encode()
+    with _open(tmp_path, place, False) as watched:
+        watched.server.signal(signal.SIGSTOP)
+        with asNobody(), bound(name) as client:
+            client.sendto(b"STOPPING=1", str(place.echo))
+        with bound(name) as victim:
+            watched.server.signal(signal.SIGCONT)
+            waitUntil(lambda: bool(_refused(watched)), "it is refused")
+            with pytest.raises(BlockingIOError):
+                victim.recv(100)
+        assert _refused(watched) == {"socket of another user": 1}
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("options", [[], ["--workers=2"]], ids=str)
+def test_ownSockets(tmp_path: Path, options: list[str]) -> None:
+    """
+    A name that leads to any socket of the service is refused at once: nothing goes
+    round.
+    """
+    names = ["one", "two", "three"]
+    listen = ["--unix-datagram=one", "--unix-datagram=two", "--listen=unix:three"]
+    watched = Watched(tmp_path, *listen, *options)
+    with watched.server as server:
+        server.waitFor("echo on .*one")
+        for name in names:
+            with bound(tmp_path / f"my {name}") as client:
+                (tmp_path / f"my {name}").unlink()
+                os.link(tmp_path / name, tmp_path / f"my {name}")
+                client.sendto(b"round", str(tmp_path / "one"))
+        waitUntil(lambda: _refused(watched) == {"own socket as source": 3}, "they are refused")
+        assert watched.samples()["echotwist_received_datagrams_total", "unix-datagram"] == 3
+        assert watched.samples()["echotwist_sent_datagrams_total", "unix-datagram"] == 0
 
 
 # Files.

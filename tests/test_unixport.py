@@ -5,20 +5,27 @@ Echo of UNIX datagrams, on real sockets without a reactor.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import shutil
 import socket
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import DatagramEcho, unixdiag
+from echotwist import DatagramEcho, unixdiag, unixpeer, unixport
 from echotwist.counters import Counters
-from echotwist.guard import LocalGuard
+from echotwist.guard import UnixGuard
 from echotwist.journal import Journal
 from echotwist.unixdiag import MOMENT, PAUSE, Readers
+from echotwist.unixpeer import LONGEST, NOBODY, placesOf, senderOf
 from echotwist.unixport import UnixDatagramPort
-from echotwist.unixsocket import openUnixDatagram
+from echotwist.unixsocket import openUnix, openUnixDatagram, prepareDatagram
 
 NAME = f"\0echotwist {os.getpid()}"
 
@@ -36,36 +43,86 @@ class Reactor(Clock):
     removeReader = removeWriter = addReader
 
 
-class UnixDatagramTests(SynchronousTestCase):
+def bindLongest(client: socket.socket, folder: Path) -> None:
     """
-    Tests for :class:`UnixDatagramPort`.
+    Bind to a name that fills its place to the last byte: Python leaves one for NUL.
+    """
+    name = os.fsencode(folder / "x").ljust(LONGEST, b"x")
+    address = struct.pack("@H", socket.AF_UNIX) + name
+    assert not ctypes.CDLL(None).bind(client.fileno(), address, len(address))
+
+
+class PortTests(SynchronousTestCase):
+    """
+    A port, and its clients.
     """
 
     def setUp(self) -> None:
         """
-        Open a port.
+        Open a port, and a folder whose name is short.
         """
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
         self.clock = Reactor()
         self.counters = Counters("UNIX datagram")
-        listener = openUnixDatagram(NAME)
-        protocol = DatagramEcho()
-        journal = Journal(self.counters, self.clock.seconds)
-        self.port: Any = UnixDatagramPort(listener, protocol, LocalGuard(), journal, self.clock)
-        self.port.clock = self.clock.seconds
-        self.port.startListening()
-        self.addCleanup(listener.close)
+        self.listener = openUnixDatagram(NAME)
+        self.addCleanup(self.listener.close)
+        self.port = self.serving(self.listener)
+
+    def serving(self, *listeners: socket.socket) -> Any:
+        """
+        Start the port of the first of some listeners.
+        """
+        guard, journal = UnixGuard(placesOf(listeners)), Journal(self.counters, self.clock.seconds)
+        port: Any = UnixDatagramPort(listeners[0], DatagramEcho(), guard, journal, self.clock)
+        port.clock = self.clock.seconds
+        port.startListening()
+        return port
+
+    def bound(self, name: str | Path | bytes) -> socket.socket:
+        """
+        Make a socket that has a name.
+        """
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(opened.close)
+        opened.setblocking(False)
+        opened.bind(name if isinstance(name, bytes) else str(name))
+        return opened
 
     def client(self, name: str, connected: bool = True) -> socket.socket:
         """
-        Make a client.
+        Make a client that has a file.
         """
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.addCleanup(client.close)
-        client.setblocking(False)
-        client.bind(NAME + name)
+        client = self.bound(self.folder / name)
         if connected:
             client.connect(NAME)
         return client
+
+    def gets(self, client: socket.socket, *datagrams: bytes) -> None:
+        """
+        See that a socket has these datagrams, and no more.
+        """
+        for datagram in datagrams:
+            self.assertEqual(client.recv(100), datagram)
+        self.assertRaises(BlockingIOError, client.recv, 100)
+
+    def refused(self, reason: str, *never: socket.socket) -> None:
+        """
+        See that what waits is refused for a reason, and not sent, to these nor
+        anywhere.
+        """
+        before = self.counters.refused[reason]
+        self.port.doRead()
+        self.assertEqual(self.counters.refused, {reason: before + 1})
+        self.assertEqual((self.counters.sentDatagrams, dict(self.counters.errors)), (0, {}))
+        for one in never:
+            self.gets(one)
+
+
+class UnixDatagramTests(PortTests):
+    """
+    Tests for :class:`UnixDatagramPort`.
+    """
 
     def test_largest(self) -> None:
         """
@@ -78,14 +135,42 @@ class UnixDatagramTests(SynchronousTestCase):
             self.port.doRead()
             self.assertEqual(len(client.recv(size + 1)), size)
 
+    def test_names(self) -> None:
+        """
+        Whatever name a client has that is not relative, it is answered: an abstract
+        one of one byte, and one that no NUL ends too.
+        """
+        for name in (b"\0", NAME.encode() + b"\0\xff", os.fsencode(self.folder / "\udcff")):
+            client = self.bound(name)
+            client.sendto(name, NAME)
+            self.port.doRead()
+            self.gets(client, name)
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(client.close)
+        client.setblocking(False)
+        bindLongest(client, self.folder)
+        client.sendto(b"hello", NAME)
+        self.port.doRead()
+        self.gets(client, b"hello")
+
     def test_unbound(self) -> None:
         """
         Who has no name cannot be answered; that is counted.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.sendto(b"hello", NAME)
+        self.refused("unbound sender")
+
+    def test_descriptors(self) -> None:
+        """
+        Descriptors that a client sends along are not taken.
+        """
+        client = self.client("passing")
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(client, [b"hello"], [0, 1, 2])
         self.port.doRead()
-        self.assertEqual(self.counters.refused, {"unbound sender": 1})
+        self.gets(client, b"hello")
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
 
     def exhaust(self, *hogs: socket.socket, size: int) -> None:
         """
@@ -188,6 +273,214 @@ class UnixDatagramTests(SynchronousTestCase):
         self.assertEqual([call for call, _ in self.counters.errors], ["send"])
 
 
+class OwnerTests(PortTests):
+    """
+    A reply goes to a socket of the sender, or nowhere.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a victim's socket, in a folder of its own, and a client that is to lead
+        its name there.
+        """
+        super().setUp()
+        for name in ("mine", "other"):
+            (self.folder / name).mkdir()
+        self.victim = self.bound(self.folder / "other" / "s")
+        self.path = self.folder / "mine" / "s"
+        self.sender = self.bound(self.path)
+
+    def sentByAnother(self, user: int = 12345) -> None:
+        """
+        Have all datagrams be another user's.
+        """
+        self.patch(unixport, "senderOf", lambda control: user)
+
+    def leads(self, target: Path) -> Iterator[None]:
+        """
+        Lead the client's name to another file, in several ways.
+        """
+        self.path.unlink()
+        os.link(target, self.path)
+        yield
+        self.path.unlink()
+        self.path.parent.rmdir()
+        self.path.parent.symlink_to(target.parent)
+        yield
+
+    def test_symlink(self) -> None:
+        """
+        A symbolic link in the place of the sender's socket is not followed, whoever
+        it leads to.
+        """
+        self.path.unlink()
+        self.path.symlink_to("../other/s")
+        self.sender.sendto(b"STOPPING=1", NAME)
+        self.refused("name of no socket", self.victim, self.sender)
+
+    def test_another(self) -> None:
+        """
+        Nor does another user's socket get it, however the name leads there.
+        """
+        self.sentByAnother()
+        for _ in self.leads(self.folder / "other" / "s"):
+            self.sender.sendto(b"STOPPING=1", NAME)
+            self.refused("socket of another user", self.victim, self.sender)
+
+    def test_link(self) -> None:
+        """
+        A link on the way to the sender's own socket is followed, as of /var/run.
+        """
+        (self.folder / "run").symlink_to("mine")
+        client = self.bound(self.folder / "run" / "me")
+        client.sendto(b"hello", NAME)
+        self.port.doRead()
+        self.gets(client, b"hello")
+
+    def test_relative(self) -> None:
+        """
+        A relative name means another file in our folder.
+        """
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder / "mine")
+        for name in ("s2", "./s3", "../mine/s4"):
+            sender = self.bound(name)
+            sender.sendto(b"STOPPING=1", NAME)
+            self.refused("relative name", sender)
+
+    def test_swapped(self) -> None:
+        """
+        Nothing can be put in the place of the sender's socket after it was looked at.
+        """
+
+        def swap(size: int, name: bytes) -> str:
+            self.path.unlink()
+            self.path.symlink_to("../other/s")
+            return ""
+
+        self.port._objection = swap
+        self.sender.sendto(b"STOPPING=1", NAME)
+        self.port.doRead()
+        self.gets(self.sender, b"STOPPING=1")
+        self.gets(self.victim)
+
+    def test_own(self) -> None:
+        """
+        A name that leads to a socket of this service is refused at once, to another
+        of its sockets as well.
+        """
+        names = [str(self.folder / "other" / name) for name in ("one", "two", "three")]
+        listeners = [openUnixDatagram(names[0]), openUnixDatagram(names[1])]
+        listeners.append(openUnix(names[2], socket.SOCK_STREAM, backlog=5))
+        for listener in listeners:
+            self.addCleanup(listener.close)
+        self.port = self.serving(*listeners)
+        for name in names:
+            path = self.folder / "mine" / Path(name).name
+            sender = self.bound(path)
+            path.unlink()
+            os.link(name, path)
+            sender.sendto(b"round", names[0])
+            self.refused("own socket as source", sender)
+        sender = self.bound(self.folder / "mine" / "four")
+        Path(names[0]).rename(self.folder / "other" / "four")
+        shutil.rmtree(self.folder / "mine")
+        (self.folder / "mine").symlink_to("other")
+        sender.sendto(b"round", str(self.folder / "other" / "four"))
+        self.refused("own socket as source", sender)
+
+    def test_gone(self) -> None:
+        """
+        A client that is gone is an error of sending, whatever name it had.
+        """
+        for name in (self.folder / "gone", NAME + "gone"):
+            with self.bound(name) as client:
+                client.sendto(b"hello", NAME)
+            self.port.doRead()
+        self.assertEqual(self.counters.errors, {("send", "ECONNREFUSED"): 2})
+
+    def test_abstract(self) -> None:
+        """
+        Who took an abstract name after its sender was gone does not get the reply,
+        if it is another user.
+        """
+        with self.bound(NAME + "taken") as client:
+            client.sendto(b"STOPPING=1", NAME)
+        self.sentByAnother()
+        self.refused("socket of another user", self.bound(NAME + "taken"))
+
+    def test_noProc(self) -> None:
+        """
+        Where no file can be reached by its descriptor, those with a file are refused.
+        """
+        self.patch(unixport, "OPENED", "/nonexistent")
+        self.listener.close()
+        self.listener = openUnixDatagram(NAME)
+        self.addCleanup(self.listener.close)
+        self.port = self.serving(self.listener)
+        self.sender.sendto(b"hello", NAME)
+        self.refused("no /proc", self.sender)
+
+    def test_blind(self) -> None:
+        """
+        Where the kernel does not tell whose abstract names are, they are refused.
+        """
+        self.patch(unixdiag, "_told", lambda inode: iter(()))
+        client = self.bound(NAME + "blind")
+        client.sendto(b"hello", NAME)
+        self.refused("unknown owner", client)
+
+    def test_early(self) -> None:
+        """
+        A datagram that came before the service asked for credentials is answered to
+        the socket that still has the name, and to none that was moved there.
+        """
+        name = NAME + "early"
+        early = self.bound(name)
+        for number in range(2):
+            self.sender.sendto(b"%d" % number, name)
+        prepareDatagram(early)
+        self.port = self.serving(early)
+        self.port.handleNext()
+        self.gets(self.sender, b"0")
+        self.counters.sentDatagrams = 0
+        self.sender.close()
+        (self.folder / "other" / "s").rename(self.path)
+        self.refused("unknown sender", self.victim)
+
+
+class SenderTests(SynchronousTestCase):
+    """
+    Tests for :func:`senderOf`.
+    """
+
+    def sender(self, process: int, user: int) -> int | None:
+        """
+        Ask who sent a datagram with such credentials.
+        """
+        data = struct.pack("iII", process, user, 1000)
+        return senderOf([(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, data)])
+
+    def test_user(self) -> None:
+        """
+        It is the user that the kernel names, also if the process is out of sight.
+        """
+        self.patch(unixpeer, "ALL_KNOWN", True)
+        self.assertEqual([self.sender(1, 1000), self.sender(0, 0)], [1000, 0])
+        self.assertEqual(self.sender(1, NOBODY), NOBODY)
+
+    def test_unknown(self) -> None:
+        """
+        One without credentials is nobody's, and in a user namespace all whom it
+        does not know have the same number.
+        """
+        self.assertIsNone(senderOf([]))
+        self.assertIsNone(self.sender(0, NOBODY))
+        self.patch(unixpeer, "ALL_KNOWN", False)
+        self.assertIsNone(self.sender(1, NOBODY))
+        self.assertEqual(self.sender(1, 1000), 1000)
+
+
 class ReadersTests(SynchronousTestCase):
     """
     Tests for :class:`Readers`.
@@ -230,19 +523,20 @@ class ReadersTests(SynchronousTestCase):
 
     def test_new(self) -> None:
         """
-        Who came after the last look is found by another; one who is gone is not
-        taken for who has its name now.
+        Each is looked for once; one who is gone is not taken for who has its name
+        now.
         """
         self.assertTrue(self.hasRead("one"))
         self.assertTrue(self.hasRead("other"))
-        self.assertEqual(self.readers.looks, 1)
+        self.assertTrue(self.hasRead("one"))
+        self.assertEqual(self.readers.looks, 2)
         late = self.bound("late")
         self.other.sendto(b"hello", NAME + "one")
         self.one.close()
         self.bound("one")
         for name in ("late", "one"):
             self.assertEqual([self.hasRead(name) for _ in range(3)], [True, True, True])
-        self.assertEqual(self.readers.looks, 2)
+        self.assertEqual(self.readers.looks, 4)
         self.other.sendto(b"hello", NAME + "late")
         self.assertFalse(self.hasRead("late"))
         late.close()
@@ -255,6 +549,15 @@ class ReadersTests(SynchronousTestCase):
             self.assertEqual([self.hasRead("unseen") for _ in range(3)], [True, False, False])
             self.clock.advance(2 * PAUSE)
         self.assertEqual(self.readers.looks, 3)
+
+    def test_streams(self) -> None:
+        """
+        A stream that has the same abstract name is another's.
+        """
+        self.other.sendto(b"hello", NAME + "one")
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.bind(NAME + "one")
+            self.assertFalse(self.hasRead("one"))
 
     def test_path(self) -> None:
         """

@@ -4,9 +4,12 @@ UNIX sockets and their files.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.addresses import nameText
 from echotwist.sockets import ListenError
-from echotwist.unixsocket import named, openUnix, openUnixDatagram
+from echotwist.unixsocket import FileSocket, named, openUnix, openUnixDatagram
 
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
@@ -86,8 +89,7 @@ class FileTests(SynchronousTestCase):
         """
         for kind in (STREAM, DATAGRAM):
             self.path.unlink(missing_ok=True)
-            with socket.socket(socket.AF_UNIX, kind) as gone:
-                gone.bind(str(self.path))
+            self.leave(kind)
             for wanted in (DATAGRAM, STREAM):
                 os.close(self.open(wanted).detach())
                 self.assertTrue(self.path.is_socket())
@@ -116,6 +118,116 @@ class FileTests(SynchronousTestCase):
             client.setblocking(False)
             client.connect_ex(str(self.path))
         self.assertIn("Address already in use", self.refused())
+
+    def before(self, owner: Any, call: str, done: Callable[[], object]) -> None:
+        """
+        Have something done by others right before the next call of a kind.
+        """
+        real = getattr(owner, call)
+
+        def once(*arguments: Any, **options: Any) -> Any:
+            patch.restore()
+            done()
+            return real(*arguments, **options)
+
+        patch = self.patch(owner, call, once)
+
+    def leave(self, kind: socket.SocketKind = STREAM) -> None:
+        """
+        Leave a socket that nobody listens on.
+        """
+        with socket.socket(socket.AF_UNIX, kind) as gone:
+            gone.bind(str(self.path))
+
+    def test_together(self) -> None:
+        """
+        Of two that open at the same time, one is told that the other does, however
+        far it is; nothing but the socket is left.
+        """
+        for kind, call in [(STREAM, "unlink"), (DATAGRAM, "unlink"), (STREAM, "listen")]:
+            if call == "unlink":
+                self.leave(kind)
+            self.before(os if call == "unlink" else FileSocket, call, self.refused)
+            with self.open(kind):
+                self.assertEqual(os.listdir(self.path.parent), [self.path.name])
+                self.assertIn("Address already in use", self.refused(kind))
+
+    def test_lock(self) -> None:
+        """
+        A lock that was left is no obstacle, nor is what somebody has put in its
+        place; that is neither followed nor written to.
+        """
+        lock = Path(f"{self.path}.lock")
+        lock.touch()
+        self.open().close()
+        self.assertFalse(lock.exists())
+        lock.symlink_to("target")
+        self.open().close()
+        self.assertEqual(os.listdir(self.path.parent), [lock.name])
+        lock.unlink()
+        lock.write_text("mine")
+        self.open().close()
+        self.assertEqual(lock.read_text(), "mine")
+        lock.unlink()
+        os.mkfifo(lock)
+        self.open().close()
+        lock.unlink(missing_ok=True)
+        lock.mkdir()
+        self.open().close()
+
+    def test_lockTaken(self) -> None:
+        """
+        While somebody else has the lock, nobody opens; one that is removed before it
+        is had is made again.
+        """
+        lock = Path(f"{self.path}.lock")
+        with lock.open("w") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            self.assertIn("Address already in use (errno 98)", self.refused())
+            self.assertTrue(lock.exists())
+        self.before(fcntl, "flock", lock.unlink)
+        self.open().close()
+        self.assertEqual(os.listdir(self.path.parent), [])
+
+    def test_noLock(self) -> None:
+        """
+        Where there are no locks, it is opened without.
+        """
+
+        def none(*arguments: object) -> None:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        self.patch(fcntl, "flock", none)
+        self.open().close()
+        self.assertEqual(os.listdir(self.path.parent), [])
+
+    def test_ledElsewhere(self) -> None:
+        """
+        Whoever leads the way to our file elsewhere does not have us remove another's.
+        """
+        folder, other = self.path.parent, self.path.parent.with_name("other")
+        other.mkdir()
+        precious = other / self.path.name
+
+        def lead() -> None:
+            precious.write_text("precious")
+            folder.rename(folder.with_name("mine"))
+            folder.symlink_to("other")
+
+        def back() -> None:
+            folder.unlink()
+            folder.with_name("mine").rename(folder)
+            precious.unlink()
+
+        listener = self.open()
+        self.before(os, "unlink", lead)
+        listener.close()
+        self.assertEqual(precious.read_text(), "precious")
+        back()
+        self.leave()
+        self.before(os, "unlink", lead)
+        self.assertIn("Address already in use", self.refused())
+        self.assertEqual(precious.read_text(), "precious")
 
     def test_noSocket(self) -> None:
         """
