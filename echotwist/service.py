@@ -74,6 +74,7 @@ class EchoService(Service):
         self._metricsPorts: list[Any] = []
         self._ports: Ports | None = None
         self._sizes: list[int] = []
+        self._isInterfaceTaken = False
         self._draining: list[EchoFactory] = []
         self._isProgram = self._hasFailed = self._isHurried = False
         self._openedBy = 0
@@ -175,7 +176,8 @@ class EchoService(Service):
         """
         opened: list[Listener] = []
         self._sizes = []
-        isTaken = self.settings.port is not None or self.settings.raw is not None
+        isTaken = self._isInterfaceTaken or bool(self.settings.transports)
+        isTaken |= self.settings.raw is not None
         try:
             for text in self.settings.listen:
                 endpoint = self._endpoint(text, given)
@@ -210,7 +212,10 @@ class EchoService(Service):
         pages = site(self.counters, self._state, self._health, self._refresh, reactor)
         # Each page is to come whole, and from this service.
         settings = evolve(self.settings, linger=None, reuse=False)
-        return EndpointReactor(reactor, settings, endpoint, pages, what="metrics").open()
+        found = EndpointReactor(reactor, settings, endpoint, pages, what="metrics")
+        opened = found.open()
+        self._isInterfaceTaken = found.isAnywhere
+        return opened
 
     def _health(self) -> str:
         """

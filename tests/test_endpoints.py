@@ -303,6 +303,8 @@ class EndpointTests(SynchronousTestCase):
         for text in ("tcp:0:interface=127.0.0.1", f"unix:{self.mktemp()}"):
             error = self.assertRaises(ListenError, self.places, text, interfaces="127.0.0.2")
             self.assertIn("interface 127.0.0.2: no listener takes it", str(error))
+        options: dict[str, Any] = {"interfaces": "127.0.0.2", "metrics": "tcp:0"}
+        self.assertEqual(len(self.places(f"unix:{self.mktemp()}", **options)), 1)
         error = self.assertRaises(ListenError, self.places, "tcp6:0", interfaces="127.0.0.2")
         self.assertIn("no --interface has an IPv6 address", str(error))
         self.assertEqual(
