@@ -439,7 +439,7 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-def ask(client: socket.socket, payload: bytes, patience: float = 1.0) -> bool:
+def ask(client: socket.socket, payload: bytes, patience: float = 10.0) -> bool:
     """
     Tell whether a datagram is answered, with just its bytes.
     """

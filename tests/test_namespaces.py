@@ -5,10 +5,8 @@ and peers that vanish.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -190,7 +188,7 @@ def test_lowPort(hosts: Pair, tmp_path: Path, options: list[str], answered: bool
     with near.ours(tmp_path, *options) as server:
         for host in (near.v4, near.v6):
             with far.asking(server.port, host, sourcePort=1023) as client:
-                assert ask(client, b"hello", patience=1 if answered else 0.2) == answered
+                assert ask(client, b"hello", patience=10 if answered else 0.2) == answered
 
 
 # Loops.
@@ -351,7 +349,7 @@ def exchange(client: socket.socket, payloads: Sequence[bytes], window: int = 64)
         asked = payloads[start : start + window]
         for payload in asked:
             client.send(payload)
-        client.settimeout(0.3)
+        client.settimeout(3)
         awaited = list(asked)
         try:
             while awaited:
@@ -453,7 +451,7 @@ def test_manySources(hosts: Pair, tmp_path: Path, way: str) -> None:
         try:
             while flood.poll() is None:
                 asked += 1
-                answered += ask(client, b"%d" % asked)
+                answered += ask(client, b"%d" % asked, patience=1)
                 time.sleep(0.005)
         finally:
             flood.kill()
@@ -489,13 +487,13 @@ def settled(hosts: Pair, server: Server) -> int:
 
 def givenUp(server: Server, descriptors: int, since: float) -> None:
     """
-    A connection is given up after the three seconds that were chosen.
+    A connection is given up after the three seconds that were chosen, not before.
     """
-    waitUntil(lambda: server.process.num_fds() == descriptors, "its descriptor is closed", 20)
+    waitUntil(lambda: server.process.num_fds() == descriptors, "its descriptor is closed")
     took = time.monotonic() - since
     server.waitFor(r"TCP \S+ (stalled|reset): ")
     figures.append(f"given up after {took:.2f} s")
-    assert 2.5 <= took <= 8
+    assert took >= 3
 
 
 def vanishLinkDown(far: Namespace) -> None:
@@ -525,13 +523,12 @@ def test_vanished(
     with near.ours(tmp_path, "--stall-timeout=3", "--verbose") as server:
         descriptors = settled(hosts, server)
         with far.connected(server.port, near.v4) as stream:
+            since = time.monotonic()
             if full:
-                rules.offer(stream, 64 * MIB)
-                since = time.monotonic() - 1  # it has waited so long already
+                rules.offer(stream, 64 * MIB, patience=0.3)
             else:
                 namespaces.lose(far, 1)
                 stream.sendall(b"x")
-                since = time.monotonic()
             pid = server.process.pid
             waitUntil(lambda: namespaces.unacknowledged(pid, server.port) > 0, "bytes wait")
             vanish(far)
@@ -546,12 +543,9 @@ def test_zeroWindow(hosts: Pair, tmp_path: Path) -> None:
     with near.ours(tmp_path, "--stall-timeout=3", "--verbose") as server:
         descriptors = settled(hosts, server)
         with far.connected(server.port, near.v4) as stream:
-            rules.offer(stream, 64 * MIB)
-            givenUp(server, descriptors, time.monotonic() - 1)
-            poll = select.poll()
-            poll.register(stream, 0)
-            assert poll.poll(1000), "the peer has not heard of it"
-            assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+            since = time.monotonic()
+            rules.untilReset(stream)
+            givenUp(server, descriptors, since)
 
 
 def test_slow(hosts: Pair, tmp_path: Path) -> None:
@@ -559,7 +553,7 @@ def test_slow(hosts: Pair, tmp_path: Path) -> None:
     A peer that takes a little at a time is kept, for twice as long, and gets
     all its bytes in the end; after a half-close too.
     """
-    cases = [(4096, 8 * MIB, 20_000), (4096, 400_000, 20_000), (262_144, 8 * MIB, 200_000)]
+    cases = [(4096, 8 * MIB, 20_000), (4096, 400_000, 20_000), (262_144, 8 * MIB, 400_000)]
     with ThreadPoolExecutor(len(cases)) as pool:
         list(pool.map(lambda case: _slow(hosts, tmp_path, *case), cases))
 
