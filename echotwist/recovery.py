@@ -45,18 +45,18 @@ class Place(NamedTuple):
     What a socket is bound to.
 
     :param name: its address, as bind(2) takes it.
-    :param device: the index of the network interface, or 0.
+    :param interface: the name of the network interface, if any.
     """
 
     name: Any
-    device: int
+    interface: str
 
     @classmethod
     def of(cls, listener: socket.socket) -> Place:
         """
         Ask a socket.
         """
-        return cls(listener.getsockname(), _deviceOf(listener))
+        return cls(listener.getsockname(), interfaceName(deviceOf(listener)))
 
     def restore(self, listener: socket.socket) -> None:
         """
@@ -67,9 +67,8 @@ class Place(NamedTuple):
         """
         if listener.family not in _INTERNET:
             return
-        if self.device != _deviceOf(listener):
-            assert _BIND_TO_INDEX is not None
-            listener.setsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX, self.device)
+        if self.interface and not deviceOf(listener):
+            bindToDevice(listener, socket.if_nametoindex(self.interface))
         try:
             listener.bind(self.name)
         except OSError as error:
@@ -77,10 +76,33 @@ class Place(NamedTuple):
                 raise
 
 
-def _deviceOf(listener: socket.socket) -> int:
+def deviceOf(listener: socket.socket) -> int:
+    """
+    Give the index of the network interface that a socket is bound to, or 0.
+    """
     if _BIND_TO_INDEX is None or listener.family not in _INTERNET:
         return 0
     return listener.getsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX)
+
+
+def bindToDevice(listener: socket.socket, index: int) -> None:
+    """
+    Bind a socket to a network interface.
+
+    :raise OSError: there is none; or we may not, if it was bound to one before.
+    """
+    assert _BIND_TO_INDEX is not None
+    listener.setsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX, index)
+
+
+def interfaceName(index: int) -> str:
+    """
+    Give the name of a network interface; none if there is none.
+    """
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""
 
 
 def _eventsOf(listener: socket.socket) -> int:

@@ -24,6 +24,7 @@ from echotwist.connection import Connection
 from echotwist.counters import Counters
 from echotwist.datagram import DatagramPort
 from echotwist.factory import EchoFactory
+from echotwist.links import Links, watchLinks
 from echotwist.listeners import Listener, closeAll, openOwn, openShared
 from echotwist.ports import Ports
 from echotwist.settings import Settings
@@ -79,6 +80,7 @@ class EchoService(Service):
         self._isProgram = self._hasFailed = self._isHurried = False
         self._openedBy = 0
         self._notifier: Any = None
+        self._links: Links | None = None
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -226,6 +228,8 @@ class EchoService(Service):
     def _state(self) -> str:
         if self._hasFailed:
             return "failed"
+        if self._links is not None and self._links.fault:
+            return "interface lost"
         return "ready" if self.running else "stopping"
 
     def _refresh(self) -> Deferred[Any]:
@@ -265,8 +269,17 @@ class EchoService(Service):
         reactor = self._theReactor()
         if self._isProgram:
             reactor.callWhenRunning(self._takeSignals)
+        self._watchLinks()
         self._startServing()
         self._startMetrics()
+
+    def _watchLinks(self) -> None:
+        """
+        Follow the network interfaces that our sockets are bound to.
+        """
+        listeners = [*self._listeners, *self._metrics]
+        pairs = [(one.socket, one.text) for one in listeners if one.socket is not None]
+        self._links = watchLinks(pairs, self._reactor)
 
     def _startMetrics(self) -> None:
         listeners, self._metrics = self._metrics, []
@@ -332,6 +345,9 @@ class EchoService(Service):
         :return: fires when nothing is left open.
         """
         super().stopService()
+        if self._links is not None:
+            self._links.loseConnection()
+            self._links = None
         self._closeListeners()
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")

@@ -96,6 +96,11 @@ class Worker(EchoService):
         groups = iter([list(islice(rest, size)) for size in self._sizesGiven])
         return plain + self._openEndpoints(groups)
 
+    def _watchLinks(self) -> None:
+        """
+        Leave it to the parent, who has the same sockets.
+        """
+
     def _warn(self) -> None:
         """
         Leave it to the parent, like all that is to be said just once.

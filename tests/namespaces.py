@@ -225,11 +225,18 @@ def pair() -> Iterator[Pair]:
             except (AssertionError, FileNotFoundError) as error:
                 pytest.skip(f"cannot make a network namespace: {error}")
             stack.callback(run, "ip", "netns", "del", one.name)
-        end = f"name {WIRE} netns {far.name} address {far.mac.hex(':')}".split()
-        near.ip(*f"link add {WIRE} address {near.mac.hex(':')} type veth peer".split(), *end)
-        for one, other in ((near, far), (far, near)):
-            _furnish(one, other)
+        join(near, far)
         yield Pair(near, far)
+
+
+def join(near: Namespace, far: Namespace) -> None:
+    """
+    Join two hosts by a wire.
+    """
+    end = f"name {WIRE} netns {far.name} address {far.mac.hex(':')}".split()
+    near.ip(*f"link add {WIRE} address {near.mac.hex(':')} type veth peer".split(), *end)
+    for one, other in ((near, far), (far, near)):
+        _furnish(one, other)
 
 
 def _furnish(one: Namespace, other: Namespace) -> None:
