@@ -28,6 +28,7 @@ serviceFor(
         verbose=False,  # True: log each connection and each datagram
         answerLowPorts=False,  # True: answer datagrams from ports below 1024
         udpRate=10_000,  # replies a second for each source; 0 for no limit
+        loopRate=100,  # datagrams a second with the same bytes; 0 for no guard against loops
         maxConnections=0,  # 0 for what the limit on open files allows
         maxPerPeer=0,  # 0 for no limit
         stallTimeout=900,  # seconds; 0 for never

@@ -56,6 +56,8 @@ class Guard:
     :param answerLowPorts: answer sources below port 1024.
     :param prefix: what the replies begin with.
     :param clock: tells the time in seconds.
+    :param loopRate: datagrams a second that may come again, with the same bytes from
+        one address and port, and are no loop; 0 for no guard against loops.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Guard:
         answerLowPorts: bool = False,
         prefix: bytes = b"",
         clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
     ) -> None:
         self.ports = frozenset(ports)
         self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
@@ -73,7 +76,7 @@ class Guard:
         # When each source will have had all that it may; one that has been
         # silent for a second may have everything again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
-        self._loops = Loops(prefix)
+        self._loops = Loops(loopRate, prefix)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
@@ -134,9 +137,15 @@ class RawGuard(Guard):
     Decide for each raw IP packet: it has no ports, and all else of a datagram.
     """
 
-    def __init__(self, rate: int = 10_000, prefix: bytes = b"") -> None:
-        super().__init__(rate=rate, prefix=prefix)
-        self._local = LocalGuard(prefix)
+    def __init__(
+        self,
+        rate: int = 10_000,
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+    ) -> None:
+        super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate)
+        self._local = LocalGuard(prefix, clock, loopRate)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
@@ -155,10 +164,16 @@ class LocalGuard:
 
     :param prefix: what the replies begin with.
     :param clock: tells the time in seconds.
+    :param loopRate: as of :class:`Guard`.
     """
 
-    def __init__(self, prefix: bytes = b"", clock: Callable[[], float] = monotonic) -> None:
-        self._loops = Loops(prefix, LOCAL_LOOP_DATAGRAMS, inf)
+    def __init__(
+        self,
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+    ) -> None:
+        self._loops = Loops(loopRate, prefix, LOCAL_LOOP_DATAGRAMS, inf)
         self._clock = clock
 
     def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
@@ -188,6 +203,7 @@ class UnixGuard(LocalGuard):
         each that is a file.
     :param prefix: what the replies begin with.
     :param clock: tells the time in seconds.
+    :param loopRate: as of :class:`Guard`.
     """
 
     def __init__(
@@ -195,8 +211,9 @@ class UnixGuard(LocalGuard):
         own: Collection[bytes | tuple[int, int]] = (),
         prefix: bytes = b"",
         clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
     ) -> None:
-        super().__init__(prefix, clock)
+        super().__init__(prefix, clock, loopRate)
         self._own = frozenset(own)
 
     def objection(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:

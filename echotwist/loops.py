@@ -4,20 +4,36 @@ How datagrams are found that go round and round between two echo services.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Generic, TypeVar
 
-#: An exchange of the same bytes is ended within so many seconds...
-LOOP_SECONDS = 9.0
+from attrs import define
+from attrs.setters import NO_OP
 
-#: ...and within so many datagrams that come in; as many go out.
-LOOP_DATAGRAMS = 9000
+#: The same bytes from one source are taken for a loop when they have come too fast
+#: for so many seconds...
+LOOP_SECONDS = 8.0
 
-#: The same on one machine, where no datagram is lost and none comes late: in a
-#: second or two.
-LOCAL_LOOP_DATAGRAMS = 100_000
+#: ...or so many times.  After a reply is left out, twice as many are answered.
+LOOP_DATAGRAMS = 4600
+
+#: The same on one machine, where no datagram is lost and none comes late: a second
+#: or less.
+LOCAL_LOOP_DATAGRAMS = 50_000
 
 #: The same bytes after so many seconds are no loop, but somebody who asks again.
 FORGET_SECONDS = 10.0
+
+#: Seconds for which a source may have been silent and then send what it did not send
+#: meanwhile: a network that stalled may deliver it all at once.
+STALL_SECONDS = 8.0
+
+#: Two clocks differ by a thousandth, while both are being set right (500 ppm,
+#: adjtimex(2)).
+SKEW = 1.002
+
+#: A datagram is gone when it has missed so many of its turns.
+MISSED = 4
 
 #: Entries of each half of a table; some 2 MiB.
 ENTRIES = 15_000
@@ -60,64 +76,143 @@ class Recent(Generic[Value]):
             self._old, self._new = self._new, {}
         self._new[key] = value
 
-    def drop(self, key: object) -> None:
+
+@define(eq=False, on_setattr=NO_OP)
+class Source:
+    """
+    What came again from one address and port.
+
+    :ivar busyUntil: when it will be back within its rate, had it sent all in time.
+    :ivar since: when it last was.
+    :ivar begun: how many datagrams had come again then.
+    :ivar seen: how many have by now.
+    :ivar rested: how many will have when one may be left unanswered.
+    :ivar turn: how often one was, to see whether it comes back.
+    :ivar asked: how many had come again then.
+    :ivar gone: how many will have when it would have been back.
+    :ivar left: how many were left unanswered in this turn.
+    """
+
+    busyUntil: float
+    since: float = 0.0
+    begun: int = 0
+    seen: int = 0
+    rested: int = 0
+    turn: int = 0
+    asked: int = 0
+    gone: float = inf
+    left: int = 0
+
+    def isTooFast(self, now: float, cost: float) -> bool:
         """
-        Forget something.
+        Count a datagram, and tell whether it is more than a second's worth ahead.
+
+        :param cost: seconds that each takes at the rate.
         """
-        self._new.pop(key, None)
-        self._old.pop(key, None)
+        self.seen += 1
+        if self.busyUntil <= now:
+            self.since, self.begun = now, self.seen
+            self.busyUntil = max(self.busyUntil, now + 1 - STALL_SECONDS)
+        if self.busyUntil > now + 1:
+            return True
+        self.busyUntil += cost
+        return False
+
+    def mayGoRound(self, now: float, most: int, seconds: float) -> bool:
+        """
+        Tell whether it has been too fast for long enough to leave one unanswered.
+        """
+        isLong = self.seen - self.begun >= most or now - self.since >= seconds
+        return isLong and self.seen >= self.rested
+
+    def leaveFirst(self, times: int, first: int, rest: int) -> None:
+        """
+        Leave one unanswered, to see whether it comes back.
+
+        :param times: that it came again, since ``first`` of all had.
+        :param rest: datagrams that must be answered for each that is not.
+        """
+        self.turn += 1
+        self.left = 1
+        self.asked = self.seen
+        self.gone = self.seen + MISSED * (self.seen - first) / times
+        self.rested = self.seen + rest
+
+    def cameBack(self, rest: int) -> None:
+        """
+        What was left unanswered came back: all others are answered.
+        """
+        self.gone = inf
+        self.rested = self.asked + self.left * rest
 
 
 class Loops:
     """
     Find datagrams that go round between two echo services.
 
+    What comes again faster than the rate, for some time, may go round.  To learn
+    whether it does, one is left unanswered.  If that does not come back, and others
+    do, each of them is left unanswered once: that ends the loop.  If it does come
+    back, somebody sends it.
+
+    :param rate: datagrams a second that may come again from one source, which may
+        come all at once; 0 for any number.
     :param prefix: what the replies begin with.
-    :param most: datagrams that may go round.
+    :param most: datagrams that may come again too fast.
     :param seconds: for which they may.
     """
 
     def __init__(
-        self, prefix: bytes = b"", most: int = LOOP_DATAGRAMS, seconds: float = LOOP_SECONDS
+        self,
+        rate: int = 100,
+        prefix: bytes = b"",
+        most: int = LOOP_DATAGRAMS,
+        seconds: float = LOOP_SECONDS,
     ) -> None:
+        self._cost = 1 / (rate * SKEW) if rate else 0.0
         self._prefix = prefix
         self._most = most
         self._seconds = seconds
-        # When the same bytes came from a source first and last, its turn then,
-        # and the size of the datagram.
-        self._repeated: Recent[tuple[float, float, int, int]] = Recent(ENTRIES, FORGET_SECONDS)
-        # How often any bytes came again from a source, in which turn.
-        self._repeats: Recent[tuple[int, int]] = Recent(ENTRIES // 4, FORGET_SECONDS)
+        # When the same bytes came from a source last, how often they came again, how
+        # many of all had come again from it at first, the turn in which they were
+        # left unanswered, and the size of the datagram.
+        self._known: Recent[tuple[float, int, int, int, int]] = Recent(ENTRIES, FORGET_SECONDS)
+        self._sources: Recent[Source] = Recent(ENTRIES // 4, inf)
 
-    def end(self, source: Any, datagram: bytes, now: float) -> bool:
+    def end(self, address: Any, datagram: bytes, now: float) -> bool:
         """
-        Leave one of the same bytes unanswered, now and then: that ends a loop.
+        Tell whether a datagram must be left unanswered, to end a loop.
         """
+        if not self._cost:
+            return False
         # A reply of ours that comes back has our prefix, with that of the
         # other echo before it; what follows is what went round before.
         payload = datagram
         if self._prefix and self._prefix in datagram:
             payload = datagram.rpartition(self._prefix)[2]
         # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
-        key = hash((source, payload))
+        key = hash((address, payload))
         size = len(datagram)
-        known = self._repeated.get(key)
-        repeats, turn = self._repeats.get(source) or (0, 0)
+        known = self._known.get(key)
+        source = self._sources.get(address)
         # Our prefix in it makes it no reply of ours, if it does not grow.
-        other = known is not None and payload is not datagram and size <= known[3]
-        if known is None or other or now - known[1] >= FORGET_SECONDS:
-            self._repeated.put(key, (now, now, turn, size), now)
+        other = known is not None and payload is not datagram and size <= known[4]
+        if known is None or other or now - known[0] >= FORGET_SECONDS:
+            self._known.put(key, (now, 0, source.seen if source else 0, 0, size), now)
             return False
-        # Several may go round at once: when they have had their number
-        # together, each is left unanswered once.
-        repeats += 1
-        if repeats >= self._most:
-            repeats, turn = 0, turn + 1
-        self._repeats.put(source, (repeats, turn), now)
-        first, last, firstTurn, _ = known
-        # The next would come as late again.
-        if now - first + (now - last) > self._seconds or firstTurn < turn:
-            self._repeated.drop(key)
-            return True
-        self._repeated.put(key, (first, now, firstTurn, size), now)
-        return False
+        source = source or Source(now)
+        self._sources.put(address, source, now)
+        _, times, first, turn, _ = known
+        times += 1
+        tooFast = source.isTooFast(now, self._cost)
+        if turn and turn == source.turn:
+            source.cameBack(2 * self._most)
+        ends = True
+        if source.seen > source.gone and first <= source.asked:
+            source.left += 1
+        elif tooFast and source.mayGoRound(now, self._most, self._seconds):
+            source.leaveFirst(times, first, 2 * self._most)
+        else:
+            ends = False
+        self._known.put(key, (now, times, first, source.turn if ends else turn, size), now)
+        return ends

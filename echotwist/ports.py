@@ -150,15 +150,22 @@ class Ports:
     def _guardOf(self, transport: str, others: Sequence[Listener]) -> Judge:
         chosen = self._settings
         if transport == "raw":
-            return RawGuard(chosen.udpRate, chosen.prefix)
+            return RawGuard(chosen.udpRate, chosen.prefix, loopRate=chosen.loopRate)
         if transport == "UNIX datagram":
             from echotwist.unixpeer import placesOf
 
-            return UnixGuard(placesOf(one.socket for one in others if one.socket), chosen.prefix)
+            own = placesOf(one.socket for one in others if one.socket)
+            return UnixGuard(own, chosen.prefix, loopRate=chosen.loopRate)
         numbers = {
             placeOf(one.socket)[1] for one in others if one.socket and one.transport == "UDP"
         }
-        return Guard(numbers, chosen.udpRate, chosen.answerLowPorts, chosen.prefix)
+        return Guard(
+            numbers,
+            chosen.udpRate,
+            chosen.answerLowPorts,
+            chosen.prefix,
+            loopRate=chosen.loopRate,
+        )
 
 
 def portOf(listener: socket.socket, *arguments: Any) -> StreamPort:

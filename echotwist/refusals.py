@@ -21,7 +21,7 @@ _ADDRESSED = {
     "source is no host": "",
     "source is a group": "",
     "rate": "send less, or raise --udp-rate",
-    "loop": "number the datagrams",
+    "loop": "number the datagrams, or raise --loop-rate",
 }
 
 _PORTS = {

@@ -99,6 +99,8 @@ class Settings:
     :param verbose: log each connection and each datagram.
     :param answerLowPorts: answer datagrams from ports below 1024.
     :param udpRate: replies a second for each source; 0 for no limit.
+    :param loopRate: datagrams a second that may come again, with the same bytes from
+        one address and port, and are no loop; 0 for no guard against loops.
     :param maxConnections: connections at a time; 0 for what the limit on open
         files allows.
     :param maxPerPeer: connections of one peer at a time; 0 for no limit.
@@ -225,7 +227,17 @@ class Settings:
         metadata=said(
             "udp-rate",
             Number(COUNTS),
-            "replies a second to one peer; 0: any number",
+            "replies a second to one peer; 0: any",
+            takes="number",
+        ),
+    )
+    loopRate: int = field(
+        default=100,
+        validator=check,
+        metadata=said(
+            "loop-rate",
+            Number(COUNTS),
+            "repeats a second of one peer; 0: any",
             takes="number",
         ),
     )

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -159,3 +160,12 @@ class JournalTests(SynchronousTestCase):
         options = set(re.findall("--([a-z-]+)", text))
         self.assertGreater(len(options), 3)
         self.assertEqual(options - set(Options()), set())
+
+    def test_told(self) -> None:
+        """
+        The documentation lists each reason, with what helps.
+        """
+        page = (Path(__file__).parent.parent / "docs" / "promises.rst").read_text("utf-8")
+        rows = re.findall(r"\* - ``(.+)``\n +- .+\n +- (.+)\n", page)
+        known = {reason: text for one in REMEDIES.values() for reason, text in one.items()}
+        self.assertEqual(dict(rows), {reason: text or "–" for reason, text in known.items()})

@@ -242,7 +242,8 @@ def test_limit(kind: StreamKind, tmp_path: Path) -> None:
         served.pop().close()
         waitUntil(lambda: len(serve(server, stack, 1)) == 1, "there is room again")
         [line] = [line for line in server.lines if "refused" in line]
-        assert f"{kind.transport} refused: too many connections" in line
+        assert f"{kind.transport} refused: too many connections, last from " in line
+        assert "raise --max-connections" in line
 
 
 @streams("limit on each peer")
@@ -255,7 +256,8 @@ def test_limitOfPeer(kind: StreamKind, tmp_path: Path) -> None:
         assert len(served) == 10
         assert all(map(isServed, served))
         [line] = [line for line in server.lines if "refused" in line]
-        assert f"{kind.transport} refused: too many connections of one peer" in line
+        assert f"{kind.transport} refused: too many connections of one peer, last from " in line
+        assert "raise --max-per-peer" in line
 
 
 @streams("others have their own limit")

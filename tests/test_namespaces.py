@@ -28,6 +28,9 @@ pytestmark = pytest.mark.slow
 LOOP_SECONDS = 10.0
 LOOP_DATAGRAMS = 20_000
 
+#: Seconds for which the same bytes are sent: more than a loop may take.
+MONITORED = 12.0
+
 #: A port number that nobody else in the namespace has.
 METRICS = 9464
 
@@ -295,8 +298,8 @@ def test_loopWithPrefix(hosts: Pair, tmp_path: Path, prefixes: tuple[str, str]) 
 
 def test_loopWithDelay(hosts: Pair, tmp_path: Path) -> None:
     """
-    A long way between the two changes nothing: one datagram or many, half a
-    second or three each way.
+    A long way between the two changes nothing, while what goes round comes faster
+    than the rate: one datagram or many.
     """
     kinds = ["ours", "prefix", "stock"]
     with ThreadPoolExecutor(len(kinds)) as pool:
@@ -305,15 +308,17 @@ def test_loopWithDelay(hosts: Pair, tmp_path: Path) -> None:
 
 def _loopWithDelay(hosts: Pair, cwd: Path, kind: str) -> None:
     near, far = hosts
-    options = ["--prefix=You said : "] if kind == "prefix" else []
+    options = ["--loop-rate=10", *["--prefix=You said : "] * (kind == "prefix")]
     with ExitStack() as stack:
         one = stack.enter_context(near.ours(cwd, *options))
         other = near.stock(cwd) if kind == "stock" else near.ours(cwd, *options)
         stack.enter_context(other)
         ends = (near.v4, one.port), (near.v4, other.port)
-        relays = [stack.enter_context(Relay(far, *ends, delay)) for delay in (0.02, 0.5, 0.5, 3.0)]
+        relays = [
+            stack.enter_context(Relay(far, *ends, delay)) for delay in (0.001, 0.01, 0.02, 0.05)
+        ]
         start = time.monotonic()
-        for relay, payloads in zip(relays, [1, 1, 50, 50], strict=True):
+        for relay, payloads in zip(relays, [1, 1, 2, 50], strict=True):
             relay.begin([b"loop %d" % number for number in range(payloads)])
         time.sleep(LOOP_SECONDS)
         sleepers = [relay.lastAt + relay.delay for relay in relays]
@@ -375,6 +380,41 @@ def test_differentDatagrams(hosts: Pair, tmp_path: Path, host: str) -> None:
         lost = exchange(client, [b"same"] * size)
     figures.append(f"of {size} with the same bytes {lost} lost")
     assert lost <= size // 9000
+
+
+def monitor(client: socket.socket, interval: float, burst: int, payloads: int) -> tuple[int, int]:
+    """
+    Ask for some seconds from one port, so many at once, with few payloads in turn.
+
+    :return: how often it asked, and how many replies did not come.
+    """
+    sent = got = 0
+    end = time.monotonic() + MONITORED
+    while time.monotonic() < end:
+        for _ in range(burst):
+            client.send(b"ping %d" % (sent % payloads))
+            sent += 1
+        got += len(received(client, interval))
+    return sent, sent - got - len(received(client, 1.0))
+
+
+def test_monitors(hosts: Pair, tmp_path: Path, way: str) -> None:
+    """
+    Monitors that send the same bytes from one port at the rate at most get each
+    reply.
+    """
+    near, far = hosts
+    kinds = [(0.011, 1, 1), (0.02, 1, 3), (0.011, 1, 50), (0.1, 10, 1), (1, 100, 1), (2, 1, 1)]
+    with near.ours(tmp_path) as server, ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(kinds)))
+        clients = [
+            stack.enter_context(far.asking(server.port, host))
+            for host in (near.v4, near.v6)
+            for _ in range(3)
+        ]
+        found = list(pool.map(monitor, clients, *zip(*kinds, strict=True)))
+    figures.append(f"{way}, sent and lost: {found}")
+    assert [lost for _, lost in found] == [0] * len(kinds), found
 
 
 def replies(clients: Sequence[socket.socket], each: int) -> tuple[list[int], float]:

@@ -53,11 +53,22 @@ class OptionsTests(SynchronousTestCase):
         Each option reaches its setting.
         """
         words = ["--port", "7", "--interface", "127.0.0.1", "--interface", "::1", "--reuse"]
-        words += ["--no-udp", "--prefix", "You said : ", "--linger", "0", "--backlog", "5"]
+        words += [
+            "--loop-rate",
+            "5",
+            "--no-udp",
+            "--prefix",
+            "You said : ",
+            "--linger",
+            "0",
+            "--backlog",
+            "5",
+        ]
         expected = Settings(
             port=7,
             interfaces=["127.0.0.1", "::1"],
             reuse=True,
+            loopRate=5,
             udp=False,
             prefix=b"You said : ",
             linger=0,
