@@ -37,6 +37,9 @@ from echotwist.streamport import StreamPort
 #: The kind of endpoints of IPv6 alone, where there is another for IPv4.
 _SIX = "tcp6"
 
+#: What is missing without the extra; the latter is Twisted's word for it.
+_OF_TLS = ("OpenSSL", "SNIConnectionCreator")
+
 
 class Entrance(Factory):
     """
@@ -349,9 +352,7 @@ def endpointError(text: str, error: Exception, what: str) -> ListenError:
     if isinstance(error, LookupError) and "systemd:" in text:
         cause = OSError("no such socket was passed to this process")
         hint = "this endpoint finds none unless all have names; --systemd takes all as they are"
-    elif (isinstance(error, ImportError) and error.name == "OpenSSL") or (
-        isinstance(error, NameError)  # Twisted's own tls: misses what it could not import.
-    ):
+    elif isinstance(error, ImportError | NameError) and error.name in _OF_TLS:
         cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
     elif isinstance(error, ValueError) and "::" in text:
         hint = r"in an endpoint, colons of an address are written \:"

@@ -207,6 +207,8 @@ class EndpointTests(SynchronousTestCase):
         self.patch(endpoints, "serverFromString", serverFromString)
         missing: Exception = ImportError("No module named 'OpenSSL'", name="OpenSSL")
         self.assertIn("needs pyOpenSSL: pip install 'echotwist[tls]'", self.mistake("ssl:0"))
+        missing = NameError("SNIConnectionCreator", name="SNIConnectionCreator")
+        self.assertIn("needs pyOpenSSL: pip install 'echotwist[tls]'", self.mistake("tls:.:0"))
         missing = MemoryError("Cannot allocate write+execute memory")
         self.assertIn("MemoryDenyWriteExecute=no", self.mistake("ssl:0"))
         missing = ImportError("No module named 'other'", name="other")
