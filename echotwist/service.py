@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import socket
 import sys
@@ -256,15 +257,21 @@ class EchoService(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Open the sockets while we may: ports below 1024 need it.
+        Open the sockets while we may, ports below 1024 need it; and see that nobody who
+        reads the log can keep us waiting, which may need it for a terminal.
         """
         self.open()
+        if self._isProgram and hasattr(select, "poll"):
+            from echotwist.logstream import keepFromBlocking
+
+            for stream in (sys.__stdout__, sys.__stderr__):
+                keepFromBlocking(stream)
 
     def startService(self) -> None:
         """
         Begin to serve.
         """
-        self.open()
+        self.privilegedStartService()
         super().startService()
         reactor = self._theReactor()
         if self._isProgram:

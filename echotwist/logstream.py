@@ -1,0 +1,101 @@
+"""
+Standard output and standard error that keep nobody waiting: who reads the log may be
+slow, or hang, or be gone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from select import PIPE_BUF, POLLOUT, poll
+from typing import Any
+
+from twisted.logger import Logger
+
+
+class LossyStream:
+    """
+    A stream of text that drops what there is no room for, and tells how much it was
+    when there is room again.
+
+    What has been begun is finished, so that a line is whole or not there.
+
+    :param fd: where it goes.  If it is a pipe, nobody else should write to it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, fd: int, encoding: str = "utf-8") -> None:
+        self._fd = fd
+        self._encoding = encoding
+        self._poll = poll()
+        self._poll.register(fd, POLLOUT)
+        self._rest = b""
+        self._dropped = 0
+
+    def write(self, text: str) -> int:
+        """
+        Write some lines, or count them.
+        """
+        self._rest = self._send(self._rest)
+        if self._dropped and not self._rest and self._hasRoom():
+            lines, self._dropped = self._dropped, 0
+            self._log.warn("{lines} log lines dropped: nobody read them in time", lines=lines)
+        data = text.encode(self._encoding, "backslashreplace")
+        left = data if self._rest else self._send(data)
+        if left == data:
+            self._dropped += text.count("\n")
+        else:
+            self._rest = left
+        return len(text)
+
+    def flush(self) -> None:
+        """
+        Do nothing: nothing waits that could be written.
+        """
+
+    def _send(self, data: bytes) -> bytes:
+        """
+        Write while there is room.
+
+        :return: what is left.
+        """
+        with suppress(OSError):
+            while data and self._hasRoom():
+                # So much fits into a pipe that has room (poll(2), pipe(7)).
+                data = data[os.write(self._fd, data[:PIPE_BUF]) :]
+        return data
+
+    def _hasRoom(self) -> bool:
+        return self._poll.poll(0) == [(self._fd, POLLOUT)]
+
+
+def keepFromBlocking(stream: Any) -> None:
+    """
+    Have a stream be lossy, if it goes to a pipe, a socket or a terminal.
+
+    It stays the same object: whoever logs may have it already.
+
+    :param stream: ``sys.__stdout__``, for instance; nothing if it was closed at the start.
+    """
+    if stream is None or "write" in vars(stream):
+        return
+    fd = stream.fileno()
+    kind = os.fstat(fd).st_mode
+    if os.isatty(fd) or stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind):
+        lossy = LossyStream(_ownTerminal(fd) if os.isatty(fd) else fd, stream.encoding)
+        stream.write, stream.flush = lossy.write, lossy.flush
+
+
+def _ownTerminal(fd: int) -> int:
+    """
+    Open a terminal once more: that one can be told not to block, and no other program
+    that has it hears of that (``O_NONBLOCK``, open(2)).
+
+    :return: the same, where it may not be opened.
+    """
+    try:
+        return os.open(os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return fd
