@@ -6,9 +6,9 @@ slow, or hang, or be gone.
 from __future__ import annotations
 
 import os
+import select
 import stat
 from contextlib import suppress
-from select import PIPE_BUF, POLLOUT, poll
 from typing import Any
 
 from twisted.logger import Logger
@@ -29,8 +29,8 @@ class LossyStream:
     def __init__(self, fd: int, encoding: str = "utf-8") -> None:
         self._fd = fd
         self._encoding = encoding
-        self._poll = poll()
-        self._poll.register(fd, POLLOUT)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
         self._rest = b""
         self._dropped = 0
 
@@ -64,11 +64,11 @@ class LossyStream:
         with suppress(OSError):
             while data and self._hasRoom():
                 # So much fits into a pipe that has room (poll(2), pipe(7)).
-                data = data[os.write(self._fd, data[:PIPE_BUF]) :]
+                data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
         return data
 
     def _hasRoom(self) -> bool:
-        return self._poll.poll(0) == [(self._fd, POLLOUT)]
+        return self._poll.poll(0) == [(self._fd, select.POLLOUT)]
 
 
 def keepFromBlocking(stream: Any) -> None:
@@ -79,7 +79,8 @@ def keepFromBlocking(stream: Any) -> None:
 
     :param stream: ``sys.__stdout__``, for instance; nothing if it was closed at the start.
     """
-    if stream is None or "write" in vars(stream):
+    # Windows has no poll().
+    if stream is None or "write" in vars(stream) or not hasattr(select, "poll"):
         return
     fd = stream.fileno()
     kind = os.fstat(fd).st_mode

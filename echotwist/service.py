@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import select
 import signal
 import socket
 import sys
@@ -27,6 +26,7 @@ from echotwist.datagram import DatagramPort
 from echotwist.factory import EchoFactory
 from echotwist.links import Links, watchLinks
 from echotwist.listeners import Listener, closeAll, openOwn, openShared
+from echotwist.logstream import keepFromBlocking
 from echotwist.ports import Ports
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError, oneLine
@@ -261,9 +261,7 @@ class EchoService(Service):
         reads the log can keep us waiting, which may need it for a terminal.
         """
         self.open()
-        if self._isProgram and hasattr(select, "poll"):
-            from echotwist.logstream import keepFromBlocking
-
+        if self._isProgram:
             for stream in (sys.__stdout__, sys.__stderr__):
                 keepFromBlocking(stream)
 
