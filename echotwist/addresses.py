@@ -7,14 +7,19 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from attrs import evolve, frozen
 
+from echotwist.altname import indexOf
+
 #: ``SO_BINDTODEVICE`` of socket(7); other systems have nothing like it.
 BIND_TO_DEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+
+
+_NAT64 = ip_network("64:ff9b::/96")
 
 
 @frozen
@@ -144,9 +149,14 @@ def peerNetwork(address: IPv4Address | IPv6Address) -> str:
     Give what stands for one peer: an IPv4 address, or the /64 of an IPv6 one,
     from which a host may take as many addresses as it likes (RFC 4291,
     section 2.5.4).
+
+    All links have the same network (fe80::/10), so there it is the address with
+    its network interface; behind NAT64 it is the IPv4 address (RFC 6052, section 2.1).
     """
-    if address.version == 4:
+    if address.version == 4 or address.is_link_local:
         return str(address)
+    if address in _NAT64:
+        return str(IPv4Address(int(address) & 0xFFFFFFFF))
     return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
@@ -166,11 +176,14 @@ def addressesOf(word: str) -> list[Address]:
     :raise OSError: when it is none of these, or nobody can listen there.
     """
     if _isFigures(word):
+        host, percent, scope = word.partition("%")
+        with suppress(OSError):  # A number, perhaps.
+            word = f"{host}%{indexOf(scope)}" if percent else word
         return _lookUp(unmapped(word), socket.AI_NUMERICHOST)
-    if _isNetworkInterface(word):
+    if device := _networkInterface(word):
         if BIND_TO_DEVICE is None:
             raise OSError(errno.ENOTSUP, "this system has no SO_BINDTODEVICE")
-        return [evolve(address, device=word) for address in wildcards()]
+        return [evolve(address, device=device) for address in wildcards()]
     try:
         found = _lookUp(word)
     except (socket.gaierror, ValueError) as error:
@@ -214,12 +227,16 @@ def _isFigures(text: str) -> bool:
     return True
 
 
-def _isNetworkInterface(name: str) -> bool:
+def _networkInterface(name: str) -> str:
+    """
+    Give the own name of a network interface; none if there is no such.
+
+    :param name: that, or an alternative one.
+    """
     try:
-        socket.if_nametoindex(name)
+        return socket.if_indextoname(indexOf(name))
     except (OSError, ValueError):
-        return False
-    return True
+        return ""
 
 
 def _lookUp(host: str, flags: int = 0) -> list[Address]:

@@ -95,7 +95,7 @@ class Guard:
     def _objectionTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         if toGroup:
             return "multicast or broadcast"
-        kind, peer = _kindOf(source[0])
+        kind, peer = _kindOf(source[0], *source[3:])
         if kind == _LOOPBACK:
             return self._objectionHere(source, datagram)
         if kind:
@@ -117,7 +117,7 @@ class Guard:
         """
         host, port = source[:2]
         known = port >= self._firstPort and port not in self.ports
-        return known and _kindOf(host)[0] == _LOOPBACK
+        return known and _kindOf(host, *source[3:])[0] == _LOOPBACK
 
     def _tooFast(self, peer: str, now: float) -> bool:
         """
@@ -260,14 +260,15 @@ _LOOPBACK = "loopback"
 
 
 @lru_cache(maxsize=4096)
-def _kindOf(host: str) -> tuple[str, str]:
+def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
     """
     Tell what kind of a source an address is, and whom its rate is counted to.
 
+    :param scope: the index of the network interface of a link-local address.
     :return: a reason to refuse it, or :data:`_LOOPBACK`, or nothing; and the
         address, or the network that one host may choose its addresses from.
     """
-    address = ip_address(unmapped(host))
+    address = ip_address(f"{host}%{scope}" if scope else unmapped(host))
     if address.is_unspecified or any(address in network for network in _NOWHERE):
         return "source is no host", host
     if address.is_multicast:

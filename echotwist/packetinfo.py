@@ -25,6 +25,9 @@ _IP_PKTINFO = {"linux": 8, "darwin": 26}.get(sys.platform)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", None)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", None)
 
+#: The same, from Linux's ``in6.h``; ipv6(7) does not know it, ip(7) explains ``IP_FREEBIND``.
+_IPV6_FREEBIND = 78 if sys.platform == "linux" else None
+
 #: ``struct in_pktinfo``: interface, address to answer from, address asked.
 _V4 = struct.Struct("@I4s4s")
 #: ``struct in6_pktinfo``: address asked, interface.
@@ -51,6 +54,19 @@ def ask(listener: socket.socket) -> None:
         # On a dual-stack socket it tells of broadcasts, which the other does not.
         with nullcontext() if listener.family == socket.AF_INET else suppress(OSError):
             listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def answerFromAny(listener: socket.socket) -> None:
+    """
+    Let replies bear whatever address was asked, also one that is on no network
+    interface: a whole network may be routed to a host (``ip -6 route add local``).
+    Of IPv4 the kernel lets them.
+
+    For a socket that is bound: others could be bound to an address that is not ours.
+    """
+    if listener.family == socket.AF_INET6 and _IPV6_FREEBIND is not None:
+        with suppress(OSError):  # Linux before 4.15 has no such thing.
+            listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
 
 
 @lru_cache(maxsize=1024)

@@ -54,6 +54,7 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
         _ignoreOwn(listener)
         packetinfo.ask(listener)
         listener.bind(address.withPort(0))
+        packetinfo.answerFromAny(listener)
     return listener
 
 

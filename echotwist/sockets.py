@@ -232,6 +232,7 @@ def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
     with opening(address, socket.SOCK_DGRAM, port, reuse) as listener:
         packetinfo.ask(listener)
         listener.bind(address.withPort(port))
+        packetinfo.answerFromAny(listener)
     return listener
 
 

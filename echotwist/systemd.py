@@ -120,6 +120,7 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
             prepareStream(listener, linger)
         else:
             packetinfo.ask(listener)
+            packetinfo.answerFromAny(listener)
             ignoreReports(listener)
     except OSError as error:
         raise _errorOf(fd, error) from None

@@ -440,10 +440,27 @@ class RecentTests(SynchronousTestCase):
 
     def test_network(self) -> None:
         """
-        One peer is an IPv4 address, or a /64.
+        One peer is an IPv4 address, also behind NAT64, or a /64, or a link-local
+        address on one network interface.
         """
-        self.assertEqual(peerNetwork(ip_address("192.0.2.1")), "192.0.2.1")
-        self.assertEqual(peerNetwork(ip_address("2001:db8::1")), "2001:db8::/64")
+        for address, peer in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("64:ff9b::c000:201", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::/64"),
+            ("fe80::1%2", "fe80::1%2"),
+            ("fe80::1%3", "fe80::1%3"),
+        ]:
+            self.assertEqual(peerNetwork(ip_address(address)), peer)
+
+    def test_links(self) -> None:
+        """
+        Each link-local address of each link has its own rate.
+        """
+        clock = Clock()
+        guard = Guard(rate=1, clock=clock.seconds)
+        for source in [("fe80::1", 4567, 0, 2), ("fe80::1", 4567, 0, 3), ("fe80::2", 4567, 0, 2)]:
+            for number, reason in enumerate(["", "rate"]):
+                self.assertEqual(guard.objection(source, False, b"%d" % number), reason, source)
 
 
 class OtherGuardTests(SynchronousTestCase):

@@ -55,6 +55,9 @@ class LimitsTests(SynchronousTestCase):
         for one, same, other in [
             ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
             ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"),
+            ("fe80::1%lo", "fe80::1%lo", "fe80::2%lo"),
+            ("fe80::1%lo", "fe80::1%lo", "fe80::1%eth0"),
+            ("64:ff9b::192.0.2.1", "192.0.2.1", "64:ff9b::192.0.2.2"),
         ]:
             limits = Limits(mostPerPeer=1)
             limits.opened(one)

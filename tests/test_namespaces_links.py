@@ -12,7 +12,7 @@ import pytest
 from tests import namespaces
 from tests.live import Server, ours, waitUntil
 from tests.namespaces import WIRE, Namespace, Pair, ask
-from tests.peers import needed
+from tests.peers import failing, needed
 from tests.rules import readAll
 from tests.test_namespaces_raw import PROTOCOL, Raw
 
@@ -103,3 +103,49 @@ def test_notPermitted(hosts: Pair, tmp_path: Path) -> None:
         namespaces.join(near, far)
         server.waitFor(f"TCP .* hears nothing: it cannot be bound to the new {WIRE}: Operation")
         assert ready(near) == "interface lost"
+
+
+# Names and addresses that interfaces have besides their own.
+
+
+@pytest.mark.parametrize("altname", ["other", "enp0s31f6-a-name-longer-than-fifteen-bytes"])
+def test_altname(hosts: Pair, tmp_path: Path, altname: str) -> None:
+    """
+    A network interface may be called by any of its names, and by two at once; then
+    each is answered once.
+    """
+    near, far = hosts
+    near.ip("link", "property", "add", "dev", WIRE, "altname", altname)
+    for options in ([f"-i{altname}"], [f"-i{WIRE}", f"-i{altname}"]):
+        with near.ours(tmp_path, *options, f"--raw={PROTOCOL}") as server:
+            serves(far, server, near.v4, near.v6)
+            for host in (near.v4, near.v6):
+                with Raw(far, host) as packets:
+                    packets.send(b"one")
+                    packets.send(b"two")
+                    assert [packets.receive()[1] for _ in range(2)] == [b"one", b"two"]
+    local = f"{near.linkLocal}%{altname}"
+    with near.ours(tmp_path, f"-i{local}", f"--raw={PROTOCOL}") as server:
+        serves(far, server, f"{near.linkLocal}%{WIRE}")
+
+
+@pytest.mark.parametrize("options", [[], ["--portable"]], ids=["fast", "portable"])
+def test_anyIP(hosts: Pair, tmp_path: Path, options: list[str]) -> None:
+    """
+    A host that a whole network is routed to answers from each of its addresses,
+    with no privilege.
+    """
+    near, far = hosts
+    near.ip("-6", "route", "add", "local", "fd78::/64", "dev", "lo")
+    near.ip("route", "add", "local", "198.51.100.0/24", "dev", "lo")
+    with near.ours(tmp_path, f"--raw={PROTOCOL}", *options) as server:
+        serves(far, server, "198.51.100.7", "fd78::1", "fd78::1:2:3:4")
+
+
+def test_notOurs(hosts: Pair, tmp_path: Path) -> None:
+    """
+    An address that is not ours is one all the same.
+    """
+    with hosts.near.inside():
+        line = failing(tmp_path, "--port=7000", "-i2001:db8:1::1")
+    assert "this machine does not have that address" in line
