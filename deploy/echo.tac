@@ -27,6 +27,8 @@ serviceFor(
         backlog=1024,  # connections waiting to be accepted
         verbose=False,  # True: log each connection and each datagram
         answerLowPorts=False,  # True: answer datagrams from ports below 1024
+        allow=[],  # "10.0.0.0/8", "2001:db8::1": nobody else is served
+        deny=[],  # "10.1.0.0/16": not served; the longest prefix decides
         udpRate=10_000,  # replies a second for each source; 0 for no limit
         loopRate=100,  # datagrams a second with the same bytes; 0 for no guard against loops
         maxConnections=0,  # 0 for what the limit on open files allows

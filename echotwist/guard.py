@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 from typing import Protocol as Shape
 
+from echotwist.access import Access
 from echotwist.addresses import peerNetwork, unmapped
 from echotwist.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, Loops, Recent
 
@@ -58,6 +59,7 @@ class Guard:
     :param clock: tells the time in seconds.
     :param loopRate: datagrams a second that may come again, with the same bytes from
         one address and port, and are no loop; 0 for no guard against loops.
+    :param access: says which addresses are served; ``None`` for all.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Guard:
         prefix: bytes = b"",
         clock: Callable[[], float] = monotonic,
         loopRate: int = 100,
+        access: Access | None = None,
     ) -> None:
         self.ports = frozenset(ports)
         self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
@@ -77,6 +80,7 @@ class Guard:
         # silent for a second may have everything again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
         self._loops = Loops(loopRate, prefix)
+        self._kindOf = _kindOf if access is None else _kindUnder(access)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
@@ -95,7 +99,7 @@ class Guard:
     def _objectionTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         if toGroup:
             return "multicast or broadcast"
-        kind, peer = _kindOf(source[0], *source[3:])
+        kind, peer = self._kindOf(source[0], *source[3:])
         if kind == _LOOPBACK:
             return self._objectionHere(source, datagram)
         if kind:
@@ -117,7 +121,7 @@ class Guard:
         """
         host, port = source[:2]
         known = port >= self._firstPort and port not in self.ports
-        return known and _kindOf(host, *source[3:])[0] == _LOOPBACK
+        return known and self._kindOf(host, *source[3:])[0] == _LOOPBACK
 
     def _tooFast(self, peer: str, now: float) -> bool:
         """
@@ -143,8 +147,9 @@ class RawGuard(Guard):
         prefix: bytes = b"",
         clock: Callable[[], float] = monotonic,
         loopRate: int = 100,
+        access: Access | None = None,
     ) -> None:
-        super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate)
+        super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate, access=access)
         self._local = LocalGuard(prefix, clock, loopRate)
 
     def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
@@ -274,3 +279,17 @@ def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
     if address.is_multicast:
         return "source is a group", host
     return _LOOPBACK if address.is_loopback else "", peerNetwork(address)
+
+
+def _kindUnder(access: Access) -> Callable[..., tuple[str, str]]:
+    """
+    Make the same for a service that does not serve all addresses.
+    """
+
+    @lru_cache(maxsize=4096)
+    def kindOf(host: str, scope: int = 0) -> tuple[str, str]:
+        kind, peer = _kindOf(host, scope)
+        objection = access.objection(host) if kind in ("", _LOOPBACK) else ""
+        return objection or kind, peer
+
+    return kindOf

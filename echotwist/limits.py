@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from time import monotonic
 from typing import Generic, TypeVar
 
+from echotwist.access import Access
 from echotwist.addresses import peerNetwork, unmapped
 
 #: How often those who are watched are looked at, for each time they have.
@@ -25,11 +26,18 @@ class Limits:
     :param most: connections at a time; ``None`` for no limit.  May change.
     :param mostPerPeer: connections of one peer (an IPv4 address, or a /64 of
         IPv6) at a time; ``None`` for no limit.
+    :param access: says which addresses are served; ``None`` for all.
     """
 
-    def __init__(self, most: int | None = None, mostPerPeer: int | None = None) -> None:
+    def __init__(
+        self,
+        most: int | None = None,
+        mostPerPeer: int | None = None,
+        access: Access | None = None,
+    ) -> None:
         self.most = most
         self._mostPerPeer = mostPerPeer
+        self._access = access
         self._all = 0
         self._ofPeer: Counter[str] = Counter()
 
@@ -37,8 +45,11 @@ class Limits:
         """
         Say why a newcomer must not be served, or nothing.
 
-        :param host: its address; ``None`` while nobody knows.
+        :param host: its address; ``None`` while nobody knows, and nothing if it has
+            none, as on UNIX sockets.
         """
+        if host and self._access is not None and (reason := self._access.objection(host)):
+            return reason
         if self.most is not None and self._all >= self.most:
             return "too many connections"
         if host is None or self._mostPerPeer is None:

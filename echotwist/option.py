@@ -12,6 +12,8 @@ from typing import Any
 
 from attrs import Attribute, field, fields, frozen
 
+from echotwist.access import networkOf
+
 #: The key of an option among the metadata of a field.
 _KEY = "option"
 
@@ -144,6 +146,31 @@ class Texts(Kind):
         for one in value:
             if not isinstance(one, str):
                 raise TypeError(f"{name} {one!r}: not of type str")
+
+
+@frozen
+class Networks(Texts):
+    """
+    Any number of addresses and networks.
+    """
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Keep a text that means a network.
+        """
+        try:
+            networkOf(text)
+        except ValueError as error:
+            raise ValueError(f"{name} {text}: {error}") from None
+        return text
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that each means a network.
+        """
+        super().check(name, value)
+        for one in value:
+            self.parse(name, one)
 
 
 @frozen

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from echotwist.access import Access
 from echotwist.addresses import placeOf
 from echotwist.connection import Connection, lingering
 from echotwist.counters import Counters
@@ -48,7 +49,9 @@ class Ports:
         self._counters = counters
         self._theReactor = theReactor
         self._giveUp = giveUp
-        self._limits = Limits(None, settings.maxPerPeer or None)
+        isOpen = not (settings.allow or settings.deny)
+        self._access = None if isOpen else Access(settings.allow, settings.deny)
+        self._limits = Limits(None, settings.maxPerPeer or None, self._access)
         self._journals: dict[str, Journal] = {}
         self.factories: dict[str, EchoFactory] = {}
         self._udpPort = udpPort
@@ -150,7 +153,9 @@ class Ports:
     def _guardOf(self, transport: str, others: Sequence[Listener]) -> Judge:
         chosen = self._settings
         if transport == "raw":
-            return RawGuard(chosen.udpRate, chosen.prefix, loopRate=chosen.loopRate)
+            return RawGuard(
+                chosen.udpRate, chosen.prefix, loopRate=chosen.loopRate, access=self._access
+            )
         if transport == "UNIX datagram":
             from echotwist.unixpeer import placesOf
 
@@ -165,6 +170,7 @@ class Ports:
             chosen.answerLowPorts,
             chosen.prefix,
             loopRate=chosen.loopRate,
+            access=self._access,
         )
 
 

@@ -4,7 +4,10 @@ Why a connection or a datagram is refused, and what helps.
 
 from __future__ import annotations
 
+_HOST = {"not allowed": "see --allow and --deny"}
+
 _STREAM = {
+    **_HOST,
     "too many connections": "raise --max-connections or the limit on open files",
     "too many connections of one peer": "raise --max-per-peer",
     "unfinished PROXY header": "connect through the proxy",
@@ -17,6 +20,7 @@ _TLS = {
 }
 
 _ADDRESSED = {
+    **_HOST,
     "multicast or broadcast": "send to an address of this host",
     "source is no host": "",
     "source is a group": "",

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from attrs import field, frozen
 
 from echotwist.cores import cores
-from echotwist.option import Bytes, Flag, Kind, Number, Seconds, Texts, check, said
+from echotwist.option import Bytes, Flag, Kind, Networks, Number, Seconds, Texts, check, said
 
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
@@ -98,6 +98,10 @@ class Settings:
     :param backlog: connections that may wait to be accepted.
     :param verbose: log each connection and each datagram.
     :param answerLowPorts: answer datagrams from ports below 1024.
+    :param allow: networks, or addresses, whose peers are served; if there are any,
+        nobody else is.  The longest prefix decides.
+    :param deny: networks, or addresses, whose peers are not served.  They do not
+        hold for UNIX sockets and the metrics.
     :param udpRate: replies a second for each source; 0 for no limit.
     :param loopRate: datagrams a second that may come again, with the same bytes from
         one address and port, and are no loop; 0 for no guard against loops.
@@ -135,7 +139,7 @@ class Settings:
         metadata=said(
             "interface",
             Texts(),
-            "address, host or network interface; repeatable [default: all]",
+            "address, host or interface; repeatable [default: all]",
             short="i",
             takes="address, host or network interface",
         ),
@@ -221,6 +225,25 @@ class Settings:
         validator=check,
         metadata=said("answer-low-ports", Flag(), "answer datagrams from ports below 1024"),
     )
+    allow: tuple[str, ...] = field(
+        default=(),
+        converter=_words,
+        validator=check,
+        metadata=said(
+            "allow",
+            Networks(),
+            "serve this network, and no other; repeatable",
+            takes="address or network",
+        ),
+    )
+    deny: tuple[str, ...] = field(
+        default=(),
+        converter=_words,
+        validator=check,
+        metadata=said(
+            "deny", Networks(), "do not serve this network; repeatable", takes="address or network"
+        ),
+    )
     udpRate: int = field(
         default=10_000,
         validator=check,
@@ -247,7 +270,7 @@ class Settings:
         metadata=said(
             "max-connections",
             Number(COUNTS),
-            "connections in all; 0: as many as files may be open",
+            "connections; 0: as many as files allow",
             takes="number",
         ),
     )
@@ -331,8 +354,21 @@ class Settings:
             raise ValueError(f"--no-{name} leaves {name.upper()} out of --port, which is not given")
         if not (self.tcp or self.udp):
             raise ValueError("without TCP (--no-tcp) and UDP (--no-udp) there is nothing to serve")
+        if (self.allow or self.deny) and not self._hasAddresses:
+            name = "allow" if self.allow else "deny"
+            raise ValueError(
+                f"--{name} is for addresses; who uses a UNIX socket is for its mode to say"
+            )
         if self.workers != 1 and not (hasattr(socket, "SO_REUSEPORT") and hasattr(os, "fork")):
             raise ValueError("workers: this system has no SO_REUSEPORT, or starts no processes")
+
+    @property
+    def _hasAddresses(self) -> bool:
+        """
+        Tell whether there may be a listener whose peers have addresses.
+        """
+        hasNumber = self.port is not None or self.raw is not None
+        return hasNumber or self.systemd or not all(one.startswith("unix:") for one in self.listen)
 
     @property
     def processes(self) -> int:

@@ -63,9 +63,10 @@ def _repeatable(option: Option) -> Callable[[Options, str], None]:
     """
     Make the method that takes one of several values.
     """
+    coerce = _coerce(option)
 
     def add(options: Options, text: str) -> None:
-        options[option.name] = (*options[option.name], text)
+        options[option.name] = (*options[option.name], coerce(text))
 
     add.__doc__ = option.help
     return add

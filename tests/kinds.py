@@ -24,7 +24,7 @@ from OpenSSL import SSL
 from tests.live import PATIENCE, Server, ours
 from tests.streams import Stream, TLSStream, asStream
 
-_LOCAL = "127.0.0.1"
+_LOCAL, _OTHER = "127.0.0.1", "127.0.0.9"
 
 #: The peer that a PROXY header names (RFC 5737), and another.
 NAMED, OTHER = "192.0.2.7", "192.0.2.8"
@@ -67,12 +67,14 @@ class StreamKind(Kind):
     TCP, and what the other kinds of streams have in common with it.
 
     :ivar beginning: a part of what a client says before its first byte.
+    :ivar hosts: the addresses of who connects, and of who connects as somebody else.
     """
 
     name = "TCP"
     transport = "TCP"
     label = "tcp"
     beginning = b""
+    hosts = (_LOCAL, _OTHER)
 
     def ours(self, folder: Path, *options: str, limit: str = "") -> Server:
         """
@@ -106,7 +108,7 @@ class StreamKind(Kind):
         """
         Connect as somebody else than before.
         """
-        return self.greet(self.dial(server, "127.0.0.9"))
+        return self.greet(self.dial(server, _OTHER))
 
     def peer(self, stream: Stream) -> str:
         """
@@ -242,6 +244,8 @@ class Proxy(StreamKind):
     :param header: makes what it says first, of a peer's address and port.
     """
 
+    hosts = (NAMED, OTHER)
+
     def __init__(self, name: str, header: Callable[[str, int], bytes]) -> None:
         self.name = name
         self.beginning = header(NAMED, 1)[:10]
@@ -372,14 +376,16 @@ class DatagramKind(Kind):
         """
         return ["--port=0", "--interface=0.0.0.0"]
 
-    def client(self, server: Server, host: str = "") -> Client:
+    def client(self, server: Server, host: str = "", source: str = "") -> Client:
         """
         Make a client.
 
         :param host: the address to ask, where there are several.
+        :param source: the address to ask from, if it matters.
         """
         client = Client(socket.AF_INET, socket.SOCK_DGRAM)
         client.settimeout(PATIENCE)
+        client.bind((source, 0))
         client.connect((host or _LOCAL, server.port))
         return client
 
@@ -420,7 +426,7 @@ class UnixDatagram(DatagramKind):
         """
         return [f"--unix-datagram={folder}/datagrams", "--listen=tcp:0:interface=127.0.0.1"]
 
-    def client(self, server: Server, host: str = "") -> Client:
+    def client(self, server: Server, host: str = "", source: str = "") -> Client:
         """
         Make a client that has a name, so that it can be answered.
         """
@@ -532,7 +538,7 @@ class Raw(DatagramKind):
             "--listen=tcp:0:interface=127.0.0.1",
         ]
 
-    def client(self, server: Server, host: str = "") -> Client:
+    def client(self, server: Server, host: str = "", source: str = "") -> Client:
         """
         Make a client.
         """
@@ -540,7 +546,7 @@ class Raw(DatagramKind):
         client = RawClient(self._family, socket.SOCK_RAW, number)
         client.prepare()
         ours = "::1" if self._family == socket.AF_INET6 else _LOCAL
-        client.bind((ours, 0))
+        client.bind((source or ours, 0))
         client.connect((host or ours, 0))
         return client
 

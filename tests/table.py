@@ -28,6 +28,13 @@ EXCEPT: dict[str, dict[str, str]] = {
         "UNIX": "all who connect are one peer",
         "UNIX abstract": "the same",
     },
+    "allowed networks": {
+        "UNIX": "its mode says who may connect",
+        "UNIX abstract": "the same",
+        "UNIX datagram": "the same",
+        "UNIX datagram abstract": "the same",
+        "raw IPv6": "loopback has one address",
+    },
     "asked address": {
         "UNIX datagram": "it has one name",
         "UNIX datagram abstract": "the same",

@@ -16,6 +16,7 @@ from hypothesis import given, settings, strategies
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.access import Access
 from echotwist.addresses import peerNetwork
 from echotwist.guard import Guard, Judge, LocalGuard, RawGuard, UnixGuard
 from echotwist.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, LOOP_DATAGRAMS, Recent
@@ -158,6 +159,29 @@ class GuardTests(SynchronousTestCase):
         ]:
             self.answered(guard, 1000, busy)
             self.assertEqual(self.answered(guard, 1000, other), left)
+
+    def test_access(self) -> None:
+        """
+        A source that is not allowed is refused, on loopback too, and costs nobody
+        else anything of a rate; but what no host can have sent is refused as such.
+        """
+        guard = self.guard(rate=100, access=Access(["127.0.0.1", "2001:db8::/32"], ["2001:db8::1"]))
+        for host, reason in [
+            ("127.0.0.1", ""),
+            ("127.0.0.9", "not allowed"),
+            ("::ffff:127.0.0.1", ""),
+            ("::1", "not allowed"),
+            ("192.0.2.1", "not allowed"),
+            ("0.1.2.3", "source is no host"),
+            ("ff02::1", "source is a group"),
+        ]:
+            self.assertEqual(self.objection(guard, (host, 4567)), reason, host)
+            isTrusted = host.endswith("127.0.0.1")
+            self.assertEqual(guard.trusts((host, 4567)), isTrusted, host)
+        self.assertEqual(self.objection(guard, ("fe80::1", 4567, 0, 2)), "not allowed")
+        self.assertEqual(self.objection(guard, toGroup=True), "multicast or broadcast")
+        self.assertEqual(self.answered(guard, 1000, "2001:db8::1"), 0)
+        self.assertEqual(self.answered(guard, 1000, "2001:db8::2"), 100)
 
     def test_noRate(self) -> None:
         """

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import factory as factoryModule
+from echotwist.access import Access
 from echotwist.factory import MOMENT, EchoFactory
 from echotwist.limits import LOOKS, Limits, Patience
 from echotwist.overseer import Overseer
@@ -66,6 +67,19 @@ class LimitsTests(SynchronousTestCase):
             limits.closed(same)
             self.assertEqual(limits.objection(one), "")
             self.assertEqual(len(limits._ofPeer), 0)
+
+    def test_access(self) -> None:
+        """
+        A peer that is not allowed is refused as such, however many there are; one
+        whose address nobody knows yet, or that has none, is not asked for it.
+        """
+        limits = Limits(most=1, access=Access(["192.0.2.0/24"]))
+        for _ in range(2):
+            self.assertEqual(limits.objection("198.51.100.1"), "not allowed")
+            self.assertEqual(limits.objection("::1"), "not allowed")
+            limits.opened("192.0.2.1")
+        for host in ("192.0.2.1", "::ffff:192.0.2.1", None, ""):
+            self.assertEqual(limits.objection(host), "too many connections")
 
 
 class PatienceTests(SynchronousTestCase):

@@ -271,6 +271,30 @@ def test_limitOfOthers(kind: StreamKind, tmp_path: Path) -> None:
             assert isServed(stack.enter_context(kind.connectAsOther(server)))
 
 
+@streams("allowed networks")
+def test_access(kind: StreamKind, tmp_path: Path) -> None:
+    """
+    A peer that is not allowed is reset before any handshake, takes no place, is
+    counted and told of; another is served.  Behind a proxy it is whom the proxy names.
+    """
+    served, denied = kind.hosts
+    options = [f"--allow={served}/24", f"--deny={denied}", "--max-connections=1"]
+    watched = Watched(tmp_path, *options, start=kind.ours)
+    count = ("echotwist_refused_total", *sorted((kind.label, "not allowed")))
+    with watched.server as server:
+        assert watched.samples()[count] == 0
+        for _ in range(3):
+            with pytest.raises(ConnectionError), kind.connectAsOther(server) as stream:
+                stream.sendall(b"x")
+                stream.recv(1)
+        with connected(server.door) as stream:
+            assert isServed(stream)
+        assert watched.samples()[count] == 3
+        [line] = [line for line in server.lines if "refused" in line]
+        assert f"{kind.transport} refused: not allowed, last from {denied}:" in line
+        assert line.endswith("; see --allow and --deny.")
+
+
 @streams("few descriptors")
 def test_fewDescriptors(kind: StreamKind, tmp_path: Path) -> None:
     """

@@ -156,6 +156,29 @@ def test_refusals(kind: DatagramKind, watched: Watched) -> None:
     assert len([line for line in server.lines if f"{kind.transport} refused: " in line]) == 1
 
 
+@datagrams("allowed networks")
+def test_access(kind: DatagramKind, tmp_path: Path) -> None:
+    """
+    A peer that is not allowed gets no reply, is counted and told of once; another is
+    answered.
+    """
+    source = "127.0.0.9"
+    watched = Watched(tmp_path, "--allow=127.0.0.1/24", f"--deny={source}", start=kind.ours)
+    count = ("echotwist_refused_total", *sorted((kind.label, "not allowed")))
+    with watched.server as server, kind.client(server, source=source) as denied:
+        assert watched.samples()[count] == 0
+        isAnswered(kind, server)
+        for _ in range(3):
+            denied.send(fresh())
+        isAnswered(kind, server)
+        denied.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            denied.recv(100)
+        assert watched.samples()[count] == 3
+        [line] = [line for line in server.lines if "refused" in line]
+        assert f"{kind.transport} refused: not allowed, last from {kind.peer(denied)}; see" in line
+
+
 @datagrams("gone peer")
 def test_gonePeer(kind: DatagramKind, server: Server) -> None:
     """

@@ -17,6 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.access import Access
 from echotwist.factory import GREETING, MOMENT, EchoFactory
 from echotwist.limits import Limits
 from echotwist.proxy import ProxyFactory, split
@@ -168,6 +169,24 @@ class ProxyTests(SynchronousTestCase):
             self.say(transport, said[start:end])
         self.assertEqual((transport.value(), transport.peer), (b"hello", known[1]))
         transport.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def test_access(self) -> None:
+        """
+        Whom the header names decides whether it is served, and the proxy's own address
+        only where it names nobody.
+        """
+        for peer in ("192.0.2.7", "2001:db8::7", "fe80::7", "198.51.100.1"):
+            limits = Limits(most=1, access=Access([peer]))
+            self.echoes = EchoFactory(limits=limits, reactor=self.clock)
+            for header, named in HEADERS:
+                transport = self.connect()
+                self.say(transport, header + b"hello")
+                isServed = getattr(named, "host", "198.51.100.1") == peer
+                self.assertEqual(transport.value(), b"hello" if isServed else b"")
+                self.assertEqual(transport.aborted, not isServed)
+                if isServed:
+                    transport.protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(set(self.echoes.counters.refused), {"not allowed"})
 
     def test_prefix(self) -> None:
         """

@@ -131,6 +131,26 @@ class OptionsTests(SynchronousTestCase):
             taken = False
         self.assertEqual(taken, 0 <= number <= 65535)
 
+    def test_networks(self) -> None:
+        """
+        Networks are kept as they were said; what is none is named.
+        """
+        settings = parsed("--allow=10.0.0.0/8", "--deny=10.1.0.0/16", "--allow=::1")
+        self.assertEqual(settings, Settings(allow=["10.0.0.0/8", "::1"], deny="10.1.0.0/16"))
+        self.assertIn("--allow 10.0.0.0/33: not an", self.mistake("--allow=10.0.0.0/33"))
+        self.assertIn("--deny lo: not an address", self.mistake("--deny=lo"))
+
+    def test_networksOfNobody(self) -> None:
+        """
+        Where no peer has an address, networks are refused; behind a proxy each has.
+        """
+        for words in (["--listen=unix:echo"], ["--unix-datagram=@echo"]):
+            self.assertIn("UNIX socket", self.mistake("--allow=::1", *words))
+            self.assertIn("UNIX socket", self.mistake("--deny=::1", *words))
+            parsed("--allow=::1", "--port=0", *words)
+        for words in (["--listen=haproxy:unix:echo"], ["--listen=tcp:0"], ["--raw=253"]):
+            parsed("--allow=::1", *words)
+
     def test_nothing(self) -> None:
         """
         Neither TCP nor UDP is an error.
@@ -227,11 +247,15 @@ class SettingsTests(SynchronousTestCase):
             {"prefix": "You said : "},
             {"drain": "10"},
             {"drain": float("nan")},
+            {"allow": "10.0.0.0/33"},
+            {"deny": ["::1", "lo"]},
+            {"deny": "::1", "listen": "unix:echo"},
         ]
         for wrong in wrongs:
             said = str(self.assertRaises(ValueError, Settings, **wrong))
             self.assertLess(len(said), 100)
         self.assertRaises(TypeError, Settings, interfaces=[b"lo"])
+        self.assertRaises(TypeError, Settings, allow=[10])
 
     def test_oneInterface(self) -> None:
         """
