@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve
 from twisted.python import usage
 
+from echotwist.logstream import keepFromBlocking
 from echotwist.option import Flag, Option, optionsOf
 from echotwist.service import EchoService, installReactor
 from echotwist.settings import Settings
@@ -200,6 +201,9 @@ def makeService(options: Options) -> EchoService:
 
     :param options: parsed already.
     """
+    # The log of ``twist`` goes to a file of its own; what ``--log-file`` names may be a pipe.
+    caller: Any = options.parent or {}
+    keepFromBlocking(caller.get("logFile"))
     return serviceFor(options.settings)
 
 

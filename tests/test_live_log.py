@@ -29,6 +29,7 @@ COMMANDS = {
     "twistd": [*TWISTD, "echo"],
     "twist": ["twist", "echo"],
     "text": ["twist", "--log-format=text", "--log-file=+", "echo"],
+    "named": ["twist", "--log-format=text", "--log-file=/dev/stderr", "echo"],
     "workers": [*TWISTD, "echo", "--workers=2"],
     "asyncio": [*TWISTD, "--reactor=asyncio", "echo"],
 }
