@@ -27,6 +27,9 @@ ACCEPTS = 64
 #: Seconds without accepting, after the system had no room for one more.
 BREATH = 0.1
 
+#: How often in a row a socket may be found not to listen.
+LOSSES = 8
+
 
 class StreamPort(RecoveringPort, tcp.Port):
     """
@@ -57,6 +60,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         super().__init__(port, factory, backlog, host, reactor)
         self._preexistingSocket = listener
         self.remember(listener, journal.counters.transport)
+        self._losses = 0
         self.journal = journal
         self._spare: int | None = None
 
@@ -111,6 +115,7 @@ class StreamPort(RecoveringPort, tcp.Port):
             try:
                 fd, name = accept()
             except BlockingIOError:
+                self._losses = 0
                 return number > 0
             except OSError as error:
                 self.failed("accept", error)
@@ -199,17 +204,22 @@ class StreamPort(RecoveringPort, tcp.Port):
         :param call: what failed, in a word: ``accept``.
         """
         self.journal.failed(call, error)
-        if call == "accept" and error.errno == errno.EINVAL:
+        if call != "accept" or error.errno != errno.EINVAL:
+            return
+        self._losses += 1
+        if self._losses > LOSSES:
+            self.lose(error)
+        else:
             self.renew()
 
     def restore(self) -> None:
         """
-        Have the socket listen again.
+        Have the socket listen again, unless another process that has it was faster.
 
         :raise OSError: that cannot be done.
         """
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise OSError(errno.ESHUTDOWN, os.strerror(errno.ESHUTDOWN))
+            return
         super().restore()
         self.socket.listen(self.backlog)
         # Connections would inherit that the socket is shut down, which goes only so.

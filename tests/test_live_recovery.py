@@ -20,6 +20,7 @@ import pytest
 from tests import rules
 from tests.live import Server, ours, waitUntil
 from tests.peers import LOCAL, needed
+from tests.streams import connected
 
 pytestmark = [
     pytest.mark.oneWay,
@@ -170,6 +171,33 @@ def test_destroyedWorkers(tmp_path: Path) -> None:
         assert server.workers == workers
 
 
+def test_shutWorkers(tmp_path: Path) -> None:
+    """
+    Nor can it where several workers share the socket, whichever is the first to notice.
+    """
+    waysIn = ["--listen=tcp:0:interface=127.0.0.1"]
+    with ours(tmp_path, "--workers=2", waysIn=waysIn) as server:
+        workers = server.workers
+        with socketsOf(server.process, socket.SOCK_STREAM) as [listener]:
+            for _ in range(8):
+                with comingBack(server):
+                    listener.shutdown(socket.SHUT_RD)
+                waitUntil(lambda: answers(server), "it answers")
+        rests(server)
+        assert server.workers == workers
+
+
+def answers(server: Server) -> bool:
+    """
+    Tell whether a stream is echoed; those who wait are reset when the socket is renewed.
+    """
+    try:
+        rules.halfClose(server.port, 1000, times=1)
+    except OSError:
+        return False
+    return True
+
+
 def test_shut(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
     """
     Another process that has the socket too cannot end it with shutdown(2).
@@ -254,6 +282,19 @@ def test_timestamps(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
             rules.askedAddress(server.port, "127.0.0.1")
         rests(server)
         rules.answers(server.port)
+
+
+def test_neverAccepts(tmp_path: Path) -> None:
+    """
+    If the system refuses to accept for ever, the program ends likewise.
+    """
+    with ours(tmp_path, "--no-udp", "-i127.0.0.1") as server:
+        with (
+            rules.tracing(server, "inject=accept4:error=EINVAL", os.devnull),
+            connected(server.port),
+        ):
+            assert server.wait() == 1
+        server.waitFor(r"TCP \S+ was taken away: Invalid argument")
 
 
 def test_rawDestroyed(tmp_path: Path) -> None:
