@@ -258,6 +258,23 @@ class StreamPortTests(SynchronousTestCase):
         self.assertEqual(self.served(), 4)
         self.assertEqual(sum(self.journal.counters.errors.values()), 4)
 
+    def test_takenAway(self) -> None:
+        """
+        A socket that another process, which shares it, has made listen again is
+        served on; one that never accepts is given up.
+        """
+        said: list[str] = []
+        self.port.giveUp = said.append
+        for times, isLost in [(1, False), (100, True)]:
+            self.listener.errors = [errno.EINVAL] * times
+            client = self.connect()
+            for _ in range(times):
+                self.port.doRead()
+            self.assertEqual(bool(said), isLost)
+            self.port.doRead()
+            client.close()
+        self.assertIn("was taken away: Invalid argument (errno 22)", said[0])
+
     def test_brokenFactory(self) -> None:
         """
         Whatever a plugin's factory or protocol raises, the next is accepted.

@@ -151,6 +151,19 @@ class AdoptTests(SynchronousTestCase):
         said = adopted.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         self.assertEqual(struct.unpack("ii", said)[0], 0)
 
+    def test_reports(self) -> None:
+        """
+        What peers report of replies is turned off: it would fail replies to others.
+        """
+        for family, place, level, option in [
+            (socket.AF_INET, ("127.0.0.1", 0), socket.IPPROTO_IP, 11),
+            (socket.AF_INET6, ("::1", 0), socket.IPPROTO_IPV6, 25),
+        ]:
+            listener = self.bound(family, socket.SOCK_DGRAM, place)
+            listener.setsockopt(level, option, 1)
+            [adopted] = self.give(listener)
+            self.assertEqual(adopted.getsockopt(level, option), 0)
+
     def test_room(self) -> None:
         """
         A UNIX datagram as large as a peer can send can be sent back.
