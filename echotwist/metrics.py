@@ -131,7 +131,7 @@ def site(
     :param counters: those of each transport.
     :param state: tells in a word how it stands; ``ready`` while new peers are
         served.
-    :param health: tells in a word how it does; ``healthy`` unless only a new
+    :param health: tells how it does; that begins with ``healthy`` unless only a new
         start would help.
     :param refresh: brings the counters up to date.
     :param reactor: calls later (``IReactorTime``).
@@ -154,5 +154,5 @@ def site(
 
 
 def _word(word: str, good: str) -> Reply:
-    status = HTTPStatus.OK if word == good else HTTPStatus.SERVICE_UNAVAILABLE
-    return Reply(f"{word}\n".encode("ascii"), status=status)
+    status = HTTPStatus.OK if word.startswith(good) else HTTPStatus.SERVICE_UNAVAILABLE
+    return Reply(f"{word}\n".encode("ascii", "backslashreplace"), status=status)

@@ -103,7 +103,8 @@ class Ports:
         """
         Make the ports of sockets, of each that has none yet.
         """
-        self._limits.most = self._mostConnections()
+        if self._limits.most is None:
+            self._limits.most = self._mostConnections()
         return [one.port or self._port(one, listeners) for one in listeners]
 
     def _mostConnections(self) -> int | None:

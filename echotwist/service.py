@@ -29,7 +29,7 @@ from echotwist.listeners import Listener, closeAll, openOwn, openShared
 from echotwist.logstream import keepFromBlocking
 from echotwist.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, oneLine
+from echotwist.sockets import ListenError, StartError, oneLine
 
 _LINUX = sys.platform == "linux"
 
@@ -87,15 +87,14 @@ class EchoService(Service):
         """
         Join other services; with an application, open the sockets.
 
-        :raise SystemExit: the application cannot run: a socket cannot be
-            opened.  The text is one line.
+        :raise SystemExit: the application cannot run.  The text is one line.
         """
         if IProcess(parent, None) is not None:
             self._isProgram = True
             self._openedBy = os.getpid()
             try:
                 self.open()
-            except ListenError as error:
+            except StartError as error:
                 raise SystemExit(oneLine(error)) from None
         super().setServiceParent(parent)
 
@@ -104,6 +103,7 @@ class EchoService(Service):
         Open all sockets, or none; once they are open, do nothing.
 
         :raise ListenError: for the first that cannot be opened.
+        :raise StartError: something else keeps it from starting.
         """
         if self._listeners or self.ports:
             return
@@ -222,7 +222,7 @@ class EchoService(Service):
 
     def _health(self) -> str:
         """
-        Say in a word how it does: ``healthy``, unless only a new start would help.
+        Say how it does: ``healthy``, or more beginning so, unless only a new start would help.
         """
         return "healthy"
 
@@ -319,11 +319,9 @@ class EchoService(Service):
             self._notifier = Notifier(os.environ, self._reactor, self._look)
             self._notifier.ready(f"echo on {text}")
 
-    def _look(self, patience: float) -> None:
+    def _look(self) -> None:
         """
         See that all processes live, before we say so.
-
-        :param patience: seconds that one may take to answer.
         """
 
     def fail(self, why: str) -> None:

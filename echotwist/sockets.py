@@ -43,7 +43,13 @@ _HINTS = {
 }
 
 
-class ListenError(Exception):
+class StartError(Exception):
+    """
+    What keeps the service from starting; its text is one line for a person.
+    """
+
+
+class ListenError(StartError):
     """
     A listener that could not be opened; its text is one line for a person.
 

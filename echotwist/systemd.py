@@ -159,7 +159,7 @@ class Notifier:
     :param environ: names the socket of the manager, and how long it waits for
         a sign of life.
     :param reactor: calls later; that it does is the sign of life.
-    :param look: is called before each, with the seconds since the last.
+    :param look: is called before each.
     """
 
     _log = Logger()
@@ -168,7 +168,7 @@ class Notifier:
         self,
         environ: Mapping[str, str],
         reactor: Any,
-        look: Callable[[float], object] = lambda patience: None,
+        look: Callable[[], object] = lambda: None,
     ) -> None:
         self._place = environ.get("NOTIFY_SOCKET", "")
         if self._place.startswith("@"):
@@ -211,7 +211,7 @@ class Notifier:
 
     def _live(self) -> None:
         self._next = self._reactor.callLater(self._pause, self._live)
-        self._look(self._pause)
+        self._look()
         self._tell("WATCHDOG=1", patience=0)
 
     def _tell(self, *words: str, patience: float = PATIENCE) -> None:

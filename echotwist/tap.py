@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve
@@ -204,16 +205,20 @@ def makeService(options: Options) -> EchoService:
     # The log of ``twist`` goes to a file of its own; what ``--log-file`` names may be a pipe.
     caller: Any = options.parent or {}
     keepFromBlocking(caller.get("logFile"))
-    return serviceFor(options.settings)
+    return serviceFor(options.settings, caller)
 
 
-def serviceFor(settings: Settings) -> EchoService:
+def serviceFor(
+    settings: Settings, options: Mapping[str, Any] = MappingProxyType({})
+) -> EchoService:
     """
     Make the service of one process, or of several, as the settings say.
+
+    :param options: those of ``twistd`` itself, as far as they are known.
     """
     count = settings.processes  # A quota may be another the next time.
     if count == 1:
         return EchoService(evolve(settings, workers=1))
     from echotwist.workers import WorkersService
 
-    return WorkersService(evolve(settings, workers=count))
+    return WorkersService(evolve(settings, workers=count), options)

@@ -11,11 +11,12 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+from attrs import frozen
 from twisted.application.service import Application, IService
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ReactorNotRunning
@@ -32,7 +33,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import namedModule
 
 from echotwist.counters import toLine
-from echotwist.listeners import Listener
+from echotwist.listeners import Listener, closeAll
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 
@@ -48,8 +49,7 @@ WORDS = 2
 #: The counters go out here, a line at the start and whenever they are asked for.
 NUMBERS = 3
 
-#: What to do comes in here, pickled: settings, numbers of sockets, module of the
-#: reactor, folder.  No environment has room for any size of it (execve(2)).
+#: What to do comes in here, pickled; it may be too long for an environment (execve(2)).
 PLAN = 4
 
 #: The first of the sockets to serve on.
@@ -61,26 +61,57 @@ TELL = b"tell"
 #: The order to drain no longer.
 HURRY = b"hurry"
 
+#: The order to serve on the sockets of another worker too, whose name follows...
+ADOPT = b"adopt:"
+
+#: ...and no longer.
+LEAVE = b"leave:"
+
+#: Bytes of orders that are read at once.
+ROOM = 4096
+
 #: Blocked when a worker is started, so that it can be told to stop before it can listen.
 #: One ^C reaches the parent and all workers, and so does the end of a terminal; these
 #: do what the parent says.
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
+@frozen(kw_only=True)
+class Plan:
+    """
+    What a worker is to do.
+
+    :param settings: what was chosen.
+    :param reactor: the module of its reactor.
+    :param folder: where names of files begin.
+    :param name: its own.
+    :param own: the descriptors of the sockets that each worker has for itself.
+    :param shared: those of the sockets that all share.
+    :param sizes: how many of these, the last, belong to endpoints, for each time that
+        one listens.
+    """
+
+    settings: Settings
+    reactor: str
+    folder: str
+    sizes: Sequence[int]
+    name: str = ""
+    own: Mapping[str, Sequence[int]] = {}
+    shared: Sequence[int] = ()
+
+
 class Worker(EchoService):
     """
     The service on sockets that are open already.
 
-    :param settings: what was chosen.
-    :param count: how many sockets there are.
-    :param sizes: how many of them, the last, belong to endpoints, for each time that
-        one listens.
+    :param plan: what to do.
     """
 
-    def __init__(self, settings: Settings, count: int, sizes: Sequence[int]) -> None:
-        super().__init__(settings)
-        self._count = count
-        self._sizesGiven = sizes
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.settings)
+        self._plan = plan
+        self._others: dict[str, list[Listener]] = {}
+        self._adopted: dict[str, list[Any]] = {}
 
     def _findPassed(self) -> None:
         """
@@ -88,13 +119,18 @@ class Worker(EchoService):
         """
 
     def _openListeners(self) -> list[Listener]:
-        given = [socket.socket(fileno=LISTENERS + n) for n in range(self._count)]
-        for listener in given:
-            listener.setblocking(False)
-        rest = iter(given)
-        plain = [Listener.of(one) for one in islice(rest, self._count - sum(self._sizesGiven))]
-        groups = iter([list(islice(rest, size)) for size in self._sizesGiven])
-        return plain + self._openEndpoints(groups)
+        plan = self._plan
+        self._others = {name: _listeners(files) for name, files in plan.own.items()}
+        own = self._others.pop(plan.name)
+        shared = map(_given, plan.shared)
+        plain = map(Listener.of, islice(shared, len(plan.shared) - sum(plan.sizes)))
+        opened = [*own, *plain]
+        return opened + self._openEndpoints(list(islice(shared, size)) for size in plan.sizes)
+
+    def _closeListeners(self) -> None:
+        super()._closeListeners()
+        closeAll(chain(*self._others.values()))
+        self._others = {}
 
     def _watchLinks(self) -> None:
         """
@@ -129,6 +165,39 @@ class Worker(EchoService):
         with suppress(OSError):  # It may be gone.
             os.write(NUMBERS, toLine(self.counters))
 
+    def adopt(self, name: str) -> None:
+        """
+        Serve on the sockets of another worker, which does not come up.
+        """
+        assert self._ports is not None
+        if name in self._others:
+            self._adopted[name] = self._ports.on(self._others.pop(name))
+            self.ports += self._adopted[name]
+        with self._log.failuresHandled("cannot serve for worker {name}", name=name):
+            for port in self._adopted[name]:
+                port.startReading() if port.connected else port.startListening()
+
+    def leave(self, name: str) -> None:
+        """
+        Leave these to it again.
+        """
+        for port in self._adopted.get(name, ()):
+            port.stopReading()
+
+    def obey(self, order: bytes) -> None:
+        """
+        Do what the parent says.
+        """
+        word, colon, name = order.partition(b":")
+        if order == TELL:
+            self.tell()
+        elif order == HURRY:
+            self.hurry()
+        elif self.running and word + colon == ADOPT:
+            self.adopt(name.decode("ascii"))
+        elif self.running and word + colon == LEAVE:
+            self.leave(name.decode("ascii"))
+
 
 class Orders(FileDescriptor):
     """
@@ -141,6 +210,7 @@ class Orders(FileDescriptor):
     def __init__(self, worker: Worker, reactor: Any) -> None:
         super().__init__(reactor)
         self._worker = worker
+        self._unfinished = b""
 
     def fileno(self) -> int:
         """
@@ -152,12 +222,11 @@ class Orders(FileDescriptor):
         """
         Do what the parent says.
         """
-        words = os.read(ORDERS, 4096).split()
-        if TELL in words:
-            self._worker.tell()
-        if HURRY in words:
-            self._worker.hurry()
-        return None if words else CONNECTION_DONE
+        said = os.read(ORDERS, ROOM)
+        *lines, self._unfinished = (self._unfinished + said).split(b"\n")
+        for line in lines:
+            self._worker.obey(line)
+        return None if said else CONNECTION_DONE
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -177,24 +246,52 @@ def isOurs(event: LogEvent) -> PredicateResult:
     return PredicateResult.no  # type: ignore[no-any-return]
 
 
+def _given(fd: int) -> socket.socket:
+    listener = socket.socket(fileno=fd)
+    listener.setblocking(False)
+    return listener
+
+
+def _listeners(files: Iterable[int]) -> list[Listener]:
+    return [Listener.of(_given(file)) for file in files]
+
+
+def prepare(file: int) -> tuple[Worker, Any]:
+    """
+    Do all that comes before serving.
+
+    :param file: where the plan comes in.
+    :return: the worker, and its application (``IService``).
+    :raise SystemExit: it cannot serve.
+    """
+    with open(file, "rb") as source:
+        plan: Plan = pickle.load(source)
+    with suppress(OSError):  # It may be closed to us; absolute names will do.
+        os.chdir(plan.folder)
+    namedModule(plan.reactor).install()
+    worker = Worker(plan)
+    application = Application("echo")
+    worker.setServiceParent(application)
+    return worker, IService(application)
+
+
+def rehearse() -> None:
+    """
+    Do the same, and end.
+    """
+    prepare(ORDERS)
+
+
 def main() -> None:
     """
     Serve, until the parent says that it is enough.
     """
-    with open(PLAN, "rb") as plan:
-        settings, count, sizes, reactorModule, folder = pickle.load(plan)
-    with suppress(OSError):  # It may be closed to us; absolute names will do.
-        os.chdir(folder)
-    namedModule(reactorModule).install()
+    events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
+    globalLogBeginner.beginLoggingTo([events])
+    worker, service = prepare(PLAN)
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
-    globalLogBeginner.beginLoggingTo([events])
-    worker = Worker(settings, count, sizes)
-    application = Application("echo")
-    worker.setServiceParent(application)
-    service = IService(application)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()

@@ -14,10 +14,14 @@ from twisted.logger import Logger, eventFromJSON
 from twisted.python.failure import Failure
 
 from echotwist.counters import Counters, fromLine
+from echotwist.tryout import howEnded, lastWords
 from echotwist.worker import EVENTS, NUMBERS, PLAN, TELL, WORDS
 
 #: Seconds to wait for a worker's counters.
 PATIENCE = 1.0
+
+#: Lines of what it says before it serves that are kept.
+WORDS_KEPT = 50
 
 
 class Owner(Shape):
@@ -32,14 +36,9 @@ class Owner(Shape):
         Hear that a worker serves.
         """
 
-    def ended(self, worker: WorkerProcess, reason: Failure) -> None:
+    def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
         Hear that a worker is gone.
-        """
-
-    def kill(self, worker: WorkerProcess) -> None:
-        """
-        End a worker that does not answer.
         """
 
 
@@ -52,6 +51,7 @@ class WorkerProcess(ProcessProtocol):
     :param plan: what it is to do, pickled.
     :ivar counters: what it told last; nothing before it serves.
     :ivar gone: fires when it has ended.
+    :ivar silence: how often in a row it did not answer.
     """
 
     def __init__(self, monitor: Owner, name: str, plan: bytes) -> None:
@@ -60,8 +60,9 @@ class WorkerProcess(ProcessProtocol):
         self.counters: list[Counters] = []
         self.gone: Deferred[None] = Deferred()
         self._monitor = monitor
+        self.silence = 0
         self._asked: list[Deferred[None]] = []
-        self._askedAt = 0.0
+        self._words: list[str] = []
         self._unfinished = {EVENTS: b"", WORDS: b"", NUMBERS: b""}
         self._hear: dict[int, Callable[[bytes], None]] = {
             EVENTS: self._event,
@@ -84,12 +85,14 @@ class WorkerProcess(ProcessProtocol):
         self.transport.writeToChild(PLAN, self._plan)
         self.transport.closeChildFD(PLAN)
 
-    def order(self, word: bytes) -> None:
+    def order(self, word: bytes, name: str = "") -> None:
         """
         Say something to it.
+
+        :param name: of the worker that it is about, if any.
         """
         if self.transport is not None:
-            self.transport.write(word + b"\n")
+            self.transport.write(word + name.encode("ascii") + b"\n")
 
     def ask(self, clock: Any) -> Deferred[None]:
         """
@@ -99,7 +102,6 @@ class WorkerProcess(ProcessProtocol):
         :return: fires when they are there, or it does not answer.
         """
         if not self._asked:
-            self._askedAt = clock.seconds()
             self.order(TELL)
         answer: Deferred[None] = Deferred()
         self._asked.append(answer)
@@ -107,16 +109,12 @@ class WorkerProcess(ProcessProtocol):
         answer.addErrback(lambda reason: reason.trap(TimeoutError) and None)
         return answer
 
-    def look(self, patience: float, clock: Any) -> None:
+    def isSilent(self) -> bool:
         """
-        Ask it, unless it has kept us waiting for so many seconds: then end it.  One
-        that is only starting is waited for.
+        See whether it has answered, now that it was time to.
         """
-        if not (self._asked and self.isServing):
-            self.ask(clock)
-        elif clock.seconds() - self._askedAt >= patience:
-            self._monitor.log.warn("worker {worker} does not answer", worker=self.name)
-            self._monitor.kill(self)
+        self.silence = self.silence + 1 if self._asked else 0
+        return bool(self._asked)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
@@ -138,13 +136,19 @@ class WorkerProcess(ProcessProtocol):
 
     def _word(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
-        self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=text)
+        if self.isServing:
+            self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=text)
+        else:  # Perhaps its last: then one of them says it all.
+            self._words.append(text)
+            del self._words[:-WORDS_KEPT]
 
     def _number(self, line: bytes) -> None:
         isNew = not self.counters
         self.counters = fromLine(line)
         self._answered()
         if isNew:
+            for word in self._words:
+                self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=word)
             self._monitor.serves(self)
 
     def _answered(self) -> None:
@@ -156,6 +160,10 @@ class WorkerProcess(ProcessProtocol):
         """
         Tell that it is gone.
         """
-        self._monitor.ended(self, reason)
+        end: Any = reason.value
+        why = howEnded(end.exitCode, end.signal)
+        if not self.isServing and (words := lastWords(self._words)):
+            why += f": {words}"
+        self._monitor.ended(self, why, end.exitCode == 0)
         self._answered()
         self.gone.callback(None)

@@ -4,11 +4,14 @@ The service of several processes behind one port.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
+from twisted.application.service import IProcess
 from twisted.internet.defer import Deferred, succeed
 
 from echotwist.addresses import placeOf
@@ -18,6 +21,7 @@ from echotwist.listeners import Listener, closeAll, openOwn, openShared
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets import ListenError
+from echotwist.tryout import Identity
 
 if TYPE_CHECKING:
     from echotwist.monitor import Monitor
@@ -28,44 +32,74 @@ class WorkersService(EchoService):
     The echo service, served by workers: processes that are started again when
     they die.
 
-    Each has its own set of sockets.  All share one port (``SO_REUSEPORT``,
-    socket(7)), among which the kernel deals out peers.  Other sockets than those
-    of the port are the same for all; who is free takes the next peer.  The
-    parent opens them and keeps them open: the peers who wait at a worker that
-    dies are served by the next.
+    Each has its own sockets of the port (``SO_REUSEPORT``, socket(7)), among
+    which the kernel deals out peers; all others they share: who is free takes
+    the next peer.  The parent opens them and keeps them open: the peers who
+    wait at a worker that dies are served by the next, or by the others if none
+    comes up.
 
+    :param settings: what was chosen.
+    :param options: those of ``twistd`` itself, as far as they are known.
     :ivar counters: the sums, as old as the last look at ``/metrics``.
     """
 
     _monitor: Monitor | None = None
-    _sets: Sequence[Sequence[Listener]] = ()
-    _folder = ""
+
+    def __init__(
+        self, settings: Settings, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        super().__init__(settings)
+        self._options = options
+        self._identity = Identity.of(options, None)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        Join other services; an application may say who it is going to be.
+        """
+        self._identity = Identity.of(self._options, IProcess(parent, None))
+        super().setServiceParent(parent)
 
     def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
         # The workers do the work.
         return Connection, DatagramPort
 
     def _openListeners(self) -> list[Listener]:
-        count = self.settings.processes
-        self._folder = os.getcwd()
         endpoints = shared = self._openEndpoints()
-        own: list[Listener] = []
+        own: list[list[Listener]] = []
         try:
             self._checkEndpoints(endpoints)
             shared = [*openShared(self.settings), *endpoints]
             number = _claim(self.settings)
             mine = evolve(self.settings, port=number, reuse=True)
-            for _ in range(count if number is not None else 0):
-                own += openOwn(mine)
+            for _ in range(self.settings.processes):
+                own.append(openOwn(mine) if number is not None else [])
+            self._begin(own, shared)
         except BaseException:
-            closeAll([*own, *shared])
+            closeAll([*chain(*own), *shared])
             raise
-        size = len(own) // count
-        self._sets = [[*own[n * size : (n + 1) * size], *shared] for n in range(count)]
+        return [*chain(*own), *shared]
+
+    def _begin(self, own: Sequence[Sequence[Listener]], shared: Sequence[Listener]) -> None:
+        """
+        See that workers can start.
+
+        :raise StartError: they cannot.
+        """
+        from echotwist.monitor import Monitor
+
         assert self._ports is not None
-        for one in self._sets[0]:
+        for one in [*own[0], *shared]:
             self._ports.journal(one.transport)
-        return [*own, *shared]
+        self._text = ", ".join(listener.text for listener in [*own[0], *shared])
+        self._monitor = Monitor(
+            self.settings,
+            [_sockets(listeners) for listeners in own],
+            _sockets(shared),
+            self._sizes,
+            self.counters,
+            self._theReactor(),
+        )
+        self._monitor.tryOut(self._identity)
 
     def _load(self) -> None:
         super()._load()
@@ -78,16 +112,15 @@ class WorkersService(EchoService):
             raise ListenError("endpoints", " ".join(self.settings.listen), why)
 
     def _startServing(self) -> None:
-        from echotwist.monitor import Monitor
-
+        assert self._monitor is not None
         self._warn()
-        text = ", ".join(listener.text for listener in self._sets[0])
-        sets = [[one.socket for one in listeners if one.socket] for listeners in self._sets]
-        self._monitor = Monitor(
-            self.settings, sets, self._sizes, self._folder, self.counters, self._reactor
-        )
-        self._monitor.allServe.addCallback(lambda _: self._announce(text))
+        self._monitor.allServe.addCallback(lambda _: self._announce(self._text))
+        self._monitor.gaveUp.addCallback(self._giveUp)
         self._monitor.startService()
+
+    def _giveUp(self, why: str) -> None:
+        self._closeListeners()
+        self.fail(f"no worker comes up: {why}")
 
     def _announce(self, text: str) -> None:
         self._log.info(
@@ -107,12 +140,15 @@ class WorkersService(EchoService):
         if self._monitor is not None:
             self._monitor.hurry()
 
-    def _look(self, patience: float) -> None:
+    def _look(self) -> None:
         if self._monitor is not None:
-            self._monitor.look(patience)
+            self._monitor.look()
+
+    def _health(self) -> str:
+        return self._monitor.health if self.running and self._monitor else super()._health()
 
     def _state(self) -> str:
-        if self.running and not (self._monitor and self._monitor.isServing):
+        if self.running and not self._hasFailed and not (self._monitor and self._monitor.isServing):
             return "starting"
         return super()._state()
 
@@ -125,6 +161,10 @@ class WorkersService(EchoService):
         assert self._monitor is not None
         for total in self.counters:
             total.becomeSumOf(self._monitor.countersOf(total.transport))
+
+
+def _sockets(listeners: Iterable[Listener]) -> list[socket.socket]:
+    return [one.socket for one in listeners if one.socket is not None]
 
 
 def _claim(settings: Settings) -> int | None:

@@ -32,12 +32,13 @@ from tests import rules
 from tests.live import BIN, PATIENCE, ROOT, Server, figures, ours, waitUntil
 from tests.rules import asking, offer, readAll
 from tests.streams import Stream, connected
+from tests.test_live_endpoints import certificate
 from tests.test_live_errors import mistake, taken
 from tests.test_live_metrics import Watched
 from tests.test_live_stop import halfWay, queued, sendAtOnce, stopped
 from tests.test_privileges import lowPort
 
-__all__ = ["lowPort", "taken"]
+__all__ = ["certificate", "lowPort", "taken"]
 
 #: Connections, of which each of two workers gets some: that all go to one
 #: happens once in 2 ** 31 times.
@@ -204,6 +205,189 @@ def test_toAll(tmp_path: Path, number: int) -> None:
         stream.settimeout(60)
         assert len(readAll(stream)) == taken
         assert server.wait() == 0
+
+
+#: Ends the workers that a file names, or all, when they start.
+_FAILING = """
+import os, sys
+words = sys.orig_argv
+with open({path!r}) as file:
+    chosen = file.read()
+if "worker.main()" in " ".join(words) and chosen in ("all", words[-1]):
+    os.write(2, b"Error: on purpose\\n")
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    A file that says which worker is not to come up: its number, or ``all``.
+    """
+    file = tmp_path / "failing"
+    file.touch()
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(_FAILING.format(path=str(file)))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return file
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("options", [["-n"], [], ["-n", "--reactor=asyncio"]])
+def test_noneStarts(tmp_path: Path, failing: Path, options: list[str]) -> None:
+    """
+    If no worker comes up it gives up after some tries: a line, status 1, and neither a
+    listener nor a pid file nor a process is left.
+    """
+    failing.write_text("all")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [*options, "--logfile=log", "echo", f"-p{port}", "-i127.0.0.1", "--workers=2"]
+    run = subprocess.run([BIN / "twistd", *words], cwd=tmp_path, check=False, timeout=PATIENCE)
+    assert run.returncode == ("-n" in options)
+    log = tmp_path / "log"
+    waitUntil(lambda: "Server Shut Down" in log.read_text(), "it has given up")
+    why = r"no worker comes up: worker \d ended with status 3: Error: on purpose$"
+    assert len(re.findall(why, log.read_text(), re.M)) == 1
+    assert len(log.read_text().splitlines()) < 12
+    with pytest.raises(ConnectionRefusedError):
+        connected(port)
+    waitUntil(lambda: not (tmp_path / "twistd.pid").exists(), "the pid file is gone")
+
+
+@pytest.mark.oneWay
+def test_allDie(tmp_path: Path, failing: Path) -> None:
+    """
+    So it does when none comes up any more; meanwhile it is neither healthy nor ready.
+    """
+    watched = Watched(tmp_path, "--workers=2")
+    with watched.server as server:
+        failing.write_text("all")
+        seen = set()
+        for worker in server.workers:
+            worker.kill()
+        while server.runs():
+            with suppress(OSError):
+                seen |= {watched.page("/healthz"), watched.page("/readyz")}
+        assert server.wait() == 1
+        statuses = {page: status for status, page in seen}
+        assert statuses["starting\n"] == 503
+        why = "ended with status 3: Error: on purpose"
+        assert statuses[f"unhealthy: worker 1 {why}, worker 2 {why}\n"] == 503
+        with pytest.raises(ConnectionRefusedError):
+            connected(server.port)
+
+
+def test_oneFails(tmp_path: Path, failing: Path) -> None:
+    """
+    If one does not come up, the others serve in its place, streams and datagrams, until
+    it does.
+    """
+    watched = Watched(tmp_path, "--workers=2")
+    with watched.server as server:
+        failing.write_text("2")
+        server.workers[1].kill()
+        waitUntil(lambda: "but" in watched.page("/healthz")[1], "it fails")
+        why = "worker 2 ended with status 3: Error: on purpose"
+        assert watched.page("/healthz") == (200, f"healthy, but {why}\n")
+        assert watched.page("/readyz") == (200, "ready\n")
+        rules.halfClose(server.port, 100_000, times=MANY)
+        for number in range(MANY):
+            rules.askedAddress(server.port, f"127.0.0.{1 + number % 3}")
+        assert server.log.count("on purpose") <= 1
+        failing.write_text("")
+        server.waitFor("worker 2 serves again")
+        assert watched.page("/healthz") == (200, "healthy\n")
+        with ExitStack() as stack:
+            waitUntil(
+                lambda: len({workerOf(server, one) for one in pinged(server, stack, 8)}) == 2,
+                "both serve",
+            )
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_oneNeverStarts(tmp_path: Path, failing: Path) -> None:
+    """
+    So it is if one has never come up.
+    """
+    failing.write_text("1")
+    with ours(tmp_path, "--workers=2", "--drain=60") as server, connected(server.port) as stream:
+        rules.halfClose(server.port, 1000, times=MANY)
+        taken = offer(stream, 2**26)
+        server.signal(signal.SIGTERM)
+        stream.settimeout(60)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+@pytest.mark.slow
+def test_hangs(tmp_path: Path) -> None:
+    """
+    A worker that hangs is replaced, without anybody who asks for it; who waits is served
+    by the next.
+    """
+    with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
+        hanging = server.workers[0]
+        hanging.suspend()
+        streams = [stack.enter_context(connected(server.port)) for _ in range(MANY)]
+        for stream in streams:
+            stream.sendall(b"hello")
+        for stream in streams:
+            assert stream.recv(100) == b"hello"
+        server.waitFor(r"worker \d does not answer")
+        assert not hanging.is_running()
+        assert server.log.count("SIGKILL") == 1
+
+
+@pytest.mark.oneWay
+@pytest.mark.slow
+def test_allStopped(tmp_path: Path) -> None:
+    """
+    If all its processes are stopped, and go on, none is replaced.
+    """
+    with ours(tmp_path, "--workers=2") as server:
+        for _ in range(3):
+            for process in server.processes:
+                process.suspend()
+            time.sleep(15)
+            for process in reversed(server.processes):
+                process.resume()
+            rules.halfClose(server.port, 1000, times=MANY)
+        assert "SIGKILL" not in server.log
+
+
+@pytest.mark.oneWay
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to change it")
+@pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
+def test_chroot(tmp_path: Path, nodaemon: list[str]) -> None:
+    """
+    Workers that cannot start in another root are found out at once: a line, status 1.
+    """
+    (tmp_path / "root" / "dev").mkdir(parents=True)
+    (tmp_path / "root" / "dev" / "null").touch()  # twistd itself needs it.
+    words = ["--chroot=root", "--pidfile=", "echo", "-p0", "-i127.0.0.1", "--workers=2"]
+    said = mistake(tmp_path, BIN / "twistd", *nodaemon, *words)
+    why = "No such file or directory (errno 2); Python, echotwist and all files must be found in"
+    assert said == f"echo: a worker cannot start: {sys.executable}: {why} root"
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
+def test_noModule(tmp_path: Path, nodaemon: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    So are those that do not find a module which the parent has found.
+    """
+    hiding = "import sys\nif sys.argv[0] == '-c':\n    sys.modules['echotwist.worker'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(hiding)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said = mistake(tmp_path, BIN / "twistd", *nodaemon, "echo", "-p0", "--workers=2")
+    assert said.startswith("echo: a worker cannot start: ")
+    assert "echotwist" in said
 
 
 @pytest.mark.oneWay
@@ -604,7 +788,8 @@ def anybodys() -> Iterator[list[str | Path]]:
         pytest.skip("nobody may run Python")
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        places = {name: Path(twisted.__file__).parent.parent / name for name in needed("Twisted")}
+        names = needed("Twisted") | needed("pyOpenSSL") | needed("service-identity")
+        places = {name: Path(twisted.__file__).parent.parent / name for name in names}
         for name in ("echotwist", "twisted/plugins/echotwist_plugin.py"):
             places[name] = ROOT / name
         for name, place in places.items():
@@ -633,6 +818,25 @@ def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
             for kind in ("CapEff", "CapPrm"):
                 assert f"{kind}:\t{0:016x}" in status
         assert "runs as root" not in server.log
+
+
+@pytest.mark.oneWay
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
+@pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
+def test_closedKey(
+    tmp_path: Path, anybodys: list[str | Path], certificate: Path, nodaemon: list[str]
+) -> None:
+    """
+    A key of TLS that its workers may not read is found out at once: a line, status 1.
+    """
+    key, chain = certificate / "key.pem", certificate / "cert.pem"
+    key.chmod(0o600)
+    endpoint = f"ssl:0:privateKey={key}:certKey={chain}"
+    words = ["--uid=nobody", "echo", f"--listen={endpoint}", "--workers=2"]
+    said = mistake(tmp_path, *anybodys, *nodaemon, *words)
+    assert said.startswith(f"echo: a worker cannot start: cannot listen on endpoint {endpoint}: ")
+    assert f"{key}: Permission denied (errno 13)" in said
+    assert "that user must be able to read Python, echotwist and the keys of TLS" in said
 
 
 @pytest.mark.oneWay

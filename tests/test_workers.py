@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings, cores, serviceFor
 from echotwist.counters import Counters, fromLine, toLine
-from echotwist.worker import EVENTS, HURRY, LISTENERS, NUMBERS, PLAN, TELL, WORDS
+from echotwist.worker import ADOPT, EVENTS, HURRY, LEAVE, NUMBERS, PLAN, TELL, WORDS
 from echotwist.workers import WorkersService
 
 
@@ -204,8 +204,8 @@ class MonitorTests(SynchronousTestCase):
         for file in self.files:
             self.addCleanup(file.close)
         settings = Settings(workers=2, udp=False)
-        sets = [[file] for file in self.files]
-        self.monitor = Monitor(settings, sets, [], "/", [Counters("TCP")], self.reactor)
+        own = [[file] for file in self.files]
+        self.monitor = Monitor(settings, own, [], [], [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
@@ -245,7 +245,11 @@ class MonitorTests(SynchronousTestCase):
         """
         self.end(0, 9)
         self.reactor.advance(1)
-        given = [files[LISTENERS] for _, files in self.reactor.started]
+        plans = [pickle.loads(self.worker(n).transport.written[PLAN]) for n in range(3)]
+        given = [
+            files[plan.own[plan.name][0]]
+            for plan, (_, files) in zip(plans, self.reactor.started, strict=True)
+        ]
         one, two = (file.fileno() for file in self.files)
         self.assertEqual(given, [one, two, one])
 
@@ -254,7 +258,7 @@ class MonitorTests(SynchronousTestCase):
         It is told what to do, then sees the end of that.
         """
         told = self.worker(1).transport
-        self.assertEqual(pickle.loads(told.written[PLAN])[0].udp, False)
+        self.assertEqual(pickle.loads(told.written[PLAN]).settings.udp, False)
         self.assertEqual(told.closed, [PLAN])
 
     def test_path(self) -> None:
@@ -297,6 +301,7 @@ class MonitorTests(SynchronousTestCase):
         self.end(0, 9)
         self.reactor.advance(0.1)
         self.assertEqual(len(self.reactor.started), 3)
+        self.say(2, 0)
         self.reactor.advance(2)
         self.end(2, 9)
         self.reactor.advance(0)
@@ -309,10 +314,13 @@ class MonitorTests(SynchronousTestCase):
         self.reactor.problem = PermissionError(13, "Permission denied")
         self.end(0, 9)
         self.reactor.advance(0.1)
-        self.assertEqual(self.events[-1]["why"], "Permission denied (errno 13)")
-        self.assertIn("python", self.events[-1]["program"])
+        self.assertEqual(self.events[0]["why"], "was ended by SIGKILL")
+        self.assertEqual(len(self.events), 1)
+        self.reactor.advance(60)
+        said = self.events[-1]["why"]
+        self.assertIn(f"cannot start: {sys.executable}: Permission denied (errno 13) (", said)
         self.reactor.problem = None
-        self.reactor.advance(1)
+        self.reactor.advance(60)
         self.assertEqual(len(self.reactor.started), 3)
 
     def test_counters(self) -> None:
@@ -356,25 +364,183 @@ class MonitorTests(SynchronousTestCase):
         self.successResultOf(asked)
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def seconds(self, count: int, *answering: int) -> None:
+        """
+        Let time go by.
+
+        :param answering: the workers that answer when they are asked.
+        """
+        for _ in range(count):
+            self.reactor.advance(1)
+            for number in answering:
+                words = self.worker(number).transport.words
+                if words[-1:] == [TELL]:
+                    words[-1] = b"answered"
+                    self.say(number, 0)
+
+    def signals(self, number: int) -> list[str]:
+        """
+        Give the signals that a worker was sent.
+        """
+        found: list[str] = self.worker(number).transport.signals
+        return found
+
     def test_look(self) -> None:
         """
-        Who serves and does not answer for the time is ended; who is only starting
-        is waited for.
+        Every 30 s all are asked; one that serves and is silent for ten seconds is ended.
         """
         self.say(0, 1)
+        self.say(1, 1)
+        self.seconds(29, 0, 1)
+        self.assertEqual(self.worker(0).transport.words, [])
+        self.seconds(100, 0, 1)
+        self.assertEqual(self.worker(0).transport.words, [b"answered"] * 4)
+        self.seconds(30, 1)
+        self.assertEqual(self.signals(0), [])
+        self.seconds(100, 1)
+        self.assertEqual(self.signals(0), ["KILL"])
+        self.assertEqual(self.signals(1), [])
+        self.assertEqual([event["worker"] for event in self.events], ["1"])
+
+    def test_lookSooner(self) -> None:
+        """
+        It may look at any time, more than once at a time too.
+        """
+        self.say(0, 1)
+        self.say(1, 1)
+        for _ in range(12):
+            self.monitor.look()
+            self.monitor.look()
+            self.seconds(1, 1)
+        self.assertEqual(self.signals(0), ["KILL"])
+        self.assertEqual(self.signals(1), [])
+
+    def test_answersAgain(self) -> None:
+        """
+        One that answers late begins anew.
+        """
+        self.say(0, 1)
+        self.say(1, 1)
         for _ in range(3):
-            self.monitor.look(1.0)
-            self.say(0, 1)
-            self.reactor.advance(1.0)
-        self.monitor.look(1.0)
-        self.reactor.advance(0.9)
-        self.monitor.look(1.0)
-        self.assertEqual(self.worker(0).transport.signals, [])
-        self.reactor.advance(0.1)
-        self.monitor.look(1.0)
-        self.assertEqual(self.worker(0).transport.signals, ["KILL"])
-        self.assertEqual(self.worker(1).transport.signals, [])
-        self.assertEqual(self.events[-1]["worker"], "1")
+            self.monitor.look()
+            self.seconds(8, 1)
+            self.seconds(1, 0, 1)
+        self.assertEqual(self.signals(0), [])
+
+    def test_allStopped(self) -> None:
+        """
+        Workers that were stopped together with their parent are not to blame, however long.
+        """
+        self.say(0, 1)
+        self.say(1, 1)
+        self.seconds(30)
+        for _ in range(8):
+            self.reactor.advance(365 * 86_400)
+        self.assertEqual(self.signals(0) + self.signals(1), [])
+        self.seconds(100, 0, 1)
+        self.assertEqual(self.signals(0) + self.signals(1), [])
+        self.seconds(100, 1)
+        self.assertEqual(self.signals(0), ["KILL"])
+
+    def test_slowStart(self) -> None:
+        """
+        One that is only starting is waited for, but not for ever.
+        """
+        self.say(1, 1)
+        self.seconds(140, 1)
+        self.assertEqual(self.signals(0), [])
+        self.seconds(30, 1)
+        self.assertEqual(self.signals(0), ["KILL"])
+
+    def test_noLook(self) -> None:
+        """
+        When it is over it looks no more.
+        """
+        self.monitor.look()
+        stopped = self.monitor.stopService()
+        self.end(0)
+        self.end(1)
+        self.successResultOf(stopped)
+        self.seconds(2)
+        self.monitor.look()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def failStarts(self, *names: str, times: int = 1) -> None:
+        """
+        Have workers end whenever they are started.
+        """
+        while times and self.monitor.running:
+            running = [worker for worker in self.monitor.workers if worker.name in names]
+            for worker in running[:times]:
+                worker.childDataReceived(WORDS, b"Traceback:\n  why\nImportError: no\n")
+                worker.processEnded(Failure(ProcessTerminated(1)))
+                times -= 1
+            if times:
+                self.reactor.advance(0.1)
+
+    def test_giveUp(self) -> None:
+        """
+        When none comes up, each was tried five times, it ends them and says why.
+        """
+        self.failStarts("1", "2", times=9)
+        self.assertNoResult(self.monitor.gaveUp)
+        self.assertTrue(self.monitor.health.startswith("unhealthy: worker 1 ended"))
+        self.failStarts("1", "2")
+        why = self.successResultOf(self.monitor.gaveUp)
+        self.assertEqual(why, "worker 2 ended with status 1: ImportError: no")
+        self.assertEqual(len(self.events), 2)
+        self.assertFalse(self.monitor.running)
+        self.reactor.advance(1000)
+        self.assertEqual(len(self.reactor.started), 10)
+
+    def test_cannotFork(self) -> None:
+        """
+        That none can be started at all is the same.
+        """
+        self.reactor.problem = BlockingIOError(11, "Resource temporarily unavailable")
+        self.end(0, 9)
+        self.end(1, 9)
+        for _ in range(100):
+            self.reactor.advance(0.1)
+        why = self.successResultOf(self.monitor.gaveUp)
+        self.assertIn("Resource temporarily unavailable (errno 11)", why)
+
+    def test_keepsOn(self) -> None:
+        """
+        As long as one serves it goes on, at a line a minute at most; the others take the
+        place of the one that fails.
+        """
+        self.say(1, 0)
+        self.failStarts("1", times=1)
+        self.assertEqual(self.monitor.health, "healthy")
+        self.assertNoResult(self.monitor.allServe)
+        self.failStarts("1", times=1)
+        self.assertEqual(self.worker(1).transport.words, [ADOPT + b"1"])
+        self.successResultOf(self.monitor.allServe)
+        self.assertTrue(self.monitor.isServing)
+        self.failStarts("1", times=70)
+        why = "worker 1 ended with status 1: ImportError: no"
+        self.assertEqual(self.monitor.health, f"healthy, but {why}")
+        self.assertNoResult(self.monitor.gaveUp)
+        self.assertLess(len(self.events), self.reactor.seconds() / 60 + 2)
+        while "1" not in self.monitor.protocols:
+            self.reactor.advance(1)
+        self.say(-1, 0)
+        told = self.worker(1).transport.words
+        self.assertEqual([word for word in told if word != TELL], [ADOPT + b"1", LEAVE + b"1"])
+        self.assertEqual(self.monitor.health, "healthy")
+
+    def test_newcomer(self) -> None:
+        """
+        A worker that comes up later takes the place of others as well.
+        """
+        self.failStarts("1", times=2)
+        self.assertNoResult(self.monitor.allServe)
+        self.say(1, 0)
+        self.assertEqual(self.worker(1).transport.words, [ADOPT + b"1"])
+        self.successResultOf(self.monitor.allServe)
+        self.end(1, 9)
+        self.assertFalse(self.monitor.isServing)
 
     def test_environment(self) -> None:
         """
@@ -421,16 +587,27 @@ class MonitorTests(SynchronousTestCase):
         """
         Stray words are logged line by line, whatever they are.
         """
+        self.say(1, 0)
         self.worker(1).childDataReceived(WORDS, b"one\nt")
         self.worker(1).childDataReceived(WORDS, b"wo\xff\n")
         self.assertEqual([event["text"] for event in self.events], ["one", "two�"])
         self.assertEqual({event["worker"] for event in self.events}, {"2"})
+
+    def test_firstWords(self) -> None:
+        """
+        So are those that it says before it serves, when it does.
+        """
+        self.worker(1).childDataReceived(WORDS, b"one\ntwo\n")
+        self.assertEqual(self.events, [])
+        self.say(1, 0)
+        self.assertEqual([event["text"] for event in self.events], ["one", "two"])
 
     def test_strangeWords(self) -> None:
         """
         What does not belong on a pipe is logged as words, and what comes after
         it is heard.
         """
+        self.say(0, 0)
         for pipe in (EVENTS, NUMBERS):
             self.worker(0).childDataReceived(pipe, b"junk(\n")
         self.assertEqual([event["text"] for event in self.events], ["junk(", "junk("])

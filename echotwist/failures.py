@@ -1,0 +1,89 @@
+"""
+Which workers do not come up, and what is to be said of it (pure).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+#: Who has served for so many seconds has come up.
+LIFE = 1.0
+
+#: A worker fails that has not come up so many times in a row...
+FAILING = 2
+
+#: ...and when all have failed so many times, there is no hope.
+TRIES = 5
+
+#: Seconds between two lines about a worker that fails.
+QUIET = 60.0
+
+
+class Failures:
+    """
+    Count how often each worker has not come up, in a row.
+
+    :param names: of the workers.
+    :param clock: tells the time in seconds.
+    """
+
+    def __init__(self, names: Iterable[str], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._count = dict.fromkeys(names, 0)
+        self._since: dict[str, float] = {}
+        self._said: dict[str, tuple[float, int]] = {}
+        self._why: dict[str, str] = {}
+
+    def serves(self, name: str) -> None:
+        """
+        Note that a worker serves.
+        """
+        self._since[name] = self._clock()
+
+    def ended(self, name: str, why: str) -> str:
+        """
+        Note that a worker has ended.
+
+        :param why: in words.
+        :return: the same, to be told; nothing if that was said a moment ago.
+        """
+        now = self._clock()
+        hasComeUp = now - self._since.pop(name, now) >= LIFE
+        self._count[name] = 0 if hasComeUp else self._count[name] + 1
+        self._why[name] = why
+        saidAt, saidCount = self._said.get(name, (0.0, 0))
+        if self._count[name] > 1 and now - saidAt < QUIET:
+            return ""
+        self._said[name] = now, self._count[name]
+        times = self._count[name] - saidCount
+        return f"{why} ({times} times)" if times > 1 else why
+
+    @property
+    def failing(self) -> set[str]:
+        """
+        Those that do not come up.
+        """
+        return {name for name in self._count if self._fails(name, FAILING)}
+
+    @property
+    def isHopeless(self) -> bool:
+        """
+        Whether none serves, and each has been tried often enough.
+        """
+        return not self._since and min(self._count.values()) >= TRIES
+
+    @property
+    def health(self) -> str:
+        """
+        ``healthy``, and what is wrong nevertheless while others serve; or
+        ``unhealthy``, and why.
+        """
+        least = FAILING if self._since else 1
+        wrong = [name for name in self._count if self._fails(name, least)]
+        if not wrong:
+            return "healthy"
+        how = "healthy, but" if self._since else "unhealthy:"
+        return f"{how} " + ", ".join(f"worker {name} {self._why[name]}" for name in wrong)
+
+    def _fails(self, name: str, least: int) -> bool:
+        return self._count[name] >= least and name not in self._since
