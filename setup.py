@@ -10,7 +10,18 @@ The packages are named one by one, because ``find_packages`` passes over
 from setuptools import setup
 
 setup(
-    packages=["echotwist", "echotwist.fast", "twisted.plugins"],
+    packages=[
+        "echotwist",
+        "echotwist.datagrams",
+        "echotwist.fast",
+        "echotwist.listening",
+        "echotwist.monitoring",
+        "echotwist.sockets",
+        "echotwist.streams",
+        "echotwist.telemetry",
+        "echotwist.workers",
+        "twisted.plugins",
+    ],
     package_dir={"": "."},
     package_data={"echotwist": ["py.typed"]},
 )

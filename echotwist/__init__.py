@@ -8,12 +8,12 @@ tac file, in as many processes as they say, and :func:`makeService` of a command
 line's :class:`Options`.
 """
 
-from echotwist.datagram import DatagramEcho
-from echotwist.factory import EchoFactory
+from echotwist.datagrams.port import DatagramEcho
+from echotwist.echo import Echo
 from echotwist.service import EchoService
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError
-from echotwist.stream import Echo
+from echotwist.sockets.opening import ListenError
+from echotwist.streams.factory import EchoFactory
 from echotwist.tap import Options, makeService, serviceFor
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import Attribute, field, fields, frozen
 
-from echotwist.access import networkOf
+from echotwist.sockets.access import networkOf
 
 #: The key of an option among the metadata of a field.
 _KEY = "option"

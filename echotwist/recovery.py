@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from twisted.logger import Logger
 
-from echotwist.sockets import inWords, listenerText
+from echotwist.sockets.opening import inWords, listenerText
 
 #: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
 _BIND_TO_INDEX = 62 if sys.platform == "linux" else None

@@ -20,16 +20,16 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from echotwist.clock import keepSteady
-from echotwist.connection import Connection
-from echotwist.counters import Counters
-from echotwist.datagram import DatagramPort
-from echotwist.factory import EchoFactory
-from echotwist.links import Links, watchLinks
-from echotwist.listeners import Listener, closeAll, openOwn, openShared
-from echotwist.logstream import keepFromBlocking
-from echotwist.ports import Ports
+from echotwist.datagrams.port import DatagramPort
+from echotwist.listening.links import Links, watchLinks
+from echotwist.listening.listeners import Listener, closeAll, openOwn, openShared
+from echotwist.listening.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, StartError, oneLine
+from echotwist.sockets.opening import ListenError, StartError, oneLine
+from echotwist.streams.connection import Connection
+from echotwist.streams.factory import EchoFactory
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.logstream import keepFromBlocking
 
 _LINUX = sys.platform == "linux"
 
@@ -131,14 +131,14 @@ class EchoService(Service):
         """
         self._theReactor()
         if "NOTIFY_SOCKET" in os.environ:
-            import echotwist.systemd  # noqa: F401
+            import echotwist.sockets.passed  # noqa: F401
 
     def _findPassed(self) -> None:
         """
         See that systemd passed sockets, if it should have.
         """
         if self.settings.systemd:
-            from echotwist.systemd import find
+            from echotwist.sockets.passed import find
 
             find()
 
@@ -149,8 +149,8 @@ class EchoService(Service):
         if self.settings.portable or not _LINUX:
             return Connection, DatagramPort
         from echotwist.fast.batch import BatchPort, works
+        from echotwist.fast.connection import FastConnection
         from echotwist.fast.splice import pipe
-        from echotwist.fast.transport import FastConnection
 
         pipe()
         exact = not (self.settings.prefix or self.settings.verbose)
@@ -197,17 +197,17 @@ class EchoService(Service):
 
     def _endpoint(self, text: str, given: Iterator[Sequence[socket.socket]] | None) -> Any:
         # This takes longer to import than all else.
-        from echotwist.endpoints import EndpointReactor
+        from echotwist.listening.endpoints import EndpointReactor
 
         assert self._ports is not None
         return EndpointReactor(self._theReactor(), self.settings, text, self._ports, given)
 
     def _openMetrics(self, endpoint: str) -> list[Listener]:
         # Both are only needed here, and take longer to import than all else.
-        from echotwist.endpoints import EndpointReactor
+        from echotwist.listening.endpoints import EndpointReactor
 
         try:
-            from echotwist.metrics import site
+            from echotwist.monitoring.metrics import site
         except ImportError as error:
             why = OSError(f"{error}; pip install 'echotwist[metrics]'")
             raise ListenError("metrics", endpoint, why) from None
@@ -314,7 +314,7 @@ class EchoService(Service):
         Tell systemd that peers are served, if it wants to know.
         """
         if "NOTIFY_SOCKET" in os.environ and self._isProgram:
-            from echotwist.systemd import Notifier
+            from echotwist.sockets.passed import Notifier
 
             self._notifier = Notifier(os.environ, self._reactor, self._look)
             self._notifier.ready(f"echo on {text}")

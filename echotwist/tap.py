@@ -16,11 +16,11 @@ from typing import Any
 from attrs import evolve
 from twisted.python import usage
 
-from echotwist.logstream import keepFromBlocking
 from echotwist.option import Flag, Option, optionsOf
 from echotwist.service import EchoService, installReactor
 from echotwist.settings import Settings
-from echotwist.sockets import ListenError, findAll, oneLine
+from echotwist.sockets.opening import ListenError, findAll, oneLine
+from echotwist.telemetry.logstream import keepFromBlocking
 from echotwist.twistd import check
 
 #: How the program is called that is no ``twistd``.
@@ -219,6 +219,6 @@ def serviceFor(
     count = settings.processes  # A quota may be another the next time.
     if count == 1:
         return EchoService(evolve(settings, workers=1))
-    from echotwist.workers import WorkersService
+    from echotwist.workers.pool import WorkersService
 
     return WorkersService(evolve(settings, workers=count), options)

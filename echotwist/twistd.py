@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from echotwist.sockets import inWords
+from echotwist.sockets.opening import inWords
 
 #: Bits of capabilities(7).
 SETGID, SETUID, CHROOT = 6, 7, 18

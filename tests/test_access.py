@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.access import Access, networkOf
+from echotwist.sockets.access import Access, networkOf
 
 #: Networks near one another, so that many hold one address, with bits after the prefix.
 HOSTS = strategies.one_of(

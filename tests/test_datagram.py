@@ -13,12 +13,12 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import DatagramEcho
-from echotwist.addresses import Address
-from echotwist.counters import Counters
-from echotwist.datagram import DatagramPort
-from echotwist.guard import Guard
-from echotwist.journal import Journal
-from echotwist.sockets import openDatagram
+from echotwist.datagrams.guard import Guard
+from echotwist.datagrams.port import DatagramPort
+from echotwist.sockets.addresses import Address
+from echotwist.sockets.opening import openDatagram
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
 
 PEER = ("192.0.2.1", 4567)
 

@@ -18,21 +18,22 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import Settings, endpoints
-from echotwist.addresses import Address
-from echotwist.counters import Counters
-from echotwist.endpoints import EndpointReactor
-from echotwist.listeners import Listener, _rawAddresses, openOwn, openShared
-from echotwist.ports import Ports
-from echotwist.proxy import ProxyFactory
+from echotwist import Settings
+from echotwist.listening import endpoints
+from echotwist.listening.endpoints import EndpointReactor
+from echotwist.listening.listeners import Listener, _rawAddresses, openOwn, openShared
+from echotwist.listening.ports import Ports
 from echotwist.service import EchoService
-from echotwist.sockets import ListenError
+from echotwist.sockets.addresses import Address
+from echotwist.sockets.opening import ListenError
+from echotwist.streams.proxy import ProxyFactory
+from echotwist.telemetry.counters import Counters
 from tests.kinds import keyAndCertificate
 
 _TAKE = """
 import socket, sys
-from echotwist.addresses import Address
-from echotwist.sockets import ListenError, openStream
+from echotwist.sockets.addresses import Address
+from echotwist.sockets.opening import ListenError, openStream
 try:
     openStream(Address(socket.AF_INET, "127.0.0.1"), int(sys.argv[1]), reuse=False, backlog=1,
                linger=None)

@@ -22,12 +22,12 @@ from twisted.python.log import ILogContext
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import DatagramEcho, EchoFactory
-from echotwist.addresses import Address
-from echotwist.counters import Counters
-from echotwist.datagram import DatagramPort
-from echotwist.guard import Guard
-from echotwist.journal import Journal
-from echotwist.sockets import openDatagram
+from echotwist.datagrams.guard import Guard
+from echotwist.datagrams.port import DatagramPort
+from echotwist.sockets.addresses import Address
+from echotwist.sockets.opening import openDatagram
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
 
 #: To send or to read, and how many bytes.
 STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(1, 400_000)))
@@ -36,8 +36,8 @@ LINUX = sys.platform == "linux"
 if LINUX:
     from echotwist.fast import batch, splice
     from echotwist.fast.batch import BatchPort
+    from echotwist.fast.connection import PROVEN, FastConnection
     from echotwist.fast.reactor import EventContext, LeanReactor
-    from echotwist.fast.transport import PROVEN, FastConnection
 
 
 class Worker:

@@ -15,13 +15,13 @@ from hypothesis import given, settings, strategies
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.access import Access
-from echotwist.addresses import peerNetwork
-from echotwist.guard import Guard, Judge, LocalGuard, RawGuard, UnixGuard
-from echotwist.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, LOOP_DATAGRAMS, Recent
-from echotwist.ports import Ports
-from echotwist.refusals import remediesOf
+from echotwist.datagrams.guard import Guard, Judge, LocalGuard, RawGuard, UnixGuard
+from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, LOOP_DATAGRAMS, Recent
+from echotwist.listening.ports import Ports
 from echotwist.settings import Settings
+from echotwist.sockets.access import Access
+from echotwist.sockets.addresses import peerNetwork
+from echotwist.telemetry.refusals import remediesOf
 
 DAY = 24 * 3600
 

@@ -16,10 +16,10 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.counters import Counters
-from echotwist.journal import Journal
-from echotwist.refusals import REMEDIES
 from echotwist.tap import Options
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
+from echotwist.telemetry.refusals import REMEDIES
 
 
 class JournalTests(SynchronousTestCase):

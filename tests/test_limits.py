@@ -14,13 +14,13 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import factory as factoryModule
-from echotwist.access import Access
-from echotwist.factory import MOMENT, EchoFactory
-from echotwist.limits import LOOKS, Limits, Patience
-from echotwist.overseer import Overseer
+from echotwist.echo import Echo
 from echotwist.settings import Settings
-from echotwist.stream import Echo
+from echotwist.sockets.access import Access
+from echotwist.streams import factory as factoryModule
+from echotwist.streams.factory import MOMENT, EchoFactory
+from echotwist.streams.limits import LOOKS, Limits, Patience
+from echotwist.streams.timeouts import Overseer
 
 
 class LimitsTests(SynchronousTestCase):

@@ -208,8 +208,8 @@ def seriesOf(*transports: str) -> dict[str, set[tuple[str, ...]]]:
     """
     Give the labels of each family that is there before anything happens.
     """
-    from echotwist.counters import Counters
-    from echotwist.metrics import EchoCollector
+    from echotwist.monitoring.metrics import EchoCollector
+    from echotwist.telemetry.counters import Counters
 
     found = {}
     for family in EchoCollector([Counters(name) for name in transports]).collect():
@@ -248,8 +248,8 @@ def test_otherSeries() -> None:
     """
     Whatever else happens has its series too.
     """
-    from echotwist.counters import Counters
-    from echotwist.metrics import EchoCollector
+    from echotwist.monitoring.metrics import EchoCollector
+    from echotwist.telemetry.counters import Counters
 
     counters = Counters("UDP")
     counters.refused.update(["loop", "too dark"])

@@ -27,7 +27,7 @@ import pytest
 
 import twisted
 from echotwist.cores import cores
-from echotwist.worker import HURRY, ORDERS
+from echotwist.workers.child import HURRY, ORDERS
 from tests import rules
 from tests.live import BIN, PATIENCE, ROOT, Server, figures, ours, waitUntil
 from tests.rules import asking, offer, readAll
@@ -382,7 +382,9 @@ def test_noModule(tmp_path: Path, nodaemon: list[str], monkeypatch: pytest.Monke
     """
     So are those that do not find a module which the parent has found.
     """
-    hiding = "import sys\nif sys.argv[0] == '-c':\n    sys.modules['echotwist.worker'] = None\n"
+    hiding = (
+        "import sys\nif sys.argv[0] == '-c':\n    sys.modules['echotwist.workers.child'] = None\n"
+    )
     (tmp_path / "sitecustomize.py").write_text(hiding)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     said = mistake(tmp_path, BIN / "twistd", *nodaemon, "echo", "-p0", "--workers=2")

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.logstream import keepFromBlocking
+from echotwist.telemetry.logstream import keepFromBlocking
 from tests.live import waitUntil
 
 LINE = "x" * 99 + "\n"

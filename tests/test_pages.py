@@ -17,8 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings
-from echotwist.kernel import mostFiles, roomForConnections, roomForScrapers
-from echotwist.pages import (
+from echotwist.monitoring.pages import (
     LONGEST_HEAD,
     LONGEST_REST,
     REPLY_TIMEOUT,
@@ -30,6 +29,7 @@ from echotwist.pages import (
     Site,
     parse,
 )
+from echotwist.sockets.options import mostFiles, roomForConnections, roomForScrapers
 
 GET = b"GET /page HTTP/1.1\r\nHost: here\r\n\r\n"
 

@@ -9,7 +9,7 @@ import re
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.prefix import LinePrefix
+from echotwist.streams.prefix import LinePrefix
 
 #: Streams with many newlines, in segments cut anywhere.
 SEGMENTS = strategies.lists(strategies.text("ab\n\r", max_size=8).map(str.encode))

@@ -17,11 +17,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.access import Access
-from echotwist.factory import GREETING, MOMENT, EchoFactory
-from echotwist.limits import Limits
-from echotwist.proxy import ProxyFactory, split
-from echotwist.stream import Echo
+from echotwist.echo import Echo
+from echotwist.sockets.access import Access
+from echotwist.streams.factory import GREETING, MOMENT, EchoFactory
+from echotwist.streams.limits import Limits
+from echotwist.streams.proxy import ProxyFactory, split
 
 PREFIX = b"\r\n\r\n\0\r\nQUIT\n"
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from echotwist import addresses, packetinfo, sockets
-from echotwist.addresses import Address, addressesOf, peerText, wildcards
-from echotwist.sockets import ListenError, openAll, openDatagram, openStream
+from echotwist.sockets import addresses, packetinfo
+from echotwist.sockets import opening as sockets
+from echotwist.sockets.addresses import Address, addressesOf, peerText, wildcards
+from echotwist.sockets.opening import ListenError, openAll, openDatagram, openStream
 
 LOOPBACK = Address(socket.AF_INET, "127.0.0.1")
 

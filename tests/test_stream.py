@@ -23,10 +23,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotwist import Echo, EchoFactory
-from echotwist.counters import Counters
-from echotwist.journal import Journal
-from echotwist.stream import CHUNK
-from echotwist.streamport import StreamPort
+from echotwist.echo import CHUNK
+from echotwist.streams.port import StreamPort
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
 
 
 class EchoTests(SynchronousTestCase):

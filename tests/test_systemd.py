@@ -15,10 +15,10 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import systemd
-from echotwist.kernel import HasFileno, setLinger
-from echotwist.sockets import ListenError, transportOf
-from echotwist.systemd import Notifier, adopt, find, passed
+from echotwist.sockets import passed as systemd
+from echotwist.sockets.opening import ListenError, transportOf
+from echotwist.sockets.options import HasFileno, setLinger
+from echotwist.sockets.passed import Notifier, adopt, find, passed
 
 
 class AdoptTests(SynchronousTestCase):

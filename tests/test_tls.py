@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotwist.factory import GREETING, EchoFactory, written
-from echotwist.layers import innermost, underneath, whoEnds
-from echotwist.tls import EchoTLS, mend, overTLS
+from echotwist.streams.factory import GREETING, EchoFactory, written
+from echotwist.streams.tls import EchoTLS, mend, overTLS
+from echotwist.streams.wrappers import innermost, underneath, whoEnds
 
 _key = ec.generate_private_key(ec.SECP256R1())
 _name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])

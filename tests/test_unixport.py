@@ -18,14 +18,16 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import DatagramEcho, unixdiag, unixpeer, unixport
-from echotwist.counters import Counters
-from echotwist.guard import UnixGuard
-from echotwist.journal import Journal
-from echotwist.unixdiag import MOMENT, PAUSE, Readers
-from echotwist.unixpeer import LONGEST, NOBODY, placesOf, senderOf
-from echotwist.unixport import UnixDatagramPort
-from echotwist.unixsocket import openUnix, openUnixDatagram, prepareDatagram
+from echotwist import DatagramEcho
+from echotwist.datagrams import unix as unixport
+from echotwist.datagrams.guard import UnixGuard
+from echotwist.datagrams.unix import UnixDatagramPort
+from echotwist.sockets import unixdiag, unixpeer
+from echotwist.sockets.unix import openUnix, openUnixDatagram, prepareDatagram
+from echotwist.sockets.unixdiag import MOMENT, PAUSE, Readers
+from echotwist.sockets.unixpeer import LONGEST, NOBODY, placesOf, senderOf
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
 
 NAME = f"\0echotwist {os.getpid()}"
 

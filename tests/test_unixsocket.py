@@ -15,9 +15,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.addresses import nameText
-from echotwist.sockets import ListenError
-from echotwist.unixsocket import FileSocket, named, openUnix, openUnixDatagram
+from echotwist.sockets.addresses import nameText
+from echotwist.sockets.opening import ListenError
+from echotwist.sockets.unix import FileSocket, named, openUnix, openUnixDatagram
 
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
 

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings, cores, serviceFor
-from echotwist.counters import Counters, fromLine, toLine
-from echotwist.worker import ADOPT, EVENTS, HURRY, LEAVE, NUMBERS, PLAN, TELL, WORDS
-from echotwist.workers import WorkersService
+from echotwist.telemetry.counters import Counters, fromLine, toLine
+from echotwist.workers.child import ADOPT, EVENTS, HURRY, LEAVE, NUMBERS, PLAN, TELL, WORDS
+from echotwist.workers.pool import WorkersService
 
 
 class CountersTests(SynchronousTestCase):
@@ -197,7 +197,7 @@ class MonitorTests(SynchronousTestCase):
         """
         Start two workers that are none.
         """
-        from echotwist.monitor import Monitor
+        from echotwist.workers.monitor import Monitor
 
         self.reactor = Processes()
         self.files = [socket.socket(), socket.socket()]
@@ -548,7 +548,7 @@ class MonitorTests(SynchronousTestCase):
         """
         ours = {"LISTEN_FDS": "3", "NOTIFY_SOCKET": "/n", "WATCHDOG_PID": "1", "LISTEN_FOO": "x"}
         self.patch(os, "environ", ours)
-        from echotwist.monitor import _environment
+        from echotwist.workers.monitor import _environment
 
         self.assertEqual(set(_environment()), {"LISTEN_FOO", "PYTHONPATH"})
 

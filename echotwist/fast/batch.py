@@ -20,8 +20,8 @@ from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any
 
-from echotwist import packetinfo
-from echotwist.datagram import LARGEST, DatagramPort
+from echotwist.datagrams.port import LARGEST, DatagramPort
+from echotwist.sockets import packetinfo
 
 #: Datagrams that two calls handle, before others have their turn.
 BATCH = 64

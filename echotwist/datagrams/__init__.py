@@ -1,0 +1,3 @@
+"""
+Datagrams: UDP, UNIX, raw IP.
+"""

@@ -1,0 +1,295 @@
+"""
+Whom a datagram echo answers.
+
+Anybody can write anybody's address on a datagram.  An echo that answers all of
+them can be made to shout at a third party, or at another echo, for ever
+(CERT CA-1996-01, CVE-2024-2169).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from math import inf
+from time import monotonic
+from typing import Any
+from typing import Protocol as Shape
+
+from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, Loops, Recent
+from echotwist.sockets.access import Access
+from echotwist.sockets.addresses import peerNetwork, unmapped
+
+#: Ports below this belong to services, not to clients (RFC 6335, section 6).
+FIRST_CLIENT_PORT = 1024
+
+_NOWHERE = [ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4")]
+
+
+class Judge(Shape):
+    """
+    Whoever decides which datagrams are answered.
+    """
+
+    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: its address, as ``recvfrom`` gives it.
+        :param toGroup: it was sent to a multicast or broadcast address.
+        """
+
+    def trusts(self, source: Any) -> bool:
+        """
+        Tell whether a source is answered whatever it sends, except to a group.
+        """
+
+
+class Guard:
+    """
+    Decide for each datagram from an address whether it is answered.
+
+    :param ports: those that this service listens on.
+    :param rate: replies a second for each source (an IPv4 address, or a /64 of
+        IPv6), which may come all at once; 0 for no limit.
+    :param answerLowPorts: answer sources below port 1024.
+    :param prefix: what the replies begin with.
+    :param clock: tells the time in seconds.
+    :param loopRate: datagrams a second that may come again, with the same bytes from
+        one address and port, and are no loop; 0 for no guard against loops.
+    :param access: says which addresses are served; ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        ports: Collection[int] = (),
+        rate: int = 10_000,
+        answerLowPorts: bool = False,
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+        access: Access | None = None,
+    ) -> None:
+        self.ports = frozenset(ports)
+        self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
+        self._cost = 1 / rate if rate else 0.0
+        self._clock = clock
+        # When each source will have had all that it may; one that has been
+        # silent for a second may have everything again.
+        self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
+        self._loops = Loops(loopRate, prefix)
+        self._kindOf = _kindOf if access is None else _kindUnder(access)
+
+    def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: address and port, as ``recvfrom`` gives them.
+        :param toGroup: it was sent to a multicast or broadcast address.
+        """
+        port = source[1]
+        if port < self._firstPort:
+            return "low source port" if port else "source port 0"
+        if port in self.ports:
+            return "own port as source"
+        return self._objectionTo(source, toGroup, datagram)
+
+    def _objectionTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+        if toGroup:
+            return "multicast or broadcast"
+        kind, peer = self._kindOf(source[0], *source[3:])
+        if kind == _LOOPBACK:
+            return self._objectionHere(source, datagram)
+        if kind:
+            return kind
+        now = self._clock()
+        if self._tooFast(peer, now):
+            return "rate"
+        return "loop" if self._loops.end(source, datagram, now) else ""
+
+    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+        # No packet from the wire can bear an address of loopback.
+        return ""
+
+    def trusts(self, source: tuple[Any, ...]) -> bool:
+        """
+        Tell whether a source is answered whatever it sends, except to a group.
+
+        :param source: address and port, as ``recvfrom`` gives them.
+        """
+        host, port = source[:2]
+        known = port >= self._firstPort and port not in self.ports
+        return known and self._kindOf(host, *source[3:])[0] == _LOOPBACK
+
+    def _tooFast(self, peer: str, now: float) -> bool:
+        """
+        Count one reply to a peer, if it may have one.
+        """
+        if not self._cost:
+            return False
+        busyUntil = max(self._busyUntil.get(peer) or now, now)
+        tooFast = busyUntil + self._cost > now + 1 + 1e-6  # which is for rounding
+        # Who asks too much is remembered all the more.
+        self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
+        return tooFast
+
+
+class RawGuard(Guard):
+    """
+    Decide for each raw IP packet: it has no ports, and all else of a datagram.
+    """
+
+    def __init__(
+        self,
+        rate: int = 10_000,
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+        access: Access | None = None,
+    ) -> None:
+        super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate, access=access)
+        self._local = LocalGuard(prefix, clock, loopRate)
+
+    def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a packet must not be answered, or nothing.
+        """
+        return self._objectionTo(source, toGroup, datagram)
+
+    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+        # Other echo services on this machine may see it too, and answer it.
+        return self._local.objection(source[0], False, datagram)
+
+
+class LocalGuard:
+    """
+    Decide for each datagram from this machine: only a loop is ended.
+
+    :param prefix: what the replies begin with.
+    :param clock: tells the time in seconds.
+    :param loopRate: as of :class:`Guard`.
+    """
+
+    def __init__(
+        self,
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+    ) -> None:
+        self._loops = Loops(loopRate, prefix, LOCAL_LOOP_DATAGRAMS, inf)
+        self._clock = clock
+
+    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: the address or name of who sent it.
+        """
+        return "loop" if self._loops.end(source, datagram, self._clock()) else ""
+
+    def trusts(self, source: object) -> bool:
+        """
+        Tell whether a source is answered whatever it sends.
+        """
+        return False
+
+
+class UnixGuard(LocalGuard):
+    """
+    Decide for each UNIX datagram by the name that it came from, and by the file
+    that this name leads to when the reply is about to leave.
+
+    A name says little: its owner may have led it elsewhere meanwhile, it may mean
+    another file in our folder or mount namespace, or be that of another echo.
+
+    :param own: the names that this service listens at, and the device and inode of
+        each that is a file.
+    :param prefix: what the replies begin with.
+    :param clock: tells the time in seconds.
+    :param loopRate: as of :class:`Guard`.
+    """
+
+    def __init__(
+        self,
+        own: Collection[bytes | tuple[int, int]] = (),
+        prefix: bytes = b"",
+        clock: Callable[[], float] = monotonic,
+        loopRate: int = 100,
+    ) -> None:
+        super().__init__(prefix, clock, loopRate)
+        self._own = frozenset(own)
+
+    def objection(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:
+        """
+        Say why a datagram must not be answered, or nothing.
+
+        :param source: the name of who sent it, if any.
+        """
+        name = os.fsencode(source or b"")
+        if not name:
+            return "unbound sender"
+        if name in self._own:
+            return "own socket as source"
+        if not name.startswith((b"/", b"\0")):
+            return "relative name"
+        return super().objection(source, toGroup, datagram)
+
+    def objectionTo(self, found: os.stat_result, sender: int | None) -> str:
+        """
+        Say why the socket that a name leads to must not have the reply, or nothing.
+
+        :param found: its file.
+        :param sender: the user who sent the datagram, if that is known.
+        """
+        if not stat.S_ISSOCK(found.st_mode):
+            return "name of no socket"
+        if (found.st_dev, found.st_ino) in self._own:
+            return "own socket as source"
+        return objectionToOwner(found.st_uid, sender)
+
+
+def objectionToOwner(owner: int, sender: int | None) -> str:
+    """
+    Say why a user's socket must not have the reply to a datagram, or nothing.
+
+    :param sender: the user who sent the datagram, if that is known.
+    """
+    if sender is None:
+        return "unknown sender"
+    return "" if owner == sender else "socket of another user"
+
+
+_LOOPBACK = "loopback"
+
+
+@lru_cache(maxsize=4096)
+def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
+    """
+    Tell what kind of a source an address is, and whom its rate is counted to.
+
+    :param scope: the index of the network interface of a link-local address.
+    :return: a reason to refuse it, or :data:`_LOOPBACK`, or nothing; and the
+        address, or the network that one host may choose its addresses from.
+    """
+    address = ip_address(f"{host}%{scope}" if scope else unmapped(host))
+    if address.is_unspecified or any(address in network for network in _NOWHERE):
+        return "source is no host", host
+    if address.is_multicast:
+        return "source is a group", host
+    return _LOOPBACK if address.is_loopback else "", peerNetwork(address)
+
+
+def _kindUnder(access: Access) -> Callable[..., tuple[str, str]]:
+    """
+    Make the same for a service that does not serve all addresses.
+    """
+
+    @lru_cache(maxsize=4096)
+    def kindOf(host: str, scope: int = 0) -> tuple[str, str]:
+        kind, peer = _kindOf(host, scope)
+        objection = access.objection(host) if kind in ("", _LOOPBACK) else ""
+        return objection or kind, peer
+
+    return kindOf

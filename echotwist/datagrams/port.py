@@ -1,0 +1,208 @@
+"""
+Echo of datagrams: UDP, and what the ports of other kinds have in common with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet import udp
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+
+from echotwist.datagrams.guard import Judge
+from echotwist.recovery import RecoveringPort
+from echotwist.sockets import packetinfo
+from echotwist.sockets.addresses import placeOf, whoText
+from echotwist.telemetry.log import Journal
+
+#: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
+LARGEST = 65536
+
+#: Bytes of the kernel's buffer that any datagram takes at the least.
+SMALLEST = 256
+
+#: Bytes of a datagram that a log line shows.
+SHOWN = 32
+
+
+class DatagramEcho(DatagramProtocol):
+    """
+    Give back each datagram to where it came from (RFC 862).
+
+    :param prefix: bytes put before each datagram; none for an exact echo.
+    :param verbose: log each datagram.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(self, prefix: bytes = b"", verbose: bool = False) -> None:
+        self.prefix = prefix
+        self._verbose = verbose
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """
+        Give back one datagram.
+
+        :param addr: where it came from; what the transport takes as an address.
+        """
+        assert self.transport is not None
+        self.transport.write(self.prefix + datagram, addr)
+        if self._verbose:
+            self._log.info(
+                "{transport} {peer} {bytes} bytes: {start}",
+                transport=getattr(self.transport, "kind", "UDP"),
+                peer=whoText(addr),
+                bytes=len(datagram),
+                start=_escaped(datagram),
+            )
+
+
+def _escaped(datagram: bytes) -> str:
+    more = "..." if len(datagram) > SHOWN else ""
+    return repr(datagram[:SHOWN])[1:] + more
+
+
+class DatagramPort(RecoveringPort, udp.Port):
+    """
+    A UDP port on a socket that is bound already.
+
+    What a protocol writes while it handles a datagram leaves from the address
+    that the datagram was sent to.  No error closes the port.
+
+    :param listener: the socket, which this port takes over.
+    :param protocol: handles the datagrams.
+    :param guard: decides which datagrams the protocol gets.
+    :param journal: is told of the errors that were survived, and of refusals.
+    :param reactor: waits for datagrams.
+    :ivar kind: the name of what it is: ``UDP``.
+    """
+
+    #: Datagrams handled in one go, before others have their turn: at some 20 µs each,
+    #: a stream waits for two turns at the most.
+    atOnce = 32
+
+    _preexistingSocket: Any
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: DatagramProtocol,
+        guard: Judge,
+        journal: Journal,
+        reactor: Any,
+    ) -> None:
+        host, port = placeOf(listener)
+        super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
+        self._preexistingSocket = listener
+        self.remember(listener, journal.counters.transport)
+        self._guard = guard
+        self._journal = journal
+        self._counters = journal.counters
+        self.kind = journal.counters.transport
+        self._answering: list[packetinfo.Control] = []
+
+    def doRead(self) -> None:
+        """
+        Handle datagrams that wait.
+        """
+        if not self.handle(self.atOnce):
+            self.examine()
+
+    def handle(self, most: int) -> bool:
+        """
+        Handle so many datagrams of those that wait.
+
+        :return: whether there was one.
+        """
+        for number in range(most):
+            if not self.handleNext():
+                return number > 0
+        return True
+
+    def handleNext(self) -> bool:
+        """
+        Handle one datagram.
+
+        :return: whether another may follow at once.
+        """
+        try:
+            received = self._receive()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.failed("receive", error)
+            return False
+        self._handleOne(*received)
+        return True
+
+    def _receive(self) -> packetinfo.Received:
+        return packetinfo.receive(self.socket, LARGEST)
+
+    def _handleOne(
+        self, datagram: bytes, peer: Any, answering: list[packetinfo.Control], toGroup: bool
+    ) -> None:
+        self._counters.receivedDatagrams += 1
+        self._counters.receivedBytes += len(datagram)
+        objection = self._guard.objection(peer, toGroup, datagram)
+        if objection:
+            self._journal.refused(objection, peer)
+            return
+        self._answering = answering
+        try:
+            self.protocol.datagramReceived(datagram, peer)
+        except Exception:
+            self._journal.broke("handle")
+        self._answering = []
+
+    def write(self, datagram: bytes, addr: Any = None) -> None:
+        """
+        Send a datagram; one that cannot be sent is counted and forgotten.
+
+        :param addr: the address in the form that ``doRead`` gave it.
+        """
+        try:
+            packetinfo.send(self.socket, datagram, self._answering, addr)
+        except OSError as error:
+            self.failed("send", error)
+            return
+        self._counters.sentDatagrams += 1
+        self._counters.sentBytes += len(datagram)
+
+    def handleRest(self) -> None:
+        """
+        Handle what the kernel has taken already, before the port is closed.
+        """
+        room = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        self.handle(room // SMALLEST)
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error of the socket, and see whether it is still what it was.
+
+        :param call: what it was for, in a word: ``receive``.
+        """
+        self._journal.failed(call, error)
+        if call == "receive" and error.errno == errno.ECONNABORTED:
+            self.renew()
+        elif call == "send" and error.errno == errno.EPIPE:
+            self.lose(error)
+
+    def stopListening(self) -> Any:
+        """
+        Close the port.
+
+        :return: fires when that is done.
+        """
+        self.disconnecting = True
+        return super().stopListening()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """
+        Go on after whatever the reactor takes for the end; close when we stop.
+        """
+        if not self.survives():
+            super().connectionLost(reason)

@@ -1,0 +1,156 @@
+"""
+Echo of UNIX datagrams.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+
+from echotwist.datagrams.guard import UnixGuard, objectionToOwner
+from echotwist.datagrams.port import DatagramPort
+from echotwist.sockets import packetinfo
+from echotwist.sockets.addresses import nameText
+from echotwist.sockets.options import queued, unread
+from echotwist.sockets.unixdiag import MOST, Readers, tellsOwners
+from echotwist.sockets.unixpeer import ALL_KNOWN, LONGEST, OPENED, ROOM, opened, senderOf
+
+#: Parts of our buffer: when one of so many is full of what nobody reads, only who
+#: reads is answered...
+SHARES = 4
+
+#: ...and nobody gets more than one of so many of what is left.
+PARTS = 4
+
+
+class UnixDatagramPort(DatagramPort):
+    """
+    A port for UNIX datagrams: peers are the names that they are bound to.
+
+    A reply leaves with our own privileges, and goes where the name leads by then.
+    So it goes only to a socket of the user who sent the datagram.
+
+    What a peer leaves unread takes up our buffer, and in the end nobody could
+    be answered.
+    """
+
+    #: Tells the time in seconds.
+    clock = staticmethod(monotonic)
+
+    _guard: UnixGuard
+    _room: bytearray
+    _readers: Readers
+    _sender: int | None = None
+
+    def doRead(self) -> None:
+        """
+        Handle datagrams that wait; but only few who have to be looked for.
+        """
+        looks = self._readers.looks
+        for number in range(self.atOnce):
+            if not self.handleNext():
+                if not number:
+                    self.examine()
+                return
+            if self._readers.looks != looks:
+                return
+
+    def _receive(self) -> packetinfo.Received:
+        # The size of the next; but of a socket that workers share, another may
+        # take that one meanwhile.
+        if unread(self.socket) > len(self._room):
+            self._room = bytearray(unread(self.socket))
+        size, control, flags, peer = self.socket.recvmsg_into([self._room], ROOM)
+        self._sender = senderOf(control)
+        if flags & socket.MSG_TRUNC:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return bytes(memoryview(self._room)[:size]), peer, [], False
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error; they are all of peers, who close and reset as they like.
+
+        :param call: what failed, in a word: ``send``.
+        """
+        self._journal.failed(call, error)
+
+    def write(self, datagram: bytes, addr: Any = None) -> None:
+        """
+        Send a datagram; one that cannot be sent is counted and forgotten.
+
+        :param addr: the name in the form that ``doRead`` gave it.
+        """
+        # Python reads on to the next NUL, which the longest names do not have.
+        name = os.fsencode(addr)[:LONGEST]
+        isFile = not name.startswith(b"\0")
+        fd = None
+        try:
+            fd = opened(name) if isFile else None
+            objection = self._objectionTo(name, fd) or self._objection(len(datagram), name)
+            if objection:
+                self._journal.refused(objection, addr)
+            else:
+                super().write(datagram, name if fd is None else f"{OPENED}/{fd}")
+        except OSError as error:
+            self._journal.failed("send", error)
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _objectionTo(self, name: bytes, fd: int | None) -> str:
+        """
+        Say why nothing must be sent to where a name leads, or nothing.
+
+        :param fd: its file, unless the name is abstract.
+        :raise OSError: nobody is there.
+        """
+        sender = self._sender
+        if sender is None and ALL_KNOWN:
+            sender = self._readers.owner(name)
+        if fd is not None:
+            return self._guard.objectionTo(os.fstat(fd), sender) if self._hasProc else "no /proc"
+        owner = self._readers.owner(name)
+        if owner is None and tellsOwners(self.socket):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return "unknown owner" if owner is None else objectionToOwner(owner, sender)
+
+    def _objection(self, size: int, name: bytes) -> str:
+        """
+        Say why a datagram must not be sent, or nothing.
+        """
+        waiting = queued(self.socket)
+        if not waiting:
+            self._hadEmpty.clear()
+        if waiting <= self._share:
+            if not size and len(self._hadEmpty) < MOST:
+                self._hadEmpty.add(name)
+            return ""
+        # Nobody can see whether an empty one is still unread, or what is behind it.
+        if not size or name in self._hadEmpty or not self._readers.hasRead(name):
+            return "peer reads nothing"
+        return "others read nothing" if size > (self._buffer - waiting) // PARTS else ""
+
+    def _bindSocket(self) -> None:
+        self.socket, self._preexistingSocket = self._preexistingSocket, None
+        # Which is what a peer may send at the most; see openUnixDatagram.
+        self._buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self._share = self._buffer // SHARES
+        self._room = bytearray(self._buffer)
+        self._readers = Readers(self.clock)
+        self._hadEmpty: set[bytes] = set()
+        self._hasProc = Path(OPENED).is_dir()
+        self._realPortNumber = nameText(self.socket.getsockname())  # type: ignore[assignment]
+        self.connected = 1
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+
+    def getHost(self) -> Any:
+        """
+        Give our own address.
+        """
+        return UNIXAddress(self.socket.getsockname())

@@ -1,0 +1,3 @@
+"""
+From what was asked for to ports that serve.
+"""

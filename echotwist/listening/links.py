@@ -1,0 +1,148 @@
+"""
+Network interfaces that are made anew.
+
+A socket is bound to the number of its network interface (``SO_BINDTODEVICE``,
+socket(7)).  One that is deleted and made again, as VPNs, containers and drivers do,
+has another number: the socket hears nothing more, and is told nothing.  The kernel
+tells whoever asks of each change (rtnetlink(7)); that costs nothing meanwhile.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echotwist.recovery import bindToDevice, deviceOf, interfaceName
+from echotwist.sockets.opening import inWords
+
+#: Of ``linux/netlink.h`` and ``linux/rtnetlink.h``.
+_NETLINK_ROUTE, _SOL_NETLINK, _NETLINK_NO_ENOBUFS, _RTMGRP_LINK = 0, 270, 5, 1
+
+#: Messages taken in one go, before others have their turn.
+_MESSAGES = 64
+
+_log = Logger()
+
+
+class Link:
+    """
+    The network interface of one socket.
+
+    :param listener: the socket.
+    :param text: where it listens, as a person reads it.
+    :ivar fault: why it hears nothing, in words; nothing while it may.
+    """
+
+    def __init__(self, listener: socket.socket, text: str) -> None:
+        self._socket = listener
+        self._text = text
+        self._index = deviceOf(listener)
+        self._name = interfaceName(self._index)
+        self.fault = ""
+
+    @property
+    def isNeeded(self) -> bool:
+        """
+        Whether the socket is bound to a network interface at all.
+        """
+        return self._index != 0
+
+    def follow(self) -> None:
+        """
+        Bind the socket again, if its network interface has been made anew.
+        """
+        before, self.fault = self.fault, self._follow()
+        if self.fault and self.fault != before:
+            _log.warn("{listener} hears nothing: {why}", listener=self._text, why=self.fault)
+        elif before and not self.fault:
+            _log.info("{listener} hears {name} again", listener=self._text, name=self._name)
+
+    def _follow(self) -> str:
+        if interfaceName(self._index):
+            return ""
+        try:
+            index = socket.if_nametoindex(self._name)
+        except OSError:
+            return f"the network interface {self._name} is gone"
+        try:
+            bindToDevice(self._socket, index)
+        except OSError as error:
+            why = f"{inWords(error)}; this needs CAP_NET_RAW, or a new start"
+            return f"it cannot be bound to the new {self._name}: {why}"
+        self._index = index
+        return ""
+
+
+class Links(FileDescriptor):
+    """
+    Hear of each change of network interfaces.
+
+    :param links: those of the sockets.
+    :param reactor: waits for them.
+    :raise OSError: the system does not tell us.
+    """
+
+    def __init__(self, links: Iterable[Link], reactor: Any) -> None:
+        super().__init__(reactor)
+        self._links = list(links)
+        family = socket.AF_NETLINK
+        self._socket = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_ROUTE)
+        # What we are not told of, something else of the same moment tells.
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+        self._socket.bind((0, _RTMGRP_LINK))
+        self.startReading()
+        self._follow()
+
+    @property
+    def fault(self) -> str:
+        """
+        Why a socket hears nothing, in words; nothing while all may.
+        """
+        return next((link.fault for link in self._links if link.fault), "")
+
+    def fileno(self) -> int:
+        """
+        Give the descriptor.
+        """
+        return self._socket.fileno()
+
+    def doRead(self) -> None:
+        """
+        Look after the sockets, whatever has changed.
+        """
+        with suppress(BlockingIOError):
+            for _ in range(_MESSAGES):
+                self._socket.recv(1)
+        self._follow()
+
+    def _follow(self) -> None:
+        for link in self._links:
+            link.follow()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Hear no more.
+        """
+        super().connectionLost(reason)
+        self._socket.close()
+
+
+def watchLinks(listeners: Iterable[tuple[socket.socket, str]], reactor: Any) -> Links | None:
+    """
+    Follow the network interfaces of sockets.
+
+    :param listeners: them, each with where it listens, as a person reads it.
+    :return: nothing if none is bound to one.
+    """
+    links = [link for link in (Link(*one) for one in listeners) if link.isNeeded]
+    try:
+        return Links(links, reactor) if links else None
+    except OSError as error:
+        _log.warn("cannot watch network interfaces: {why}", why=inWords(error))
+        return None

@@ -1,0 +1,3 @@
+"""
+Pages for those who watch the service: numbers, health.
+"""

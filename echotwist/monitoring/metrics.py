@@ -1,0 +1,158 @@
+"""
+The numbers for Prometheus, and whether the service is healthy and ready.
+
+Needs the extra ``echotwist[metrics]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from twisted.internet.defer import Deferred
+
+from echotwist.monitoring.pages import Page, Reply, Site
+from echotwist.telemetry.counters import DATAGRAMS, Counters
+from echotwist.telemetry.refusals import remediesOf
+
+_STREAM = [
+    ("connections", "connections", "Connections served."),
+    ("stalled_connections", "stalled", "Connections reset because the peer took nothing."),
+    ("idle_connections", "idle", "Connections ended because nothing came."),
+    ("drained_connections", "drained", "Connections ended because the service stopped."),
+]
+_DATAGRAM = [
+    ("received_datagrams", "receivedDatagrams", "Datagrams that came in, with those refused."),
+    ("sent_datagrams", "sentDatagrams", "Datagrams sent back."),
+]
+_BOTH = [
+    ("received_bytes", "receivedBytes", "Bytes of content that came in."),
+    ("sent_bytes", "sentBytes", "Bytes of content sent back."),
+]
+
+#: Errors that may well happen, each with what was tried; others are added when they do.
+_NO_FILES = [("accept", "EMFILE"), ("accept", "ENFILE")]
+_NO_WAY = [
+    ("send", name)
+    for name in ("EAGAIN", "EHOSTUNREACH", "EMSGSIZE", "ENETUNREACH", "ENOBUFS", "EPERM")
+]
+_ERRORS = {
+    "UDP": _NO_WAY,
+    "UNIX datagram": [("send", name) for name in ("EAGAIN", "ECONNREFUSED", "ENOENT")],
+    "raw": _NO_WAY,
+}
+
+
+class EchoCollector(Collector):
+    """
+    Read the counters when somebody asks for them.
+
+    What can ever have a value has one from the start: ``rate()`` of Prometheus
+    takes no notice of the first value of a series.
+
+    :param counters: those of each transport.
+    """
+
+    def __init__(self, counters: Sequence[Counters]) -> None:
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        Give all numbers.
+        """
+        datagrams = [one for one in self._counters if one.transport in DATAGRAMS]
+        streams = [one for one in self._counters if one.transport not in DATAGRAMS]
+        families = [
+            *_families(_STREAM, streams),
+            *_families(_DATAGRAM, datagrams),
+            *_families(_BOTH, self._counters),
+            self._active(streams),
+            self._refused(),
+            self._errors(),
+        ]
+        yield from (family for family in families if family.samples)
+
+    def _active(self, streams: Sequence[Counters]) -> Metric:
+        family = GaugeMetricFamily(
+            "echotwist_active_connections", "Connections open now.", labels=["transport"]
+        )
+        for one in streams:
+            family.add_metric([_label(one)], one.active)
+        return family
+
+    def _refused(self) -> Metric:
+        family = CounterMetricFamily(
+            "echotwist_refused", "Peers and datagrams refused.", labels=["transport", "reason"]
+        )
+        for one in self._counters:
+            for reason in {**remediesOf(one.transport), **one.refused}:
+                family.add_metric([_label(one), reason], one.refused[reason])
+        return family
+
+    def _errors(self) -> Metric:
+        family = CounterMetricFamily(
+            "echotwist_errors", "System calls that failed.", labels=["transport", "call", "error"]
+        )
+        for one in self._counters:
+            for kind in dict.fromkeys([*_ERRORS.get(one.transport, _NO_FILES), *one.errors]):
+                family.add_metric([_label(one), *kind], one.errors[kind])
+        return family
+
+
+def _families(
+    table: Sequence[tuple[str, str, str]], counters: Sequence[Counters]
+) -> Iterator[Metric]:
+    for name, attribute, text in table:
+        family = CounterMetricFamily(f"echotwist_{name}", text, labels=["transport"])
+        for one in counters:
+            family.add_metric([_label(one)], getattr(one, attribute))
+        yield family
+
+
+def _label(counters: Counters) -> str:
+    return counters.transport.lower().replace(" ", "-")
+
+
+def site(
+    counters: Sequence[Counters],
+    state: Callable[[], str],
+    health: Callable[[], str],
+    refresh: Callable[[], Deferred[Any]],
+    reactor: Any,
+) -> Site:
+    """
+    Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.
+
+    :param counters: those of each transport.
+    :param state: tells in a word how it stands; ``ready`` while new peers are
+        served.
+    :param health: tells how it does; that begins with ``healthy`` unless only a new
+        start would help.
+    :param refresh: brings the counters up to date.
+    :param reactor: calls later (``IReactorTime``).
+    """
+    registry = CollectorRegistry()
+    registry.register(EchoCollector(counters))
+    ProcessCollector(registry=registry)
+
+    def numbers() -> Deferred[Reply]:
+        return refresh().addCallback(
+            lambda _: Reply(generate_latest(registry), CONTENT_TYPE_LATEST)
+        )
+
+    pages: dict[bytes, Page] = {
+        b"/metrics": numbers,
+        b"/healthz": lambda: _word(health(), "healthy"),
+        b"/readyz": lambda: _word(state(), "ready"),
+    }
+    return Site(pages, reactor)
+
+
+def _word(word: str, good: str) -> Reply:
+    status = HTTPStatus.OK if word.startswith(good) else HTTPStatus.SERVICE_UNAVAILABLE
+    return Reply(f"{word}\n".encode("ascii", "backslashreplace"), status=status)

@@ -1,0 +1,343 @@
+"""
+Pages for programs that ask by HTTP: Prometheus and health checks.
+
+Just enough of HTTP/1.1 (RFC 9110, RFC 9112) for that.  One request is answered
+on each connection, nothing after its head is kept, and every wait has an end.
+``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
+stops it for the reply, and logs what it ends; what changes that is private.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import inlineCallbacks, maybeDeferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotwist.listening.ports import portOf
+from echotwist.sockets.options import roomForScrapers
+from echotwist.streams.limits import Limits
+from echotwist.streams.port import StreamPort
+from echotwist.streams.wrappers import underneath
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
+
+#: Bytes of a request without its body, and of what is thrown away after it.
+LONGEST_HEAD = 16_384
+LONGEST_REST = 65_536
+
+#: Seconds that a request may take to come.
+REQUEST_TIMEOUT = 5.0
+
+#: Seconds that its reply may then take to be made and read: Prometheus waits as long.
+REPLY_TIMEOUT = 10.0
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/(\d)\.\d\r?\n" % _TOKEN)
+_FIELDS = re.compile(rb"(?:%b:[^\0\r\n]*\r?\n)*\r?\n" % _TOKEN)
+_BODY = re.compile(
+    rb"^(?:transfer-encoding:|content-length:(?![ \t]*(?:0+[ \t]*)?\r?$))", re.I | re.M
+)
+_END = re.compile(rb"\n\r?\n")
+_ORIGIN = re.compile(rb"(?i)https?://[^/?#]*")
+
+
+class RequestError(Exception):
+    """
+    A request that no page can answer.
+
+    :param status: says why.
+    """
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@frozen
+class Request:
+    """
+    What is asked for.
+
+    :param path: of the page, without a query.
+    :param withBody: whether the reply has a body; it has none for ``HEAD``.
+    """
+
+    path: bytes
+    withBody: bool
+
+
+@frozen
+class Reply:
+    """
+    What is answered.
+
+    :param body: the page.
+    :param contentType: of the page.
+    """
+
+    body: bytes
+    contentType: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+    @classmethod
+    def of(cls, status: HTTPStatus) -> Reply:
+        """
+        Say no more than a status.
+        """
+        return cls(f"{status.value} {status.phrase}\n".encode("ascii"), status=status)
+
+    def toBytes(self, withBody: bool) -> bytes:
+        """
+        Write it as it goes to the peer.
+        """
+        lines = [
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            f"Date: {formatdate(usegmt=True)}",
+            f"Content-Type: {self.contentType}",
+            f"Content-Length: {len(self.body)}",
+            "Connection: close",
+        ]
+        if self.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            lines.append("Allow: GET, HEAD")
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
+        return head + self.body if withBody else head
+
+
+#: Makes a reply, or a ``Deferred`` of one.
+Page = Callable[[], Any]
+
+
+def parse(head: bytes) -> tuple[Request, bytes] | None:
+    """
+    Read a request.
+
+    :param head: what has come so far, from the request line on.
+    :return: the request and what came after it; nothing while it is not whole.
+    :raise RequestError: as soon as it cannot become one that we answer.
+    """
+    start = head[:LONGEST_HEAD]
+    line, newline, _ = start.partition(b"\n")
+    found = _REQUEST_LINE.fullmatch(line + newline)
+    if start and not found and (newline or not start[:1].isalpha()):
+        raise RequestError(HTTPStatus.BAD_REQUEST)
+    if found and found[3] != b"1":
+        raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    end = _END.search(start)
+    if not (found and end):
+        if len(head) < LONGEST_HEAD:
+            return None
+        tooLong = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        raise RequestError(tooLong if found else HTTPStatus.REQUEST_URI_TOO_LONG)
+    return _request(found, start[found.end() : end.end()]), head[end.end() :]
+
+
+def _request(found: re.Match[bytes], fields: bytes) -> Request:
+    method, target, _ = found.groups()
+    if not _FIELDS.fullmatch(fields):
+        raise RequestError(HTTPStatus.BAD_REQUEST)
+    if method not in (b"GET", b"HEAD"):
+        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED)
+    if _BODY.search(fields):
+        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    path = _ORIGIN.sub(b"", target, count=1).partition(b"?")[0]
+    return Request(path, method == b"GET")
+
+
+@implementer(IHalfCloseableProtocol)
+class PageProtocol(Protocol):
+    """
+    One request and its reply.
+
+    :param site: has the pages.
+    """
+
+    transport: Any
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._head = b""
+        self._isAsked = False
+        self._isLost = False
+        self._thrownAway = 0
+
+    def connectionMade(self) -> None:
+        """
+        Wait for the request, but not for ever.
+        """
+        self._site.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Answer the first request, and throw away what comes after it.
+        """
+        if self._isAsked:
+            self._throwAway(data)
+            return
+        self._head = (self._head + data).lstrip(b"\r\n")  # RFC 9112, section 2.2
+        try:
+            found = parse(self._head)
+        except RequestError as error:
+            self._refuse(error.status)
+            return
+        if found is not None:
+            self._asked(*found)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self._isAsked = True
+        self._site.asked(self)
+        self._send(Reply.of(status), not self._head.startswith(b"HEAD "), True)
+
+    @inlineCallbacks
+    def _asked(self, request: Request, rest: bytes) -> Any:
+        self._isAsked = True
+        self._site.asked(self)
+        reply = yield self._site.answer(request.path)
+        self._send(reply, request.withBody, bool(rest))
+
+    def _send(self, reply: Reply, withBody: bool, isMoreToCome: bool) -> None:
+        self._head = b""
+        if self._isLost:
+            return
+        self.transport.write(reply.toBytes(withBody))
+        if isMoreToCome and underneath(self.transport) is self.transport:
+            # To close while something is unread resets the connection, and a peer
+            # that still sends may never see the reply (RFC 9112, section 9.6).
+            self.transport.loseWriteConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _throwAway(self, data: bytes) -> None:
+        self._thrownAway += len(data)
+        if self._thrownAway > LONGEST_REST:
+            self.transport.abortConnection()
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer has sent its last byte: a request that is whole is answered.
+        """
+        if self._head and not self._isAsked:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        elif not self._head:
+            self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        The reply is on its way.
+        """
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        self._isLost = True
+        self._site.closed(self)
+
+
+class Site(Factory):
+    """
+    Serve pages, to a few at a time; then the oldest connection gives way.
+
+    It stands for the factory of the echoes, and for :class:`Ports`, where an
+    endpoint wants these (:class:`EndpointReactor`).
+
+    :param pages: by their paths.
+    :param reactor: calls later (``IReactorTime``).
+    :param most: connections at a time.
+    """
+
+    noisy = False
+    prefix = b""
+
+    def __init__(self, pages: Mapping[bytes, Page], reactor: Any, most: int | None = None) -> None:
+        self._pages = pages
+        self._reactor = reactor
+        self._most = most or roomForScrapers()
+        self._open: dict[Any, Any] = {}
+        self.limits = Limits()
+        self.journal = Journal(Counters("metrics"))
+
+    def factory(self, transport: str) -> Site:
+        """
+        Give what makes the protocols, for any transport.
+        """
+        return self
+
+    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
+        """
+        Make the port of a socket that listens.
+        """
+        port = portOf(listener, factory, self.journal, self._reactor)
+        # Those who give way have closed before the next is accepted.
+        port.accepts = 1
+        return port
+
+    def buildProtocol(self, addr: object) -> PageProtocol:
+        """
+        Make what answers on one connection.
+        """
+        return PageProtocol(self)
+
+    def admits(self, *who: object) -> bool:
+        """
+        Tell that everybody may come in.
+        """
+        return True
+
+    def opened(self, protocol: Any) -> None:
+        """
+        End a connection that does not ask in time.
+
+        :param protocol: of the connection.
+        """
+        if len(self._open) >= self._most:
+            self._end(next(iter(self._open)))
+        self._open[protocol] = self._reactor.callLater(REQUEST_TIMEOUT, self._end, protocol)
+
+    def asked(self, protocol: Any) -> None:
+        """
+        End one that does not take its reply in time.
+        """
+        self.closed(protocol)
+        self._open[protocol] = self._reactor.callLater(REPLY_TIMEOUT, self._end, protocol)
+
+    def closed(self, protocol: Any) -> None:
+        """
+        Hear that a connection is gone.
+        """
+        deadline = self._open.pop(protocol, None)
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+
+    #: Of a peer that has yet to send a PROXY header.
+    awaits, awaitsNoMore = opened, closed
+
+    def _end(self, protocol: Any) -> None:
+        self.closed(protocol)
+        protocol.transport.abortConnection()
+
+    @inlineCallbacks
+    def answer(self, path: bytes) -> Any:
+        """
+        Make the reply to whoever asks for a page.
+
+        :return: fires with it (:class:`Reply`).
+        """
+        try:
+            return (yield maybeDeferred(self._pages.get(path, _notFound)))
+        except Exception:
+            self.journal.broke("page")
+            return Reply.of(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _notFound() -> Reply:
+    return Reply.of(HTTPStatus.NOT_FOUND)

@@ -1,0 +1,3 @@
+"""
+What the system knows of sockets; no Twisted here.
+"""

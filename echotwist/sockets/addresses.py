@@ -1,0 +1,269 @@
+"""
+What a person calls a place to listen on, and how a place is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import closing, suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+from attrs import evolve, frozen
+
+from echotwist.sockets.altname import indexOf
+
+#: ``SO_BINDTODEVICE`` of socket(7); other systems have nothing like it.
+BIND_TO_DEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
+
+
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+@frozen
+class Address:
+    """
+    One place to listen on.
+
+    :param family: ``AF_INET`` or ``AF_INET6``.
+    :param host: an address in figures.
+    :param scope: the index of the network interface that an IPv6 link-local
+        address belongs to, otherwise 0 (RFC 4007).
+    :param device: the network interface that the socket is bound to, if any.
+    :param dual: an IPv6 wildcard takes IPv4 as well (RFC 3493, section 5.3).
+    """
+
+    family: socket.AddressFamily
+    host: str
+    scope: int = 0
+    device: str = ""
+    dual: bool = False
+
+    def withPort(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        """
+        Give the form that bind(2) takes in Python.
+        """
+        if self.family == socket.AF_INET6:
+            return (self.host, port, 0, self.scope)
+        return (self.host, port)
+
+    def overlaps(self, other: Address) -> bool:
+        """
+        Tell whether a packet may come to both.
+        """
+        anywhere = ("0.0.0.0", "::")
+        hosts, devices = (self.host, other.host), (self.device, other.device)
+        scopes = (self.scope, other.scope)
+        return (
+            (self.family == other.family or self.dual or other.dual)
+            and (scopes[0] == scopes[1] or not all(scopes))
+            and (hosts[0] == hosts[1] or any(host in anywhere for host in hosts))
+            and (devices[0] == devices[1] or not all(devices))
+        )
+
+    def inWords(self, port: int | None = None) -> str:
+        """
+        Give the form that a person reads: ``127.0.0.1:7``, ``[::1]:7``, or
+        without a port ``127.0.0.1``, ``[::1]``.
+        """
+        device = f" on {self.device}" if self.device else ""
+        place = peerText(self.withPort(port or 0))
+        return (place.removesuffix(":0") if port is None else place) + device
+
+
+def peerText(address: tuple[Any, ...]) -> str:
+    """
+    Write a socket's address as a person reads it.
+
+    IPv4 addresses that came through an IPv6 socket are written as IPv4, and
+    link-local ones bear the name of their network interface.
+
+    :param address: what ``recvfrom`` or ``getsockname`` gave.
+    """
+    host, port = unmapped(str(scoped(address)[0])), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def placeOf(listener: socket.socket) -> tuple[str, int]:
+    """
+    Give the address and port that a socket is bound to; a UNIX socket has none.
+    """
+    if listener.family not in (socket.AF_INET, socket.AF_INET6):
+        return ("", 0)
+    host, port = listener.getsockname()[:2]
+    return (host, port)
+
+
+def nameText(name: str | bytes | None) -> str:
+    """
+    Write the name of a UNIX socket as a person reads it: abstract ones begin
+    with ``@`` (unix(7)), and most clients have none.
+    """
+    if not name:
+        return "(unnamed)"
+    text = os.fsdecode(name)
+    return ascii(f"@{text[1:]}" if text.startswith("\0") else text)[1:-1]
+
+
+def whoText(peer: Any) -> str:
+    """
+    Write a peer as a person reads it: an address with its port, if it has one, or
+    the name of a UNIX socket.
+
+    :param peer: what ``accept`` or ``recvfrom`` gave, a host alone, a name, or
+        an ``IAddress``.
+    """
+    if isinstance(peer, tuple):
+        return peerText(peer) if peer[1] else unmapped(str(scoped(peer)[0]))
+    if hasattr(peer, "host"):
+        return peerText((peer.host, peer.port))
+    name = getattr(peer, "name", peer)
+    return unmapped(nameText(name)) if isinstance(name, str | bytes | None) else str(peer)
+
+
+def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """
+    Write the scope of a link-local IPv6 address into the address itself, as
+    Twisted does: ``fe80::1%eth0`` (RFC 4007, section 11).
+
+    :param address: what ``accept`` or ``recvfrom`` gave.
+    """
+    if len(address) < 4 or not address[3] or "%" in address[0]:
+        return address
+    host, *rest = address
+    return (f"{host}%{_interfaceName(address[3])}", *rest)
+
+
+def unmapped(host: str) -> str:
+    """
+    Give the IPv4 address that an IPv4-mapped one stands for (RFC 4291,
+    section 2.5.5.2); other addresses stay as they are.
+    """
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def peerNetwork(address: IPv4Address | IPv6Address) -> str:
+    """
+    Give what stands for one peer: an IPv4 address, or the /64 of an IPv6 one,
+    from which a host may take as many addresses as it likes (RFC 4291,
+    section 2.5.4).
+
+    All links have the same network (fe80::/10), so there it is the address with
+    its network interface; behind NAT64 it is the IPv4 address (RFC 6052, section 2.1).
+    """
+    if address.version == 4 or address.is_link_local:
+        return str(address)
+    if address in _NAT64:
+        return str(IPv4Address(int(address) & 0xFFFFFFFF))
+    return str(ip_network((int(address) >> 64 << 64, 64)))
+
+
+def _interfaceName(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return str(index)
+
+
+def addressesOf(word: str) -> list[Address]:
+    """
+    Find the addresses that a word of the user's means.
+
+    :param word: an IPv4 or IPv6 address, with its scope if link-local; or the
+        name of a network interface; or a host name.
+    :raise OSError: when it is none of these, or nobody can listen there.
+    """
+    if _isFigures(word):
+        host, percent, scope = word.partition("%")
+        with suppress(OSError):  # A number, perhaps.
+            word = f"{host}%{indexOf(scope)}" if percent else word
+        return _lookUp(unmapped(word), socket.AI_NUMERICHOST)
+    if device := _networkInterface(word):
+        if BIND_TO_DEVICE is None:
+            raise OSError(errno.ENOTSUP, "this system has no SO_BINDTODEVICE")
+        return [evolve(address, device=device) for address in wildcards()]
+    try:
+        found = _lookUp(word)
+    except (socket.gaierror, ValueError) as error:
+        number = getattr(error, "errno", socket.EAI_NONAME)
+        reason = getattr(error, "strerror", None) or "not a host name"
+        text = f"no address, no network interface, and as a host: {reason}"
+        raise OSError(number, text) from None
+    # A name may have addresses of a family that this machine does without,
+    # as localhost has in many containers.
+    return [address for address in found if _isOurs(address)] or found
+
+
+def wildcards() -> list[Address]:
+    """
+    Every address of both families, in one if the system can, or of IPv4 alone
+    where there is no IPv6.
+    """
+    if socket.has_dualstack_ipv6():
+        return [Address(socket.AF_INET6, "::", dual=True)]
+    four, six = Address(socket.AF_INET, "0.0.0.0"), Address(socket.AF_INET6, "::")
+    return [four, six] if _isOurs(six) else [four]
+
+
+def half(address: Address, family: socket.AddressFamily) -> Address:
+    """
+    Give that part of an address which is of one family.
+
+    :param address: of that family, or a wildcard of both.
+    """
+    if not address.dual:
+        return address
+    host = "::" if family == socket.AF_INET6 else "0.0.0.0"
+    return evolve(address, family=family, host=host, dual=False)
+
+
+def _isFigures(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _networkInterface(name: str) -> str:
+    """
+    Give the own name of a network interface; none if there is no such.
+
+    :param name: that, or an alternative one.
+    """
+    try:
+        return socket.if_indextoname(indexOf(name))
+    except (OSError, ValueError):
+        return ""
+
+
+def _lookUp(host: str, flags: int = 0) -> list[Address]:
+    found = socket.getaddrinfo(host or ".", None, type=socket.SOCK_STREAM, flags=flags)
+    addresses = [
+        Address(family, str(place[0]).partition("%")[0], int(place[3]) if len(place) > 3 else 0)
+        for family, _, _, _, place in found
+        if family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    for address in addresses:
+        _checkThatPeersCanAsk(address)
+    return list(dict.fromkeys(addresses))
+
+
+def _checkThatPeersCanAsk(address: Address) -> None:
+    host = ip_address(address.host)
+    if host.is_multicast or address.host == "255.255.255.255":
+        raise OSError(errno.EINVAL, "nobody connects to a multicast or broadcast address")
+    if host.version == 6 and host.is_link_local and not address.scope:
+        text = "a link-local address needs its network interface, as in fe80::1%eth0"
+        raise OSError(errno.EINVAL, text)
+
+
+def _isOurs(address: Address) -> bool:
+    try:
+        with closing(socket.socket(address.family, socket.SOCK_DGRAM)) as probe:
+            probe.bind(address.withPort(0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,341 @@
+"""
+Sockets that listen, and what went wrong, in words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import product
+
+from echotwist.sockets import packetinfo
+from echotwist.sockets.addresses import (
+    BIND_TO_DEVICE,
+    Address,
+    addressesOf,
+    nameText,
+    peerText,
+    placeOf,
+    wildcards,
+)
+from echotwist.sockets.options import setLinger, stopLingering
+
+#: How often to look for a number that is free for all.
+TRIES = 20
+
+_INTERNET = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
+_UNIX = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
+
+Socket = socket.socket
+
+#: Opens a socket at an address, on a port.
+Opener = Callable[[Address, int], Socket]
+
+#: What helps, where the reason alone does not say it.
+_HINTS = {
+    errno.EADDRINUSE: "another program has it; --reuse shares it with programs that do the same",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
+
+
+class StartError(Exception):
+    """
+    What keeps the service from starting; its text is one line for a person.
+    """
+
+
+class ListenError(StartError):
+    """
+    A listener that could not be opened; its text is one line for a person.
+
+    :param transport: ``TCP``, ``UDP`` or both.
+    :param place: the address and port.
+    :param error: what the system said, or what we say, without a number.
+    :param hint: what may help, if anything is known.
+    :ivar number: that of the error, if the system said it.
+    """
+
+    def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
+        said = f"cannot listen on {transport} {place}: {inWords(error)}"
+        hint = hint or _HINTS.get(error.errno or 0, "")
+        super().__init__(_inOneLine(f"{said}; {hint}" if hint else said))
+        self.number = error.errno
+
+
+def oneLine(error: Exception) -> str:
+    """
+    Say what keeps the program from running, as its last words.
+    """
+    return f"echo: {_inOneLine(str(error))}"
+
+
+def _inOneLine(text: str) -> str:
+    return " ".join(text.split())
+
+
+def transportOf(listener: socket.socket) -> str:
+    """
+    Name what goes through a socket.
+    """
+    names = _INTERNET if listener.family in (socket.AF_INET, socket.AF_INET6) else _UNIX
+    return names[listener.type]
+
+
+def inWords(error: OSError) -> str:
+    """
+    Say what went wrong, and the number of an error of the system.
+    """
+    if error.errno is None:  # It is ours.
+        return str(error)
+    return f"{error.strerror or error} (errno {error.errno})"
+
+
+def reasonOfTLS(error: BaseException | None) -> str:
+    """
+    Say what OpenSSL found wrong, if this is an error of its: they are lists of
+    library, function and reason, from the first to the last.
+    """
+    said = error.args[0] if error and error.args else ""
+    return str(said[0][-1]) if isinstance(said, list) and said else ""
+
+
+def errorName(error: OSError) -> str:
+    """
+    Give the symbol of an error: ``ENOBUFS``, or its number where it has none.
+    """
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def findAll(
+    interfaces: Sequence[str], port: int | None, transports: Sequence[str]
+) -> list[Address]:
+    """
+    Find the addresses to listen on.
+
+    :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
+    :param port: if any, only to be named in an error, as are the transports.
+    :raise ListenError: for the first word that means nothing here.
+    """
+    found = []
+    for interface in interfaces:
+        try:
+            found += addressesOf(interface)
+        except OSError as error:
+            place = interface if port is None else f"{interface}:{port}"
+            raise ListenError(" and ".join(transports), place, error) from None
+    return list(dict.fromkeys(found)) or wildcards()
+
+
+def openAll(
+    interfaces: Sequence[str],
+    port: int,
+    transports: Sequence[str],
+    *,
+    reuse: bool,
+    backlog: int,
+    linger: int | None,
+) -> list[socket.socket]:
+    """
+    Open all listeners, or none.
+
+    :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
+    :param port: the number for all of them; 0 takes one that is free.
+    :param transports: ``TCP``, ``UDP`` or both.
+    :raise ListenError: for the first listener that cannot be opened.
+    """
+    openers = {
+        "TCP": partial(openStream, reuse=reuse, backlog=backlog, linger=linger),
+        "UDP": partial(openDatagram, reuse=reuse),
+    }
+    addresses = findAll(interfaces, port, transports)
+    return openAt(addresses, port, [openers[name] for name in transports])
+
+
+def openAt(addresses: Iterable[Address], port: int, openers: Sequence[Opener]) -> list[Socket]:
+    """
+    Open all listeners at some addresses, on one port, or none.
+
+    :param port: the number for all of them; 0 takes one that is free.
+    :param openers: what to open at each address.
+    :raise ListenError: for the first listener that cannot be opened.
+    """
+    places = list(product(addresses, openers))
+    for left in reversed(range(TRIES)):
+        try:
+            return _openEach(places, port)
+        except ListenError as error:
+            # A number that was free for the first may be taken for the others.
+            if port or error.number != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError("never reached")
+
+
+def _openEach(places: Sequence[tuple[Address, Opener]], port: int) -> list[socket.socket]:
+    listeners: list[socket.socket] = []
+    try:
+        for address, opener in places:
+            listeners.append(opener(address, port))
+            port = listeners[0].getsockname()[1]
+    except ListenError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def openStream(
+    address: Address, port: int, *, reuse: bool, backlog: int, linger: int | None
+) -> socket.socket:
+    """
+    Open a TCP socket that listens.
+
+    :raise ListenError: nothing is left open then.
+    """
+    with opening(address, socket.SOCK_STREAM, port, reuse) as listener:
+        if sys.platform != "win32":  # There it means something else: to steal the port.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        prepareStream(listener, linger)
+        listener.bind(address.withPort(port))
+        listener.listen(backlog)
+    return listener
+
+
+def prepareStream(listener: socket.socket, linger: int | None) -> None:
+    """
+    Set what accepted TCP connections need, once: they inherit it, on Linux, the
+    BSDs, macOS and Windows alike.  A socket that systemd keeps may have had
+    other settings before.
+
+    ``SO_OOBINLINE``: urgent bytes come back like all others, in their places
+    (RFC 862).  ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
+    (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
+    although they take bytes.
+    """
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if linger is None:
+        stopLingering(listener)
+    else:
+        setLinger(listener, linger)
+
+
+def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
+    """
+    Open a UDP socket that is bound, and told to say which local address each
+    datagram was sent to.
+
+    ``SO_REUSEADDR`` is never set: with it another user's process could bind
+    beside ours and take the datagrams.
+
+    :raise ListenError: nothing is left open then.
+    """
+    with opening(address, socket.SOCK_DGRAM, port, reuse) as listener:
+        packetinfo.ask(listener)
+        listener.bind(address.withPort(port))
+        packetinfo.answerFromAny(listener)
+    return listener
+
+
+def listenerText(listener: socket.socket, transport: str) -> str:
+    """
+    Write where a socket listens, as a person reads it.
+
+    :param transport: the name of what goes through it.
+    """
+    if listener.family == getattr(socket, "AF_UNIX", None):
+        return f"{transport} {nameText(listener.getsockname())}"
+    place = peerText(listener.getsockname())
+    if listener.type == socket.SOCK_RAW:
+        place, _, protocol = place.rpartition(":")
+        transport = f"{transport} {protocol}"
+    device = "" if "%" in place else _deviceOf(listener)
+    on = f" on {device}" if device else ""
+    return f"{transport} {place}{on}"
+
+
+def _deviceOf(listener: socket.socket) -> str:
+    if BIND_TO_DEVICE is None:
+        return ""
+    return listener.getsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, 16).rstrip(b"\0").decode()
+
+
+def ownSockets() -> Iterator[socket.socket]:
+    """
+    Find the sockets that this process has open, to look at them, no more.
+    """
+    try:
+        names = os.listdir("/dev/fd")
+    except OSError:  # Other systems, and a bare folder after chroot(2), have none.
+        return
+    for fd in map(int, names):
+        with suppress(OSError):
+            found = socket.socket(fileno=fd)
+            try:
+                yield found
+            finally:
+                found.detach()
+
+
+def _whichOfOurs(kind: socket.SocketKind, address: Address, port: int) -> str:
+    """
+    Say which socket of ours has a place already, if one has.
+    """
+    for one in ownSockets():
+        isLike = one.type == kind and one.family in (socket.AF_INET, socket.AF_INET6)
+        if isLike and placeOf(one)[1] == port and address.overlaps(_addressOf(one)):
+            return f"we have it ourselves, for {listenerText(one, transportOf(one))}"
+    return ""
+
+
+def _addressOf(listener: socket.socket) -> Address:
+    host, _, *more = listener.getsockname()
+    isSix = listener.family == socket.AF_INET6
+    dual = isSix and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    scope = more[1] if isSix else 0
+    return Address(socket.AddressFamily(listener.family), host, scope, _deviceOf(listener), dual)
+
+
+@contextmanager
+def opening(
+    address: Address,
+    kind: socket.SocketKind,
+    port: int,
+    reuse: bool,
+    protocol: int = 0,
+    place: str = "",
+    hint: str = "",
+) -> Iterator[socket.socket]:
+    """
+    Make a socket, to be bound; close it if that fails.
+
+    :param protocol: of raw packets.
+    :param place: what an error calls the place, if not address and port.
+    :param hint: what may help those who are not permitted.
+    :raise ListenError: for anything that goes wrong.
+    """
+    listener = None
+    try:
+        listener = socket.socket(address.family, kind, protocol)
+        listener.setblocking(False)
+        if address.family == socket.AF_INET6 and kind != socket.SOCK_RAW:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.dual)
+        if reuse:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if address.device and BIND_TO_DEVICE is not None:
+            listener.setsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, address.device.encode())
+        yield listener
+    except (OSError, OverflowError) as error:  # A plugin may ask for any number.
+        if listener is not None:
+            listener.close()
+        cause = error if isinstance(error, OSError) else OSError(str(error))
+        if cause.errno == errno.EACCES and 0 < port < 1024:
+            hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
+        elif cause.errno != errno.EPERM:
+            hint = _whichOfOurs(kind, address, port) if cause.errno == errno.EADDRINUSE else ""
+        raise ListenError(_INTERNET[kind], place or address.inWords(port), cause, hint) from None

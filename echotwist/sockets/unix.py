@@ -1,0 +1,253 @@
+"""
+Sockets of the UNIX family (unix(7)): opening them, and their files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+from echotwist.sockets.addresses import nameText
+from echotwist.sockets.opening import TRIES, ListenError, ownSockets, transportOf
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no UNIX sockets in Python either
+    fcntl = None  # type: ignore[assignment]
+
+#: Who may connect, unless somebody says otherwise: owner and group.
+MODE = 0o660
+
+#: Bytes; more than any system lets us have.  It gives us what it gives a peer at the most.
+MOST = 2**30
+
+#: How the file of a lock is opened, whatever somebody has put there.
+_LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+_HINTS = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EEXIST: "only a socket that nobody listens on is replaced",
+    errno.ENAMETOOLONG: "names of sockets have 107 bytes at the most",
+}
+
+
+class FileSocket(socket.socket):
+    """
+    A socket whose file goes away with it, if it is still its own.
+    """
+
+    _file: tuple[str, tuple[int, int]] | None = None
+
+    def bindFile(self, name: str, mode: int) -> None:
+        """
+        Bind to a file, in the place of a socket that nobody listens on.
+
+        :param mode: of the file: who may connect or send.
+        :raise OSError: somebody does, or it is no socket.
+        """
+        path = os.path.join(os.getcwd(), name)
+        with _folderOf(path) as (folder, base):
+            _removeStale(name, self.type, folder, base)
+            # With chmod(2) afterwards there would be a moment in between.
+            before = os.umask(0o777 & ~mode)
+            try:
+                self.bind(name)
+            finally:
+                os.umask(before)
+            self._file = path, _identity(os.lstat(base, dir_fd=folder))
+
+    def close(self) -> None:
+        """
+        Close it, and remove its file.
+        """
+        if self._file is not None:
+            path, made = self._file
+            self._file = None
+            with suppress(OSError), _folderOf(path) as (folder, base):
+                if _identity(os.lstat(base, dir_fd=folder)) == made:
+                    os.unlink(base, dir_fd=folder)
+        super().close()
+
+
+@contextmanager
+def _folderOf(path: str) -> Iterator[tuple[int, str]]:
+    """
+    Open the folder of a file.
+
+    Whoever owns the way to it may lead that elsewhere between two looks.  What is
+    removed by this descriptor is removed from the folder that was looked at.
+
+    :return: a descriptor, and the name of the file in there.
+    """
+    folder = os.open(os.path.dirname(path) or ".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        yield folder, os.path.basename(path)
+    finally:
+        os.close(folder)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _removeStale(name: str, kind: int, folder: int, base: str) -> None:
+    try:
+        found = os.lstat(base, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EEXIST, "a file that is no socket has that name")
+    with socket.socket(socket.AF_UNIX, kind) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(name) != errno.ECONNREFUSED:
+            raise _inUse()
+    os.unlink(base, dir_fd=folder)
+
+
+def _inUse() -> OSError:
+    return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """
+    Have nobody else open a socket at the same path meanwhile: of two that find one
+    that somebody left, the second would take that of the first, which does not
+    listen yet, for the same, and remove it.
+
+    The file of the lock goes away in the end.  Without one, where none can be made,
+    all goes on as well.
+
+    :raise OSError: somebody else does it right now.
+    """
+    with _folderOf(f"{name}.lock") as (folder, base):
+        lock = _lock(folder, base)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                _unlock(lock, folder, base)
+
+
+def _lock(folder: int, base: str) -> int | None:
+    for _ in range(TRIES):
+        try:
+            lock = os.open(base, _LOCK, 0o600, dir_fd=folder)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            break
+        except OSError:  # There are none in this file system.
+            return lock
+        if _isThere(lock, folder, base):
+            return lock
+        # Its last holder has removed it before we had it.
+        os.close(lock)
+    raise _inUse()
+
+
+def _unlock(lock: int, folder: int, base: str) -> None:
+    if _isThere(lock, folder, base) and not os.fstat(lock).st_size:
+        with suppress(OSError):
+            os.unlink(base, dir_fd=folder)
+    os.close(lock)
+
+
+def _isThere(file: int, folder: int, base: str) -> bool:
+    with suppress(OSError):
+        return _identity(os.lstat(base, dir_fd=folder)) == _identity(os.fstat(file))
+    return False
+
+
+def openUnix(
+    name: str, kind: socket.SocketKind, *, mode: int = MODE, backlog: int = 0
+) -> socket.socket:
+    """
+    Open a UNIX socket that is bound; a stream listens.
+
+    :param name: of its file, or one that begins with NUL: an abstract one.
+    :param mode: of the file.
+    :param backlog: connections that may wait to be accepted.
+    :raise ListenError: nothing is left open then.
+    """
+    listener: Any = FileSocket(socket.AF_UNIX, kind)
+    isFile = not name.startswith("\0")
+    try:
+        listener.setblocking(False)
+        if kind == socket.SOCK_DGRAM:
+            prepareDatagram(listener)
+        with _alone(name) if isFile else nullcontext():
+            if isFile:
+                listener.bindFile(name, mode)
+            else:
+                listener.bind(name)
+            if kind == socket.SOCK_STREAM:
+                listener.listen(backlog)
+    except (OSError, ValueError) as error:
+        transport = transportOf(listener)
+        listener.close()
+        cause = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        if cause.errno is None:
+            cause = OSError(errno.ENAMETOOLONG, str(error))
+        hint = _HINTS.get(cause.errno or 0, "")
+        if cause.errno == errno.EADDRINUSE and _isOurs(name):
+            hint = "we listen there ourselves"
+        raise ListenError(transport, nameText(name), cause, hint) from None
+    return listener  # type: ignore[no-any-return]
+
+
+def _isOurs(name: str) -> bool:
+    """
+    Tell whether a socket of this process has a name already.
+    """
+    names = [one.getsockname() for one in ownSockets() if one.family == socket.AF_UNIX]
+    if name.startswith("\0"):
+        return os.fsencode(name) in names
+    return any(isinstance(one, str) and _isSame(one, name) for one in names)
+
+
+def _isSame(name: str, other: str) -> bool:
+    with suppress(OSError):
+        return os.path.samefile(name, other)
+    return False
+
+
+def openUnixDatagram(name: str) -> socket.socket:
+    """
+    Open a UNIX datagram socket that is bound.
+
+    :raise ListenError: nothing is left open then.
+    """
+    return openUnix(name, socket.SOCK_DGRAM)
+
+
+def prepareDatagram(listener: socket.socket) -> None:
+    """
+    Have the kernel tell who sends, and make room, so that whatever a peer could
+    send can be sent back.
+
+    :raise OSError: it does not tell; only Linux does.
+    """
+    if not hasattr(socket, "SO_PASSCRED"):
+        raise OSError(errno.ENOTSUP, "this system does not tell who sends (SO_PASSCRED)")
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
+
+
+def named(text: str) -> str:
+    r"""
+    Give the name that a text means, in which an abstract one begins with ``\0``,
+    or with ``@`` as systemd and our log write it.
+    """
+    for start in ("\\0", "@"):
+        if text.startswith(start):
+            return "\0" + text.removeprefix(start)
+    return text

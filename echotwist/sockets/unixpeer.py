@@ -1,0 +1,90 @@
+"""
+Who sent a UNIX datagram, and to where its name leads (unix(7)).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from echotwist.sockets.packetinfo import Control
+
+#: ``struct ucred``: process, user and group.
+_CREDENTIALS = struct.Struct("=iII")
+
+#: Bytes of control messages to make room for: the credentials, which come first.
+#: There is none for descriptors that a sender passes, so the kernel closes them.
+ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
+
+#: Bytes of the longest name there is, which has no NUL at its end then.
+LONGEST = 108
+
+#: By these names the kernel finds the files that we have open, and nothing else.
+OPENED = "/proc/self/fd"
+
+
+def _overflow() -> int:
+    with suppress(OSError):
+        return int(Path("/proc/sys/kernel/overflowuid").read_text())
+    return 65534
+
+
+def _areAllKnown() -> bool:
+    with suppress(OSError):
+        return Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
+    return False
+
+
+#: The number that stands for whomever it does not know (proc_sys_kernel(5))...
+NOBODY = _overflow()
+
+#: ...and whether it knows all users: in a user namespace that number is anybody's
+#: (user_namespaces(7)).
+ALL_KNOWN = _areAllKnown()
+
+
+def senderOf(control: Iterable[Control]) -> int | None:
+    """
+    Give the user who sent a datagram (``SCM_CREDENTIALS``).
+
+    :return: nothing for a user who is not known here, or if the datagram came
+        before ``SO_PASSCRED`` was set.
+    """
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            process, user, _ = _CREDENTIALS.unpack(data)
+            if user != NOBODY or (process and ALL_KNOWN):
+                return int(user)
+    return None
+
+
+def opened(name: bytes) -> int:
+    """
+    Open the file of a socket as it is now, so that no other can take its place,
+    and without following a symbolic link at its end.
+
+    Links on the way to it are followed, such as ``/var/run``: whose the socket is
+    that is found there is asked afterwards.
+
+    :return: a descriptor, with ``O_PATH`` (open(2)).
+    :raise OSError: there is none.
+    """
+    return os.open(name, os.O_PATH | os.O_NOFOLLOW)
+
+
+def placesOf(listeners: Iterable[socket.socket]) -> set[bytes | tuple[int, int]]:
+    """
+    Give the names of those that are UNIX sockets, and device and inode of each that
+    is a file.
+    """
+    names = {os.fsencode(one.getsockname()) for one in listeners if one.family == socket.AF_UNIX}
+    places: set[bytes | tuple[int, int]] = {*names}
+    for name in names:
+        with suppress(OSError, ValueError):  # It is abstract, or out of sight.
+            found = os.stat(name)
+            places.add((found.st_dev, found.st_ino))
+    return places

@@ -1,0 +1,3 @@
+"""
+Streams: TCP, UNIX, TLS, and behind a proxy.
+"""

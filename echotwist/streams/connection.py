@@ -1,0 +1,262 @@
+"""
+Connections, of TCP and UNIX, that survive what the kernel has no room for.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.python.failure import Failure
+
+from echotwist.sockets.options import queued, setLinger, stopLingering, unread
+from echotwist.streams.wrappers import whoEnds
+
+#: Seconds between two looks at whether a connection can be closed, at first and
+#: in the end.
+FIRST_LOOK, LAST_LOOK = 0.01, 1.0
+
+#: Errors that say "not now": the bytes stay where they are.
+_LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
+
+#: Errors that say that the peer, or the way to it, is gone.
+_ENDINGS = (
+    errno.ECONNRESET,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+)
+
+#: How often a change of what the reactor watches is tried.
+TRIES = 3
+
+
+class Connection(tcp.Server):
+    """
+    A connection that survives what the kernel has no room for, and that knows
+    why it was lost.
+
+    :ivar lastError: why, as the number of an error; 0 if it was not.
+    """
+
+    #: The :class:`StreamPort` that accepted it.
+    server: Any
+    #: The address of who speaks through a proxy, if one does.
+    peer: Any = None
+    #: Seconds of ``SO_LINGER``; ``None`` for as long as it takes.
+    lingers: int | None = None
+    lastError = 0
+    _saidAll = False
+    _lingering: Any = None
+
+    def getPeer(self) -> Any:
+        """
+        Give the peer's address.
+        """
+        return self.peer or self.server.addressOf(self.client)
+
+    def getHost(self) -> Any:
+        """
+        Give our own address.
+        """
+        return self.server.addressOf(self.socket.getsockname())
+
+    def handOver(self, protocol: Any) -> None:
+        """
+        Have another protocol go on from here.
+        """
+        self.protocol = protocol
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """
+        The peer has sent its last byte.
+        """
+        heir = whoEnds(self.protocol)
+        if heir is None:
+            self.connectionLost(reason)
+        else:
+            heir.readConnectionLost()
+
+    def doRead(self) -> Any:
+        """
+        Read what has come.
+        """
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except OSError as error:
+            return self._failed("receive", error, None)
+        return self._dataReceived(data)
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """
+        Write what the kernel takes.
+        """
+        try:
+            return self.socket.send(memoryview(data)[: self.SEND_LIMIT])
+        except OSError as error:
+            return self._failed("send", error, 0)
+
+    def _failed(self, call: str, error: OSError, later: int | None) -> Any:
+        if error.errno == errno.EAGAIN:
+            return later
+        if error.errno in _LATER:
+            self.server.journal.failed(call, error)
+            return later
+        self.lastError = self.lastError or error.errno or 0
+        if error.errno not in _ENDINGS:
+            self.server.journal.failed(call, error)
+        return CONNECTION_LOST
+
+    def startReading(self) -> None:
+        """
+        Have the reactor tell when there is something to read.
+        """
+        self._watch(super().startReading)
+
+    def stopReading(self) -> None:
+        """
+        Let what comes wait.
+        """
+        self._watch(super().stopReading)
+
+    def startWriting(self) -> None:
+        """
+        Have the reactor tell when there is room to write.
+        """
+        self._watch(super().startWriting)
+
+    def stopWriting(self) -> None:
+        """
+        There is nothing to write.
+        """
+        self._watch(super().stopWriting)
+
+    def _watch(self, change: Callable[[], object]) -> None:
+        """
+        Change what the reactor watches; a connection that it cannot watch is lost.
+
+        :raise OSError: for a connection that has not begun yet.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                change()
+            except OSError as error:
+                if left:
+                    continue
+                if not (self.connected or self.disconnected):
+                    raise
+                self.server.journal.failed("watch", error)
+                self.server.reactor.callLater(0, self.connectionLost, Failure(CONNECTION_LOST))
+            return
+
+    def _postLoseConnection(self) -> Any:
+        """
+        All is written: say so to the peer, and wait until it has taken it.  If
+        there is something that we have not read, close(2) resets the connection;
+        an end before that would look as if all had come.
+
+        close(2) now would leave the rest to the kernel, which watches nobody;
+        and with ``SO_LINGER`` it would wait in the call itself, non-blocking
+        or not (Linux 6.18), and everybody else with it.
+        """
+        if self.lingers == 0 or not queued(self):
+            return CONNECTION_DONE
+        if not unread(self):
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+        self._saidAll = True
+        if self.lingers is not None:
+            self._lingering = self.server.reactor.callLater(self.lingers, self.abortConnection)
+        self.server.reactor.callLater(FIRST_LOOK, self._closeWhenTaken, FIRST_LOOK)
+        return None
+
+    def _closeWhenTaken(self, pause: float) -> None:
+        if not self.connected:
+            return
+        self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if self.lastError:
+            self.connectionLost(Failure(CONNECTION_LOST))
+        elif queued(self):
+            pause = min(2 * pause, LAST_LOOK)
+            self.server.reactor.callLater(pause, self._closeWhenTaken, pause)
+        else:
+            self.connectionLost(Failure(CONNECTION_DONE))
+
+    def letGo(self) -> None:
+        """
+        Close, and leave to the kernel what the peer has yet to take.
+        """
+        if self._saidAll and self.connected:
+            self.connectionLost(Failure(CONNECTION_DONE))
+        else:
+            self.abortConnection()
+
+    def _closeSocket(self, orderly: bool) -> None:
+        if orderly and self.lingers:
+            with suppress(OSError):
+                stopLingering(self.socket)
+        super()._closeSocket(orderly)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is gone.
+        """
+        if hasattr(self, "socket") and not self.lastError:
+            with suppress(OSError):
+                self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        if reason.check(ConnectionAborted):
+            self._leaveRest()
+        super().connectionLost(reason)
+
+    def _leaveRest(self) -> None:
+        """
+        Give the kernel of a UNIX socket all that was read, beyond its usual limit.
+
+        There is no reset: the peer reads what the kernel has, and then the end, as
+        if that were all.  Only if we have left something unread it sees
+        ``ECONNRESET`` there (``unix_release_sock``, Linux 6.18).
+        """
+        if not hasattr(self, "socket") or self.socket.family != getattr(socket, "AF_UNIX", None):
+            return
+        rest = self.dataBuffer[self.offset :] + b"".join(self._tempDataBuffer)
+        with suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**30)
+            self.socket.send(rest)
+
+
+def lingering(seconds: int, connection: type[Connection] = Connection) -> type[Connection]:
+    """
+    Make the class of connections whose close does what ``SO_LINGER`` says:
+    wait so long for the peer to take what is left, and then reset it.
+
+    :param connection: what they are otherwise.
+    """
+
+    class LingeringConnection(connection):  # type: ignore[misc,valid-type]
+        """
+        A connection that waits so long.
+        """
+
+        lingers = seconds
+        # To send FIN first, in shutdown(2), would leave nothing to reset.
+        _shouldShutdown = seconds > 0
+
+    return LingeringConnection
+
+
+def refuse(stream: socket.socket) -> None:
+    """
+    Reset a connection, so that its peer knows at once.
+    """
+    with suppress(OSError):
+        setLinger(stream, 0)
+    stream.close()

@@ -1,0 +1,324 @@
+"""
+The factory of stream echoes, which knows all that are open.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from echotwist.clock import keepSteady
+from echotwist.echo import Echo, PrefixEcho
+from echotwist.sockets.addresses import whoText
+from echotwist.sockets.opening import reasonOfTLS
+from echotwist.sockets.options import queued, unread
+from echotwist.streams.limits import Limits
+from echotwist.streams.timeouts import Overseer
+from echotwist.streams.wrappers import underneath
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.log import Journal
+
+#: Seconds without a byte after which a connection is over, once the service stops.
+MOMENT = 0.6
+
+#: Seconds that a peer may take to say who it is: for TLS, or what a proxy says first.
+GREETING = 10.0
+
+
+class EchoFactory(Factory):
+    """
+    Make an echo for each connection, and know all that are open.
+
+    :param prefix: bytes put before each line; none for an exact echo.
+    :param verbose: log each connection when it has ended.
+    :param limits: says who is served; by default everybody.
+    :param stallTimeout: seconds after which a peer is reset that has bytes
+        waiting and takes none; 0 for never.
+    :param idleTimeout: seconds after which a connection is ended on which
+        nothing came; 0 for never.
+    :param journal: counts and tells what went wrong.
+    :param reactor: tells the time and calls later (``IReactorTime``), by a clock
+        that nobody can set (:func:`keepSteady`); by default the global one.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        prefix: bytes = b"",
+        verbose: bool = False,
+        limits: Limits | None = None,
+        stallTimeout: float = 0,
+        idleTimeout: float = 0,
+        journal: Journal | None = None,
+        reactor: Any = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.prefix = prefix
+        self.journal = journal or Journal(Counters("TCP"))
+        self.counters = self.journal.counters
+        self._verbose = verbose
+        self.limits = limits or Limits()
+        self._reactor = keepSteady(reactor)
+        self._open: dict[Echo, tuple[float, Any]] = {}
+        self._watched: set[Echo] = set()
+        self._awaited: dict[Any, int] = {}
+        self._stalls = Overseer(
+            stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
+        )
+        self._idlers = Overseer(
+            idleTimeout, self._quiet, self._idle, reactor, lambda: bool(self._open)
+        )
+        self._leavers = Overseer(
+            MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
+        )
+        self._greetings = Overseer(
+            min(GREETING, stallTimeout or GREETING),
+            lambda: self._awaited,
+            self._neverGreeted,
+            reactor,
+            lambda: bool(self._awaited),
+        )
+        self._drains: list[Deferred[None]] = []
+        self._deadline: Any = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Echo | None:
+        """
+        Make the echo for one connection.
+
+        :return: nothing for a peer that is over a limit.
+        """
+        host = getattr(addr, "host", "")
+        if not self.admits(host, addr):
+            return None
+        echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
+        echo.factory = self
+        echo.host = host
+        return echo
+
+    def admits(self, host: str | None, peer: object = None) -> bool:
+        """
+        Tell whether a newcomer may come in; one who may not is counted.
+
+        :param host: its address; ``None`` while nobody knows.
+        :param peer: whom the log names, if anybody: who connected.
+        """
+        reason = self.limits.objection(host)
+        if reason:
+            self.journal.refused(reason, peer)
+        return not reason
+
+    def awaits(self, newcomer: Any) -> None:
+        """
+        Reset a newcomer who does not say in time who it is.
+
+        :param newcomer: a protocol, which tells what is ``awaited``.
+        """
+        self._awaited[newcomer] = 0
+        self._greetings.wake()
+
+    def awaitsNoMore(self, newcomer: Any) -> None:
+        """
+        Hear that a newcomer has said it, or is gone.
+        """
+        self._awaited.pop(newcomer, None)
+        self._greetings.forget(newcomer)
+        self._restIfAlone()
+
+    def _neverGreeted(self, newcomer: Any) -> None:
+        self.journal.refused(f"unfinished {newcomer.awaited}", newcomer.transport.getPeer())
+        newcomer.givenUp = True
+        newcomer.transport.abortConnection()
+
+    def opened(self, echo: Echo) -> None:
+        """
+        Begin to look after a connection.
+        """
+        self.limits.opened(echo.host)
+        self.counters.connections += 1
+        self.counters.active += 1
+        local = echo.transport.getHost() if self._verbose else None
+        self._open[echo] = (self._reactor.seconds(), local)
+        self._idlers.wake()
+
+    def wrote(self, echo: Echo) -> None:
+        """
+        Watch whether the peer takes what was written.
+        """
+        echo.watched = True
+        self._watched.add(echo)
+        self._stalls.wake()
+
+    def closed(self, echo: Echo, reason: Failure) -> None:
+        """
+        Count and tell the end of a connection.
+        """
+        since, local = self._open.pop(echo)
+        if echo.watched:
+            self._watched.discard(echo)
+            self._stalls.forget(echo)
+        self._idlers.forget(echo)
+        self._leavers.forget(echo)
+        self.limits.closed(echo.host)
+        self.counters.active -= 1
+        # It may be the kernel that gave up first: it has asked in vain for long.
+        if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
+            echo.why = "stalled"
+            self.counters.stalled += 1
+        if self._verbose:
+            self._log.info(
+                "{transport} {peer} {reason}: {bytes} bytes in {seconds} s",
+                transport=self.counters.transport,
+                peer=whoText(echo.transport.getPeer()),
+                local=whoText(local),
+                bytes=echo.received,
+                seconds=round(self._reactor.seconds() - since, 3),
+                reason=echo.why or _ENDS.get(reason.type) or _words(reason),
+            )
+        self._restIfAlone()
+
+    def _restIfAlone(self) -> None:
+        """
+        If nobody is left, nothing more is to be looked at.
+        """
+        if self._open or self._awaited:
+            return
+        for overseer in (self._stalls, self._idlers, self._leavers):
+            overseer.rest()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+        drains, self._drains = self._drains, []
+        for drained in drains:
+            drained.callback(None)
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        Echo on until each connection has been quiet for a moment, then end it.
+
+        :param seconds: after which all are ended, quiet or not.
+        :return: fires when no connection is left.
+        """
+        if not (self._open or self._awaited):
+            return succeed(None)
+        drained: Deferred[None] = Deferred()
+        self._drains.append(drained)
+        self._leavers.wake()
+        self._reactor.callLater(min(MOMENT, seconds), self._abortAwaited)
+        if self._deadline is None:
+            self._deadline = self._reactor.callLater(seconds, self._finishAll)
+        return drained
+
+    def _finishAll(self) -> None:
+        for echo in list(self._open):
+            if not echo.ending:
+                self._drained(echo)
+        self._deadline = self._reactor.callLater(MOMENT, self._letGo)
+
+    def abortAll(self) -> None:
+        """
+        Reset all connections at once.
+        """
+        self._abortAwaited()
+        for echo in list(self._open):
+            echo.transport.abortConnection()
+
+    def _abortAwaited(self) -> None:
+        for newcomer in list(self._awaited):
+            newcomer.givenUp = True
+            newcomer.transport.abortConnection()
+
+    def _letGo(self) -> None:
+        for echo in list(self._open):
+            getattr(echo.transport, "letGo", echo.transport.abortConnection)()
+
+    def _waiting(self) -> dict[Echo, int]:
+        """
+        Find who has bytes to take, among those who may have, with how many
+        they have taken.
+
+        On UNIX sockets the kernel counts what it keeps for each message as well:
+        one that is taken is still a step forward, one that only comes is not.
+        """
+        waiting = {echo: unsent(echo.transport) for echo in self._watched}
+        for echo in waiting:
+            echo.watched = bool(waiting[echo])
+        self._watched = {echo for echo in waiting if echo.watched}
+        return {echo: written(echo) - waiting[echo] for echo in self._watched}
+
+    def _quiet(self) -> dict[Echo, int]:
+        """
+        Find who has taken everything and says nothing, with a mark of what
+        they said so far.
+        """
+        return {
+            echo: echo.received
+            for echo in self._open
+            if not (echo.ending or unsent(echo.transport) or _unread(echo.transport))
+        }
+
+    def _stalled(self, echo: Echo) -> None:
+        echo.why = "stalled"
+        self.counters.stalled += 1
+        echo.transport.abortConnection()
+
+    def _idle(self, echo: Echo) -> None:
+        echo.why = "idle"
+        self.counters.idle += 1
+        echo.finish()
+
+    def _drained(self, echo: Echo) -> None:
+        echo.why = "ended, as the service stops"
+        self.counters.drained += 1
+        echo.finish()
+
+
+_ENDS: dict[object, str] = {
+    ConnectionDone: "closed",
+    ConnectionLost: "lost",
+    ConnectionAborted: "reset",
+}
+
+
+def written(echo: Echo) -> int:
+    """
+    Tell how many bytes have gone out to the peer, or wait to: as many as TLS
+    made of them, if there is TLS.
+    """
+    sent: int = getattr(echo.transport, "sent", echo.sent)
+    return sent
+
+
+def unsent(transport: Any) -> int:
+    """
+    Tell how many bytes wait for the peer, in the transport and in the kernel;
+    0 for a transport that does not say.
+    """
+    connection = underneath(transport)
+    if not isinstance(connection, FileDescriptor):
+        return 0
+    waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
+    # Where the kernel holds much, it takes more only when a third of it is
+    # gone: at 10 kB/s that may take minutes.
+    return waiting + queued(connection)
+
+
+def _unread(transport: Any) -> int:
+    # After a hiccup of the machine we may be asked before we could read.
+    connection = underneath(transport)
+    return unread(connection) if isinstance(connection, FileDescriptor) else 0
+
+
+def _words(reason: Failure) -> str:
+    said = reasonOfTLS(reason.value)
+    return f"TLS error: {said}" if said else str(reason.value)

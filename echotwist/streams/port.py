@@ -1,0 +1,280 @@
+"""
+The ports that accept connections, of TCP and of UNIX.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.python.failure import Failure
+
+from echotwist.recovery import RecoveringPort
+from echotwist.sockets.addresses import nameText, placeOf, scoped
+from echotwist.streams.connection import Connection, refuse
+from echotwist.streams.wrappers import innermost
+from echotwist.telemetry.log import Journal
+
+#: Connections accepted in one go, before others have their turn.
+ACCEPTS = 64
+
+#: Seconds without accepting, after the system had no room for one more.
+BREATH = 0.1
+
+#: How often in a row a socket may be found not to listen.
+LOSSES = 8
+
+
+class StreamPort(RecoveringPort, tcp.Port):
+    """
+    A port on a socket that listens already.
+
+    :param listener: the socket, which this port takes over.
+    :param factory: makes the protocol of each connection.
+    :param journal: is told of the errors that were survived.
+    :param reactor: waits for connections.
+    :param backlog: connections that may wait to be accepted.
+    :ivar accepts: how many are accepted in one go.
+    """
+
+    accepts = ACCEPTS
+    transport: type[Connection] = Connection
+    factory: Any
+    reactor: Any
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        factory: IProtocolFactory,
+        journal: Journal,
+        reactor: Any,
+        backlog: int = 50,
+    ) -> None:
+        host, port = placeOf(listener)
+        super().__init__(port, factory, backlog, host, reactor)
+        self._preexistingSocket = listener
+        self.remember(listener, journal.counters.transport)
+        self._losses = 0
+        self.journal = journal
+        self._spare: int | None = None
+
+    def startListening(self) -> None:
+        """
+        Begin to accept.
+
+        Twisted's own opens a file first, and there may be none: chroot(2).
+        """
+        if self.connected:
+            return
+        listener: Any = self._preexistingSocket
+        self._preexistingSocket = None
+        self._shouldShutdown = False
+        self._realPortNumber = self._numberOf(listener)
+        self._spare = _openSpare()
+        self.factory.doStart()
+        self.connected = True
+        self.socket = listener
+        self.fileno = listener.fileno  # type: ignore[method-assign]
+        self.startReading()
+
+    def _numberOf(self, listener: socket.socket) -> Any:
+        """
+        Give what the log calls us by.
+        """
+        return listener.getsockname()[1]
+
+    def getHost(self) -> Any:
+        """
+        Give our own address, which is known before we listen.
+        """
+        return self.addressOf((self._preexistingSocket or self.socket).getsockname())
+
+    def doRead(self) -> None:
+        """
+        Accept connections that wait.
+        """
+        if not self.accept(self.accepts):
+            self.examine()
+
+    def accept(self, most: int) -> bool:
+        """
+        Accept so many connections of those that wait.
+
+        :return: whether there was one, or an error.
+        """
+        # socket.accept() does the same, but first works out at length what it is.
+        listener: Any = self.socket
+        accept = listener._accept
+        for number in range(most):
+            try:
+                fd, name = accept()
+            except BlockingIOError:
+                self._losses = 0
+                return number > 0
+            except OSError as error:
+                self.failed("accept", error)
+                if error.errno == errno.EINVAL or self._hasNoRoom(error):
+                    return True
+                continue
+            stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
+            try:
+                self._serve(stream, self.clientOf(name))
+            except Exception:
+                # What a plugin has put around the echo may raise anything.
+                self.journal.broke("accept")
+                refuse(stream)
+        return True
+
+    def clientOf(self, name: Any) -> tuple[Any, ...]:
+        """
+        Turn what ``accept`` gave into what a connection keeps of its peer.
+        """
+        return scoped(name)
+
+    def addressOf(self, name: Any) -> Any:
+        """
+        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        """
+        return self._buildAddr(scoped(name))
+
+    def handleRest(self) -> None:
+        """
+        Accept whom the kernel has accepted already, before the port is closed,
+        but not those who come meanwhile, of whom there may be no end.
+        """
+        self.accept(self.backlog + 1)  # Linux queues one more
+
+    def _serve(self, stream: socket.socket, peer: Any) -> None:
+        try:
+            protocol = self.factory.buildProtocol(self.addressOf(peer))
+            if innermost(protocol) is None:
+                refuse(stream)
+                return
+            number, self.sessionno = self.sessionno, self.sessionno + 1
+            transport = self.transport(stream, protocol, peer, self, number, self.reactor)
+        except OSError as error:
+            self.journal.failed("accept", error)
+            refuse(stream)
+            return
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            self.journal.broke("accept")
+            transport.abortConnection()
+
+    def _hasNoRoom(self, error: OSError) -> bool:
+        """
+        Keep an error that lasts from waking us again at once, for ever.
+
+        :return: whether it is such an error; others are of one connection.
+        """
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+            return False
+        if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare is not None:
+            self._refuseOne(self._spare)
+        else:
+            self.stopReading()
+            self.reactor.callLater(BREATH, self._acceptAgain)
+        return True
+
+    def _refuseOne(self, spare: int) -> None:
+        """
+        Give up the spare descriptor to learn who waits, and turn them away.
+        """
+        os.close(spare)
+        with suppress(OSError):
+            refuse(self.socket.accept()[0])
+        self._spare = _openSpare()
+
+    def _acceptAgain(self) -> None:
+        if self.connected and not self.disconnecting:
+            self._spare = self._spare if self._spare is not None else _openSpare()
+            self.startReading()
+
+    def failed(self, call: str, error: OSError) -> None:
+        """
+        Note an error, and see whether the socket still listens (accept(2)).
+
+        :param call: what failed, in a word: ``accept``.
+        """
+        self.journal.failed(call, error)
+        if call != "accept" or error.errno != errno.EINVAL:
+            return
+        self._losses += 1
+        if self._losses > LOSSES:
+            self.lose(error)
+        else:
+            self.renew()
+
+    def restore(self) -> None:
+        """
+        Have the socket listen again, unless another process that has it was faster.
+
+        :raise OSError: that cannot be done.
+        """
+        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return
+        super().restore()
+        self.socket.listen(self.backlog)
+        # Connections would inherit that the socket is shut down, which goes only so.
+        self.socket.shutdown(socket.SHUT_RD)
+        self.socket.listen(self.backlog)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Go on after whatever the reactor takes for the end; close when we stop.
+        """
+        if self.survives():
+            return
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        super().connectionLost(reason)
+
+
+class UnixPort(StreamPort):
+    """
+    The same for UNIX sockets.
+    """
+
+    _type = "UNIX"
+
+    def __init__(self, listener: socket.socket, *arguments: Any) -> None:
+        super().__init__(listener, *arguments)
+        self.addressFamily = listener.family
+
+    def _numberOf(self, listener: socket.socket) -> Any:
+        return nameText(listener.getsockname())
+
+    def clientOf(self, name: Any) -> tuple[Any, ...]:
+        """
+        Turn what ``accept`` gave into what a connection keeps of its peer.
+        """
+        return (name, None)
+
+    def _serve(self, stream: socket.socket, peer: Any) -> None:
+        # Unlike those of TCP they inherit nothing (Linux 6.18).
+        with suppress(OSError):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        super()._serve(stream, peer)
+
+    def addressOf(self, name: Any) -> UNIXAddress:
+        """
+        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        """
+        return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)
+
+
+def _openSpare() -> int | None:
+    try:
+        if hasattr(os, "eventfd"):  # No file is needed for it, of which chroot(2) leaves none.
+            return os.eventfd(0)
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None

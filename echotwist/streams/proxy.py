@@ -1,0 +1,194 @@
+"""
+The header by which a proxy tells whom it speaks for (PROXY protocol, versions
+1 and 2, of HAProxy's ``proxy-protocol.txt``).
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.haproxy._v1parser import V1Parser
+from twisted.protocols.haproxy._v2parser import V2Parser
+from twisted.python.failure import Failure
+
+from echotwist.echo import chunk
+from echotwist.streams.wrappers import innermost
+
+#: Bytes of the longest header of version 1, with its end.
+LONGEST = 107
+
+#: Bytes of a header of version 2 before its variable part, whose size they tell.
+FIXED = 16
+
+_START = V1Parser.PROXYSTR + b" "
+
+_TEXT = re.compile(
+    rb"PROXY TCP([46]) ([\da-fA-F.:]+) ([\da-fA-F.:]+) (0|[1-9]\d{0,4}) (0|[1-9]\d{0,4})"
+)
+
+
+def split(data: bytes) -> tuple[bytes, bytes] | None:
+    """
+    Split a header from what follows it.
+
+    :return: nothing while the header is not whole.
+    :raise ValueError: it is no header.
+    """
+    if data.startswith(V2Parser.PREFIX):
+        end = FIXED + int.from_bytes(data[14:FIXED], "big")
+        return (data[:end], data[end:]) if len(data) >= max(end, FIXED) else None
+    if data.startswith(_START):
+        header, newline, rest = data[:LONGEST].partition(V1Parser.NEWLINE)
+        if newline:
+            return header, rest + data[LONGEST:]
+    elif not (V2Parser.PREFIX.startswith(data) or _START.startswith(data)):
+        raise ValueError
+    if len(data) >= LONGEST:
+        raise ValueError
+    return None
+
+
+def peerOf(header: bytes) -> Any:
+    """
+    Tell whom a header speaks for.
+
+    :return: an ``IAddress``, or nothing if the proxy speaks for itself.
+    :raise Exception: it is no header that means anything.
+    """
+    # Which may end here or go on.
+    if header.split(b" ")[:2] == [V1Parser.PROXYSTR, V1Parser.UNKNOWN_PROTO]:
+        return None
+    if header.startswith(V2Parser.PREFIX):
+        peer = V2Parser.parse(header).source
+        if not isinstance(peer, IPv4Address | IPv6Address):
+            return peer
+        host, port = ip_address(peer.host), peer.port
+    else:
+        host, port = _source(header)
+    if host.version == 6 and host.ipv4_mapped:
+        host = host.ipv4_mapped
+    kind = IPv4Address if host.version == 4 else IPv6Address
+    return kind("TCP", str(host), port)
+
+
+def _source(header: bytes) -> tuple[Any, int]:
+    """
+    Read a header of version 1 (section 2.1), which must be exactly that: Twisted's
+    parser takes much for a number, and any text for an address.
+
+    :return: address and port that the peer connected from.
+    :raise ValueError: it is none.
+    """
+    found = _TEXT.fullmatch(header)
+    if found is None:
+        raise ValueError
+    version, source, target, *ports = (word.decode("ascii") for word in found.groups())
+    hosts, numbers = [ip_address(source), ip_address(target)], [int(port) for port in ports]
+    if any(str(host.version) != version for host in hosts) or max(numbers) >= 2**16:
+        raise ValueError
+    return hosts[0], numbers[0]
+
+
+class ProxyHeader(Protocol):
+    """
+    Read the header, then step aside: the connection is the echo's.
+
+    :param factory: makes the protocol for the peer that the header names.
+    :param owner: counts, limits and watches (:class:`EchoFactory`).
+    """
+
+    awaited = "PROXY header"
+    givenUp = False
+    transport: Any
+
+    def __init__(self, factory: Any, owner: Any) -> None:
+        self._next = factory
+        self._owner = owner
+        self._data = b""
+        self._isCounted = False
+
+    def connectionMade(self) -> None:
+        """
+        Wait for the header, but not for ever.
+        """
+        # What comes with the header is echoed with it.
+        self.transport.bufferSize = chunk(self._owner.prefix)
+        self._isCounted = True
+        self._owner.limits.opened(None)
+        self._owner.awaits(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Collect the header.
+        """
+        self._data += data
+        try:
+            found = split(self._data)
+            if found is None:
+                return
+            peer = peerOf(found[0])
+        except Exception:
+            self._owner.journal.refused("no PROXY header", self.transport.getPeer())
+            self.transport.abortConnection()
+            return
+        self._introduce(peer, found[1])
+
+    def _introduce(self, peer: Any, rest: bytes) -> None:
+        self._uncount()
+        if peer is not None:
+            self.transport.peer = peer
+        try:
+            heir = self._next.buildProtocol(self.transport.getPeer())
+            if innermost(heir) is None:
+                self.transport.abortConnection()
+                return
+            self.transport.handOver(heir)
+            heir.makeConnection(self.transport)
+        except Exception:
+            # What a plugin has put around the echo may raise anything.
+            self._owner.journal.broke("accept")
+            self.transport.abortConnection()
+            return
+        finally:
+            self._owner.awaitsNoMore(self)
+        if rest:
+            heir.dataReceived(rest)
+
+    def _uncount(self) -> None:
+        if self._isCounted:
+            self._isCounted = False
+            self._owner.limits.closed(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone, and nobody was introduced.
+        """
+        self._uncount()
+        self._owner.awaitsNoMore(self)
+
+
+class ProxyFactory(Factory):
+    """
+    Have each connection begin with a header.
+
+    :param factory: makes the protocols of those who have said who they are.
+    :param owner: counts, limits and watches (:class:`EchoFactory`).
+    """
+
+    noisy = False
+
+    def __init__(self, factory: Any, owner: Any) -> None:
+        self._next = factory
+        self._owner = owner
+
+    def buildProtocol(self, addr: object) -> ProxyHeader | None:
+        """
+        Make what reads the header.
+
+        :return: nothing if there are too many connections already.
+        """
+        return ProxyHeader(self._next, self._owner) if self._owner.admits(None, addr) else None

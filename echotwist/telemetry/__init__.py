@@ -1,0 +1,3 @@
+"""
+What the service tells: counters, log, metrics, its manager.
+"""

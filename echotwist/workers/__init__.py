@@ -1,0 +1,3 @@
+"""
+Several processes behind one port.
+"""

@@ -1,0 +1,343 @@
+"""
+The parent's view of its workers.
+
+Importing this installs Twisted's reactor, as ``procmon`` does.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count
+from math import inf
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from twisted.runner.procmon import ProcessMonitor
+
+from echotwist.settings import Settings
+from echotwist.sockets.opening import inWords
+from echotwist.telemetry.counters import Counters
+from echotwist.workers.child import (
+    ADOPT,
+    EVENTS,
+    HURRY,
+    LEAVE,
+    LISTENERS,
+    NUMBERS,
+    ORDERS,
+    PLAN,
+    SIGNALS,
+    WORDS,
+    Plan,
+)
+from echotwist.workers.failures import LIFE, Failures
+from echotwist.workers.process import WorkerProcess
+from echotwist.workers.tryout import Identity, tryOut
+
+#: Seconds that a worker may take to end, when its drain is over.
+GRACE = 5.0
+
+#: Seconds that it may take when it is told to hurry.
+HURRY_GRACE = 1.0
+
+#: Seconds between two looks at the workers.
+LOOK = 30.0
+
+#: Seconds that one may be silent when it is asked; the seconds count in which we
+#: ourselves ran: who stops us all does not make us end them.
+SILENCE = 10
+
+#: The same for one that does not serve yet.
+START = 120
+
+#: ``-m`` would look for modules in the folder where it was started first, which
+#: may be anybody's, and so would this without the filter.
+_CODE = "import sys; sys.path[:] = filter(None, sys.path); from echotwist import worker; worker."
+
+#: What systemd tells one process only (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)).
+_SYSTEMD = {
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+}
+
+
+class Monitor(ProcessMonitor):
+    """
+    Start the workers, and start them again when they die.
+
+    :param settings: what was chosen.
+    :param own: the sockets that each worker has for itself.
+    :param shared: those that all share.
+    :param sizes: how many of these, the last, belong to endpoints, for each time that
+        one listens.
+    :param counters: what was counted before, for each transport.
+    :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
+    :ivar allServe: fires when all workers serve for the first time.
+    :ivar gaveUp: fires when no worker comes up; says why.
+    """
+
+    #: Who has served for so many seconds is started again at once.
+    threshold = LIFE  # type: ignore[assignment]
+
+    #: Who did not is started after this pause, which doubles each time.
+    minRestartDelay = 0.1  # type: ignore[assignment]
+    maxRestartDelay = 60
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        own: Sequence[Sequence[socket.socket]],
+        shared: Sequence[socket.socket],
+        sizes: Sequence[int],
+        counters: Sequence[Counters],
+        reactor: Any,
+    ) -> None:
+        super().__init__(reactor)
+        self.killTime = settings.drain + GRACE  # type: ignore[assignment]
+        self.allServe: Deferred[None] = Deferred()
+        self.gaveUp: Deferred[str] = Deferred()
+        self._own = {str(number): sockets for number, sockets in enumerate(own, 1)}
+        self._shared = shared
+        self._gone = [evolve(one) for one in counters]
+        self._failures = Failures(self._own, self._clock.seconds)
+        self._replaced: set[str] = set()
+        self._nextLook: Any = None
+        self._isLooking = False
+        # Names of files were meant from here, wherever --rundir leads.
+        self._plan = Plan(
+            settings=evolve(settings, workers=1, metrics=None),
+            sizes=sizes,
+            reactor=type(reactor).__module__,
+            folder=os.getcwd(),
+        )
+        for name in self._own:
+            self.addProcess(name, _command("main", name), env=_environment())
+
+    @property
+    def _files(self) -> list[int]:
+        return [one.fileno() for one in chain(*self._own.values(), self._shared)]
+
+    def _planOf(self, name: str, numbers: Iterator[int]) -> bytes:
+        """
+        Give what a worker is to do, pickled.
+
+        :param numbers: what the sockets are called there.
+        """
+        own = {other: [next(numbers) for _ in sockets] for other, sockets in self._own.items()}
+        shared = [next(numbers) for _ in self._shared]
+        return pickle.dumps(evolve(self._plan, name=name, own=own, shared=shared))
+
+    def tryOut(self, identity: Identity) -> None:
+        """
+        See that a worker can start.
+
+        :param identity: as whom.
+        :raise StartError: it cannot.
+        """
+        plan = self._planOf("1", iter(self._files))
+        tryOut(_command("rehearse"), _environment(), plan, self._files, identity)
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """
+        Those that run.
+        """
+        return list(self.protocols.values())  # type: ignore[arg-type]
+
+    @property
+    def isServing(self) -> bool:
+        """
+        Whether all workers serve, or others in their place.
+        """
+        serving = {worker.name for worker in self.workers if worker.isServing}
+        return bool(serving) and serving | self._replaced == set(self._own)
+
+    @property
+    def health(self) -> str:
+        """
+        How it stands, in words.
+        """
+        return self._failures.health
+
+    @property
+    def counters(self) -> list[list[Counters]]:
+        """
+        The last known counters of each worker, and of those that have ended.
+        """
+        return [self._gone, *(worker.counters for worker in self.workers if worker.counters)]
+
+    def countersOf(self, transport: str) -> list[Counters]:
+        """
+        Give those of one transport.
+        """
+        return [one for counters in self.counters for one in counters if one.transport == transport]
+
+    def startProcess(self, name: str) -> None:
+        """
+        Start one worker, with its sockets.
+        """
+        if name in self.protocols:
+            return
+        worker = WorkerProcess(self, name, self._planOf(name, count(LISTENERS)))
+        self.protocols[name] = worker  # type: ignore[assignment]
+        self.timeStarted[name] = inf  # Its time has not begun: it does not serve yet.
+        try:
+            self._spawn(worker)
+        except OSError as error:
+            self._over(name, f"cannot start: {sys.executable}: {inWords(error)}")
+
+    def _spawn(self, worker: WorkerProcess) -> None:
+        process = self._processes[worker.name]
+        files: dict[int, str | int] = dict.fromkeys([ORDERS, PLAN], "w")
+        files |= dict.fromkeys([EVENTS, WORDS, NUMBERS], "r")
+        files |= enumerate(self._files, LISTENERS)
+        with _blocked(SIGNALS):
+            self._reactor.spawnProcess(
+                worker, process.args[0], process.args, env=process.env, childFDs=files
+            )
+
+    def serves(self, worker: WorkerProcess) -> None:
+        """
+        Hear that a worker serves.
+        """
+        self.timeStarted[worker.name] = self._clock.seconds()
+        self._failures.serves(worker.name)
+        if worker.name in self._replaced:
+            self._replaced.remove(worker.name)
+            self._tellOthers(LEAVE, worker.name)
+        for name in self._replaced:
+            worker.order(ADOPT, name)
+        if self.allServe.called and self.running:
+            self.log.info("worker {worker} serves again", worker=worker.name)
+        self._announce()
+
+    def _announce(self) -> None:
+        if self.isServing and not self.allServe.called:
+            self.allServe.callback(None)
+
+    def _tellOthers(self, order: bytes, name: str) -> None:
+        for worker in self.workers:
+            if worker.isServing and worker.name != name:
+                worker.order(order, name)
+
+    def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
+        """
+        Hear that a worker is gone, and what it counted last.
+        """
+        for last in worker.counters:
+            last.active = 0
+        for total in self._gone:
+            parts = [last for last in worker.counters if last.transport == total.transport]
+            total.becomeSumOf([total, *parts])
+        self._over(worker.name, why, isQuiet=isInOrder and not self.running)
+
+    def _over(self, name: str, why: str, isQuiet: bool = False) -> None:
+        said = self._failures.ended(name, why)
+        if said and not isQuiet:
+            self.log.warn("worker {worker} {why}", worker=name, why=said)
+        self._monitoredProcessExited(name)
+        if not self.running:
+            return
+        if self._failures.isHopeless:
+            self.stopService()
+            self.gaveUp.callback(f"worker {name} {why}")
+        elif name in self._failures.failing and name not in self._replaced:
+            # Whom the kernel sends to its sockets would wait for nobody.
+            self._replaced.add(name)
+            self._tellOthers(ADOPT, name)
+            self._announce()
+
+    def ask(self) -> Deferred[Any]:
+        """
+        Ask all workers for their counters.
+
+        :return: fires when they have answered, or do not.
+        """
+        return gatherResults([worker.ask(self._clock) for worker in self.workers])
+
+    def startService(self) -> None:
+        """
+        Start all workers, and look after them.
+        """
+        super().startService()
+        self._nextLook = self._clock.callLater(LOOK, self.look)
+
+    def look(self) -> None:
+        """
+        See that all workers answer; end those that do not, to start them again.
+        """
+        if self.running and not self._isLooking:
+            self._isLooking = True
+            self._lookNoMore()
+            self.ask().addCallback(self._judge)
+
+    def _judge(self, _: object) -> None:
+        self._isLooking = False
+        silent = [worker for worker in self.workers if worker.isSilent()]
+        for worker in silent:
+            if worker.silence == (SILENCE if worker.isServing else START):
+                self.log.warn("worker {worker} does not answer", worker=worker.name)
+                assert worker.transport is not None
+                self._forceStopProcess(worker.transport)
+        if self.running:
+            self._nextLook = self._clock.callLater(0 if silent else LOOK, self.look)
+
+    def _lookNoMore(self) -> None:
+        if self._nextLook is not None and self._nextLook.active():
+            self._nextLook.cancel()
+
+    def stopService(self) -> Deferred[Any]:  # type: ignore[override]
+        """
+        Have all workers stop.
+
+        :return: fires when they are gone.
+        """
+        if self.running:
+            super().stopService()
+        self._lookNoMore()
+        return gatherResults([worker.gone for worker in self.workers])
+
+    def hurry(self) -> None:
+        """
+        Have those that stop drain no longer.
+        """
+        for worker in self.workers:
+            worker.order(HURRY)
+            if worker.name in self.murder and self.murder[worker.name].active():
+                self.murder[worker.name].reset(HURRY_GRACE)
+
+
+def _command(function: str, *words: str) -> list[str]:
+    return [sys.executable, "-c", f"{_CODE}{function}()", *words]
+
+
+def _environment() -> dict[str, str]:
+    """
+    Give the worker the same modules to import, and not what systemd said to us.
+    """
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
+    return {**kept, "PYTHONPATH": path}
+
+
+@contextmanager
+def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

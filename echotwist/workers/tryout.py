@@ -1,0 +1,164 @@
+"""
+A worker is tried out while the person who called can still be told.
+
+It is a process of its own, with all that a worker has; but it ends before it
+serves.  So whatever keeps workers from starting is found.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.python.util import switchUID
+
+from echotwist.sockets.opening import StartError, inWords
+
+#: Seconds that a worker may take to start.
+LONGEST = 60.0
+
+#: The status of a process that cannot become what it should.
+OTHER = 126
+
+#: Characters of somebody else's words that are shown.
+SHOWN = 500
+
+
+@frozen
+class Identity:
+    """
+    What ``twistd`` makes of the process between opening and starting the service.
+
+    :param chroot: the root of its files, if another.
+    :param uid: number of the user, if another.
+    :param gid: number of the group, if another.
+    :param euid: only effectively.
+    """
+
+    chroot: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    euid: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], process: Any) -> Identity:
+        """
+        Find it out.
+
+        :param options: those of ``twistd`` itself, as far as they are known.
+        :param process: what an application says (``IProcess``), if there is any.
+        """
+        uid, gid = (
+            getattr(process, name, None) if options.get(name) is None else options[name]
+            for name in ("uid", "gid")
+        )
+        return cls(options.get("chroot"), uid, gid, bool(options.get("euid")))
+
+    def become(self) -> None:
+        """
+        Do as ``twistd`` will, in a process that is to be that; or end it with words.
+        """
+        try:
+            if self.chroot is not None:
+                os.chroot(self.chroot)
+                os.chdir("/")
+            if self.uid is not None or self.gid is not None:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    switchUID(self.uid, self._group(), self.euid)
+        except (OSError, KeyError) as error:
+            why = inWords(error) if isinstance(error, OSError) else str(error.args[0])
+            os.write(2, f"it cannot become what --chroot, --uid and --gid say: {why}".encode())
+            os._exit(OTHER)
+
+    def _group(self) -> int | None:
+        if self.uid is None or self.gid is not None:
+            return self.gid
+        from pwd import getpwuid
+
+        return getpwuid(self.uid).pw_gid
+
+    @property
+    def hint(self) -> str:
+        """
+        What helps, if it is another than now.
+        """
+        if self.chroot is not None:
+            return f"; Python, echotwist and all files must be found in {self.chroot}"
+        if self.uid is not None or self.gid is not None:
+            return "; that user must be able to read Python, echotwist and the keys of TLS"
+        return ""
+
+
+def tryOut(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    plan: bytes,
+    files: Sequence[int],
+    identity: Identity,
+) -> None:
+    """
+    Start a worker, which ends when it could serve.
+
+    :param plan: what it reads from its standard input.
+    :param files: descriptors to pass on.
+    :raise StartError: it cannot start.
+    """
+    hint = identity.hint
+    try:
+        run = subprocess.run(
+            command,
+            env=environment,
+            input=plan,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=files,
+            preexec_fn=identity.become if hint else None,
+            timeout=LONGEST,
+            check=False,
+        )
+    except OSError as error:
+        why = f"{command[0]}: {inWords(error)}"
+    except subprocess.TimeoutExpired:
+        why = f"it takes longer than {LONGEST:.0f} seconds"
+    else:
+        if run.returncode == 0:
+            return
+        why = _whyEnded(run)
+        hint = "" if run.returncode == OTHER else hint
+    raise StartError(f"a worker cannot start: {why}{hint}")
+
+
+def _whyEnded(run: subprocess.CompletedProcess[bytes]) -> str:
+    said = lastWords(run.stderr.decode("utf-8", "replace").splitlines())
+    number = -run.returncode if run.returncode < 0 else None
+    return said or f"it {howEnded(run.returncode, number)}"
+
+
+def lastWords(lines: Iterable[str]) -> str:
+    """
+    Choose the line that tells what was wrong, of all that a process said before it ended.
+    """
+    said = [" ".join(line.split()) for line in lines if line.strip() and not line[0].isspace()]
+    telling = [line for line in said if re.search(r"^echo: |[Ee]rror\b", line)]
+    return (telling or said or [""])[-1].removeprefix("echo: ")[:SHOWN]
+
+
+def howEnded(status: int | None, number: int | None) -> str:
+    """
+    Say how a process ended.
+
+    :param number: of the signal that ended it, if one did.
+    """
+    if number is None:
+        return f"ended with status {status}"
+    try:
+        return f"was ended by {signal.Signals(number).name}"
+    except ValueError:  # a real-time signal
+        return f"was ended by signal {number}"
