@@ -8,8 +8,7 @@ tac file, in as many processes as they say, and :func:`makeService` of a command
 line's :class:`Options`.
 """
 
-from echotwist.datagrams.port import DatagramEcho
-from echotwist.echo import Echo
+from echotwist.echo import DatagramEcho, Echo
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.opening import ListenError

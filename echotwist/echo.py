@@ -1,5 +1,5 @@
 """
-Echo of streams: TCP, and whatever else Twisted calls a stream transport.
+The echo itself, of streams and of datagrams: what comes in goes out (RFC 862).
 """
 
 from __future__ import annotations
@@ -8,25 +8,16 @@ from typing import Any
 from typing import Protocol as Shape
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import DatagramProtocol, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.streams.prefix import LinePrefix
-from echotwist.streams.wrappers import underneath
+from echotwist.sockets.addresses import whoText
 from echotwist.telemetry.counters import Counters
 
-#: Bytes read at once, and kept for a peer that is slow to take them.
-CHUNK = 65536
-
-
-def chunk(prefix: bytes) -> int:
-    """
-    Tell how many bytes may be read at once, so that few are to be kept.
-
-    With a prefix, a segment of nothing but newlines grows much.
-    """
-    return max(1, CHUNK // (1 + len(prefix)))
+#: Bytes of a datagram that a log line shows.
+SHOWN = 32
 
 
 class Owner(Shape):
@@ -144,42 +135,39 @@ class Echo(Protocol):
             self.owner.closed(self, reason)
 
 
-class PrefixEcho(Echo):
+class DatagramEcho(DatagramProtocol):
     """
-    Echo with a text before each line: ``You said : ``.
+    Give back each datagram to where it came from (RFC 862).
 
-    :param prefix: the text, in bytes.
+    :param prefix: bytes put before each datagram; none for an exact echo.
+    :param verbose: log each datagram.
     """
 
-    isExact = False
+    noisy = False
+    _log = Logger()
 
-    def __init__(self, prefix: bytes, owner: Owner | None = None) -> None:
-        super().__init__(owner)
-        self._prefixed = LinePrefix(prefix)
-        self._added = 0
-        self._chunk = chunk(prefix)
+    def __init__(self, prefix: bytes = b"", verbose: bool = False) -> None:
+        self.prefix = prefix
+        self._verbose = verbose
 
-    def connectionMade(self) -> None:
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        Tie reading to writing, in pieces that stay small with the prefixes.
-        """
-        underneath(self.transport).bufferSize = self._chunk
-        super().connectionMade()
+        Give back one datagram.
 
-    @property
-    def sent(self) -> int:
+        :param addr: where it came from; what the transport takes as an address.
         """
-        How many bytes have gone out, or wait to, prefixes and all.
-        """
-        return self.received + self._added
+        assert self.transport is not None
+        self.transport.write(self.prefix + datagram, addr)
+        if self._verbose:
+            self._log.info(
+                "{transport} {peer} {bytes} bytes: {start}",
+                transport=getattr(self.transport, "kind", "UDP"),
+                peer=whoText(addr),
+                bytes=len(datagram),
+                start=_escaped(datagram),
+            )
 
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Give back what came in, with the prefixes.
-        """
-        reply = self._prefixed(data)
-        added = len(reply) - len(data)
-        self._added += added
-        self.counters.sentBytes += added
-        self.transport.write(reply)
-        self.passed(len(data))
+
+def _escaped(datagram: bytes) -> str:
+    more = "..." if len(datagram) > SHOWN else ""
+    return repr(datagram[:SHOWN])[1:] + more

@@ -15,12 +15,12 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from twisted.logger import Logger
 
 from echotwist.sockets.opening import inWords, listenerText
+from echotwist.sockets.options import ignoreReports
 
 #: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
 _BIND_TO_INDEX = 62 if sys.platform == "linux" else None
@@ -32,9 +32,6 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 #: Events of poll(2): an error waits; nothing can be read or written any more.
 _ERROR = getattr(select, "POLLERR", 0)
 _SHUT = getattr(select, "POLLHUP", 0) | getattr(select, "POLLRDHUP", 0)
-
-#: ``IP_RECVERR`` and ``IPV6_RECVERR`` of Linux' ``in.h`` and ``in6.h``.
-_REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform == "linux" else []
 
 #: Errors taken from one socket in one go, before others have their turn.
 _ERRORS = 64
@@ -133,16 +130,6 @@ def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
             listener.recv(1, socket.MSG_ERRQUEUE)
         except OSError:
             return
-
-
-def ignoreReports(listener: socket.socket) -> None:
-    """
-    Have the kernel keep to itself what is reported of replies (``IP_RECVERR``,
-    ip(7)): that one of them did not arrive would make another fail.
-    """
-    for level, option in _REPORTS:
-        with suppress(OSError):
-            listener.setsockopt(level, option, 0)
 
 
 def _say(why: str) -> None:

@@ -131,7 +131,7 @@ class EchoService(Service):
         """
         self._theReactor()
         if "NOTIFY_SOCKET" in os.environ:
-            import echotwist.sockets.passed  # noqa: F401
+            import echotwist.telemetry.notifier  # noqa: F401
 
     def _findPassed(self) -> None:
         """
@@ -314,7 +314,7 @@ class EchoService(Service):
         Tell systemd that peers are served, if it wants to know.
         """
         if "NOTIFY_SOCKET" in os.environ and self._isProgram:
-            from echotwist.sockets.passed import Notifier
+            from echotwist.telemetry.notifier import Notifier
 
             self._notifier = Notifier(os.environ, self._reactor, self._look)
             self._notifier.ready(f"echo on {text}")

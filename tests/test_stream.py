@@ -23,8 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotwist import Echo, EchoFactory
-from echotwist.echo import CHUNK
 from echotwist.streams.port import StreamPort
+from echotwist.streams.prefixed import CHUNK
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import Journal
 

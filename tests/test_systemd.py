@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist.sockets import passed as systemd
 from echotwist.sockets.opening import ListenError, transportOf
 from echotwist.sockets.options import HasFileno, setLinger
-from echotwist.sockets.passed import Notifier, adopt, find, passed
+from echotwist.sockets.passed import adopt, find, passed
+from echotwist.telemetry.notifier import Notifier
 
 
 class AdoptTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Echo of datagrams: UDP, and what the ports of other kinds have in common with it.
+The port of UDP, and what the ports of other kinds have in common with it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from typing import Any
 
 from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 
 from echotwist.datagrams.guard import Judge
 from echotwist.recovery import RecoveringPort
 from echotwist.sockets import packetinfo
-from echotwist.sockets.addresses import placeOf, whoText
+from echotwist.sockets.addresses import placeOf
 from echotwist.telemetry.log import Journal
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
@@ -23,47 +22,6 @@ LARGEST = 65536
 
 #: Bytes of the kernel's buffer that any datagram takes at the least.
 SMALLEST = 256
-
-#: Bytes of a datagram that a log line shows.
-SHOWN = 32
-
-
-class DatagramEcho(DatagramProtocol):
-    """
-    Give back each datagram to where it came from (RFC 862).
-
-    :param prefix: bytes put before each datagram; none for an exact echo.
-    :param verbose: log each datagram.
-    """
-
-    noisy = False
-    _log = Logger()
-
-    def __init__(self, prefix: bytes = b"", verbose: bool = False) -> None:
-        self.prefix = prefix
-        self._verbose = verbose
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """
-        Give back one datagram.
-
-        :param addr: where it came from; what the transport takes as an address.
-        """
-        assert self.transport is not None
-        self.transport.write(self.prefix + datagram, addr)
-        if self._verbose:
-            self._log.info(
-                "{transport} {peer} {bytes} bytes: {start}",
-                transport=getattr(self.transport, "kind", "UDP"),
-                peer=whoText(addr),
-                bytes=len(datagram),
-                start=_escaped(datagram),
-            )
-
-
-def _escaped(datagram: bytes) -> str:
-    more = "..." if len(datagram) > SHOWN else ""
-    return repr(datagram[:SHOWN])[1:] + more
 
 
 class DatagramPort(RecoveringPort, udp.Port):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from echotwist.datagrams.guard import Guard, Judge, RawGuard, UnixGuard
-from echotwist.datagrams.port import DatagramEcho, DatagramPort
+from echotwist.datagrams.port import DatagramPort
+from echotwist.echo import DatagramEcho
 from echotwist.listening.listeners import Listener
 from echotwist.settings import Settings
 from echotwist.sockets.access import Access

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import sys
+from contextlib import suppress
 from typing import Protocol
 
 try:
@@ -26,6 +27,10 @@ RESERVED_FILES = 16
 
 #: Connections to the numbers at a time; fewer where there are few files.
 SCRAPERS = 32
+
+
+#: ``IP_RECVERR`` and ``IPV6_RECVERR`` of Linux' ``in.h`` and ``in6.h``.
+_REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform == "linux" else []
 
 
 class HasFileno(Protocol):
@@ -116,3 +121,13 @@ def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None
     except OSError:  # in a chroot
         used = RESERVED_FILES
     return max(1, limit - used - RESERVED_FILES - reserved)
+
+
+def ignoreReports(listener: socket.socket) -> None:
+    """
+    Have the kernel keep to itself what is reported of replies (``IP_RECVERR``,
+    ip(7)): that one of them did not arrive would make another fail.
+    """
+    for level, option in _REPORTS:
+        with suppress(OSError):
+            listener.setsockopt(level, option, 0)

@@ -16,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotwist.clock import keepSteady
-from echotwist.echo import Echo, PrefixEcho
+from echotwist.echo import Echo
 from echotwist.sockets.addresses import whoText
 from echotwist.sockets.opening import reasonOfTLS
 from echotwist.sockets.options import queued, unread
 from echotwist.streams.limits import Limits
+from echotwist.streams.prefixed import PrefixEcho
 from echotwist.streams.timeouts import Overseer
 from echotwist.streams.wrappers import underneath
 from echotwist.telemetry.counters import Counters

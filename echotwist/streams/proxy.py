@@ -15,7 +15,7 @@ from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.python.failure import Failure
 
-from echotwist.echo import chunk
+from echotwist.streams.prefixed import chunk
 from echotwist.streams.wrappers import innermost
 
 #: Bytes of the longest header of version 1, with its end.

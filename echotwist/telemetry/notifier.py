@@ -1,0 +1,93 @@
+"""
+What systemd wants to hear of a service (sd_notify(3), sd_watchdog_enabled(3)).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from twisted.logger import Logger
+
+from echotwist.sockets.opening import inWords
+
+#: Seconds to wait for a manager that has much to hear, with what is said just once.
+PATIENCE = 1.0
+
+
+class Notifier:
+    """
+    Tell the manager how the service stands.
+
+    :param environ: names the socket of the manager, and how long it waits for
+        a sign of life.
+    :param reactor: calls later; that it does is the sign of life.
+    :param look: is called before each.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        reactor: Any,
+        look: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._place = environ.get("NOTIFY_SOCKET", "")
+        if self._place.startswith("@"):
+            self._place = "\0" + self._place[1:]
+        self._reactor = reactor
+        self._look = look
+        self._pause = 0.0
+        if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+            with suppress(ValueError, OverflowError):
+                # It asks to hear from us twice in that time.
+                self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
+        self._next: Any = None
+        self._hasFailed = False
+
+    def ready(self, text: str) -> None:
+        """
+        Tell that peers are served.
+
+        :param text: how it stands, in words.
+        """
+        self._tell("READY=1", f"STATUS={text}")
+        if self._place and self._pause > 0:
+            self._live()
+
+    def stopping(self, text: str) -> None:
+        """
+        Tell that it stops.
+
+        :param text: how it stands, in words.
+        """
+        self._tell("STOPPING=1", f"STATUS={text}")
+
+    def stopped(self) -> None:
+        """
+        Tell nothing more.
+        """
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._next = None
+
+    def _live(self) -> None:
+        self._next = self._reactor.callLater(self._pause, self._live)
+        self._look()
+        self._tell("WATCHDOG=1", patience=0)
+
+    def _tell(self, *words: str, patience: float = PATIENCE) -> None:
+        if not self._place:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+                told.settimeout(patience)
+                told.sendto("\n".join(words).encode(), self._place)
+        except OSError as error:
+            if not self._hasFailed:
+                self._log.warn("cannot notify systemd: {reason}", reason=inWords(error))
+            self._hasFailed = True
