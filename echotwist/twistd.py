@@ -108,10 +108,27 @@ def _checkFile(option: str, name: str) -> None:
     if os.path.isdir(name):
         fault = errno.EISDIR
     elif os.path.exists(name):
-        fault = 0 if os.access(name, os.R_OK | os.W_OK) else errno.EACCES
+        fault = _faultOfFile(name)
     else:
         fault = _faultOf(os.path.dirname(name), os.W_OK | os.X_OK)
     _refuse(option, name, fault)
+
+
+def _faultOfFile(name: str) -> int:
+    """
+    Find what keeps a file from being written at its end: a pipe has none.
+    """
+    try:
+        file = os.open(name, os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    except OSError as error:
+        return error.errno or 0
+    try:
+        os.lseek(file, 0, os.SEEK_END)
+    except OSError as error:
+        return error.errno or 0
+    finally:
+        os.close(file)
+    return 0
 
 
 def _faultOf(folder: str, mode: int) -> int:

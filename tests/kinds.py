@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from tests.live import PATIENCE, Server, ours
+from tests.live import PATIENCE, Server, ours, ownProtocol
 from tests.streams import Stream, TLSStream, asStream
 
 _LOCAL, _OTHER = "127.0.0.1", "127.0.0.9"
@@ -525,15 +525,13 @@ class Raw(DatagramKind):
         self.sizes = [0, 1, 1472, 8192, 8193, largest]
         self._family = family
         self._host = host
-        self._protocol = 253
 
     def options(self, folder: Path) -> list[str]:
         """
-        Take the other protocol each time, in case that one is still in use.
+        Take another protocol each time.
         """
-        self._protocol = 507 - self._protocol
         return [
-            f"--raw={self._protocol}",
+            f"--raw={ownProtocol()}",
             f"--interface={self._host}",
             "--listen=tcp:0:interface=127.0.0.1",
         ]

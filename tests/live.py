@@ -12,6 +12,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -34,8 +35,19 @@ BIN = Path(sys.executable).parent
 #: Everywhere on Linux; the service must keep its word on each.
 REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
 
+#: IP protocols that are nobody's (IANA), for this process of the tests: all raw sockets
+#: of a machine get what comes for their protocol.
+_protocols = cycle(range(148, 252)[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: 8])
+
 #: What a test measured; pytest prints it in the end.
 figures: list[str] = []
+
+
+def ownProtocol() -> int:
+    """
+    Give an IP protocol that no other test uses now.
+    """
+    return next(_protocols)
 
 
 def waitUntil(done: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:

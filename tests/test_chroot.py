@@ -27,7 +27,7 @@ from tests.kinds import (
     Kind,
     StreamKind,
 )
-from tests.live import REACTORS, Server, ours
+from tests.live import REACTORS, Server, ours, ownProtocol
 from tests.rules import readAll
 from tests.streams import connected
 
@@ -144,7 +144,11 @@ def test_everything(tmp_path: Path, jail: Jail, reactor: str) -> None:
     """
     tls, local = TLS("TLS", TLS1_3_VERSION), AbstractDatagram()
     others = [word for kind in (tls, local) for word in kind.options(tmp_path)]
-    others += ["--listen=haproxy:tcp:0", "--raw=253", "--metrics=tcp:0:interface=127.0.0.1"]
+    others += [
+        "--listen=haproxy:tcp:0",
+        f"--raw={ownProtocol()}",
+        "--metrics=tcp:0:interface=127.0.0.1",
+    ]
     if reactor != "lean":
         others.append("--portable")
     with ours(tmp_path, "-v", *others, reactor=reactor, limit=jail.limit) as server:

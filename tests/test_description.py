@@ -64,7 +64,14 @@ _descriptions = strategies.builds(
 _WRONG = [
     *("", ":", "=", "\\", "port=0", "nonsense", "nonsense:1", "fd:0", "é:0", "tcp\0:0", "tcp:é=1"),
     *("tcp", "tcp:", "tcp:abc", "tcp:-1", "tcp:65536", "tcp:1e3", "tcp:0:0:0:0", "tcp:0:port=0"),
-    *("tcp:0:é=1", "tcp:0:=1", "tcp:0:backlog=x", "tcp:0:backlog=-1", "tcp:0:interface=::1"),
+    *(
+        "tcp:0:é=1",
+        "tcp:0:=1",
+        "tcp:0:backlog=x",
+        "tcp:0:backlog=-1",
+        "tcp:0:interface=::1",
+        "tcp:0:interface=",
+    ),
     *("tcp:0:interface=a\0b", "tcp:0:interface=256.1.1.1.invalid", "tcp:0:interface=224.0.0.1"),
     *("tcp:0\\", "tcp:0:self=1", "tcp:0:factory=1", "tcp:0:interface=x:interface=y", "tcp:\u0661"),
     *("tcp6", "tcp6:x", "tcp6:70000", "tcp6:0:reactor=1", "tcp6:0:interface=::1"),

@@ -197,6 +197,13 @@ class EndpointTests(SynchronousTestCase):
             # Numbers are of errors that the system knows.
             self.assertEqual("errno" in said, "No such file" in said or "Cannot assign" in said)
 
+    def test_noCertificate(self) -> None:
+        """
+        A folder without certificates is told at the start, and not for each client.
+        """
+        Path("empty").mkdir()
+        self.assertIn("there is no certificate", self.mistake("tls:empty:0"))
+
     def test_missing(self) -> None:
         """
         A missing extra is named, and so is memory that the system denies.

@@ -384,6 +384,31 @@ class GuardTests(SynchronousTestCase):
             for payloads in (1, 50):
                 self.exchange(self.guard(rate=0, prefix=prefixes[0]), 0.005, payloads, prefixes)
 
+    def test_loopsWithPrefixAndCutDie(self) -> None:
+        """
+        So it does when the other one cuts datagrams, as most do.
+        """
+        for prefix in (b"x", b"> ", b"You said : "):
+            for most in (100, 101, 2048, 8192):
+                guard, datagram, count = self.guard(rate=0, prefix=prefix), b"hello", 0
+                while not guard.objection(PEER, False, datagram):
+                    datagram, count = (prefix + datagram)[:most], count + 1
+                    self.assertLess(count, 20_000, (prefix, most))
+                    self.clock.advance(0.0005)
+
+    def test_prefixInside(self) -> None:
+        """
+        A client whose datagrams differ never misses a reply, even if they hold the
+        prefix; one that repeats them is judged like any other.
+        """
+        guard = self.guard(rate=0, prefix=b"> ")
+        for number in range(20_000):
+            datagram = b"%d%s> tail" % (number, b"x" * (number * 7919 % 50))
+            self.assertEqual(guard.objection(PEER, False, datagram), "")
+            self.clock.advance(0.0005)
+        lost = sum(bool(guard.objection(PEER, False, b"> same")) for _ in range(20_000))
+        self.assertIn(lost, (1, 2))
+
     def test_loopAmongClients(self) -> None:
         """
         So it does on a busy service, while each client has all of its replies.

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests import rules
-from tests.live import BIN, ROOT, Server, ours, way
+from tests.live import BIN, ROOT, Server, ours, ownProtocol, way
 from tests.rules import readAll
 from tests.streams import connected
 from tests.test_endpoints import freePort
@@ -75,10 +75,8 @@ def everything(certificate: Path) -> Iterator[Server]:
     """
     The service on all ways in, from README's command line; but on free ports.
     """
-    words = [
-        word.replace("1234", "0").replace("7777", "0").replace("/run/", "")
-        for word in command()[2:]
-    ]
+    free = {"1234": "0", "7777": "0", "/run/": "", "253": str(ownProtocol())}
+    words = [re.sub("|".join(free), lambda found: free[found[0]], word) for word in command()[2:]]
     with Server([BIN / "twistd", "--pidfile=", *words, *way, "--verbose"], certificate) as server:
         yield server
 
@@ -89,6 +87,7 @@ def test_everything(everything: Server, certificate: Path) -> None:
     One process echoes on TCP, UDP, TLS, UNIX streams and datagrams, and raw IP.
     """
     payload = os.urandom(60_000)
+    number = int(everything.waitFor(r"raw (\d+) ")[1])
     tls = int(everything.waitFor(r"TLS \S+:(\d+)")[1])
     context = ssl.create_default_context(cafile=certificate / "cert.pem")
     with ExitStack() as stack:
@@ -107,7 +106,7 @@ def test_everything(everything: Server, certificate: Path) -> None:
         local = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
         local.bind(str(certificate / "client"))
         local.connect(str(certificate / "echo.dgram"))
-        raw = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, 253))
+        raw = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, number))
         raw.bind(("127.0.0.1", 0))
         raw.connect(("127.0.0.2", 0))
         udp = stack.enter_context(rules.asking(everything.port, "127.0.0.2"))

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests import rules
-from tests.live import Server, ours, waitUntil
+from tests.live import Server, ours, ownProtocol, waitUntil
 from tests.peers import LOCAL, needed
 from tests.streams import connected
 
@@ -303,11 +303,12 @@ def test_rawDestroyed(tmp_path: Path) -> None:
     """
     if os.geteuid() != 0:
         pytest.skip("needs root, for raw sockets")
-    with ours(tmp_path, waysIn=["--raw=253", "-i127.0.0.1"]) as server:
+    number = ownProtocol()
+    with ours(tmp_path, waysIn=[f"--raw={number}", "-i127.0.0.1"]) as server:
         with (
-            socket.socket(socket.AF_INET, socket.SOCK_RAW, 253) as client,
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, number) as client,
             rules.tracing(server, "inject=recvmsg:error=ECONNABORTED:when=1", os.devnull),
         ):
             client.sendto(b"x", (LOCAL, 0))
             assert server.wait() == 1
-        server.waitFor(f"raw 253 {LOCAL} was taken away: Software caused connection abort")
+        server.waitFor(f"raw {number} {LOCAL} was taken away: Software caused connection abort")

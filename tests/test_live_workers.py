@@ -213,7 +213,7 @@ import os, sys
 words = sys.orig_argv
 with open({path!r}) as file:
     chosen = file.read()
-if "worker.main()" in " ".join(words) and chosen in ("all", words[-1]):
+if "child.main()" in " ".join(words) and chosen in ("all", words[-1]):
     os.write(2, b"Error: on purpose\\n")
     os._exit(3)
 """
@@ -268,9 +268,13 @@ def test_allDie(tmp_path: Path, failing: Path) -> None:
         seen = set()
         for worker in server.workers:
             worker.kill()
-        while server.runs():
+
+        def ended() -> bool:
             with suppress(OSError):
-                seen |= {watched.page("/healthz"), watched.page("/readyz")}
+                seen.update({watched.page("/healthz"), watched.page("/readyz")})
+            return not server.runs()
+
+        waitUntil(ended, "it gives up")
         assert server.wait() == 1
         statuses = {page: status for status, page in seen}
         assert statuses["starting\n"] == 503

@@ -43,6 +43,7 @@ HEADERS: list[tuple[bytes, Any]] = [
     (b"PROXY TCP6 ::ffff:192.0.2.7 ::1 4567 7\r\n", IPv4Address("TCP", "192.0.2.7", 4567)),
     (b"PROXY TCP6 fe80::7 ::1 65535 0\r\n", IPv6Address("TCP", "fe80::7", 65535)),
     (b"PROXY UNKNOWN\r\n", None),
+    (second(1, 0x31, b"/client".ljust(108, b"\0") + b"/server".ljust(108, b"\0")), None),
     (b"PROXY UNKNOWN ffff::1 ::2 1 2\r\n", None),
     (second(1, 0x11, FOUR), IPv4Address("TCP", "192.0.2.7", 4567)),
     (second(1, 0x11, FOUR + b"\3\0\4abcd"), IPv4Address("TCP", "192.0.2.7", 4567)),

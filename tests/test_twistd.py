@@ -67,6 +67,8 @@ class TwistdTests(SynchronousTestCase):
         """
         here = os.getcwd()
         Path("file").touch()
+        os.mkfifo("pipe")
+        self.assertIn("pipe: Illegal seek (errno 29)", self.mistake(logfile="pipe"))
         for option in ("logfile", "pidfile"):
             for name, reason in [
                 ("/nonexistent/x", "/nonexistent/x: No such file or directory (errno 2)"),

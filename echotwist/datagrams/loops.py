@@ -33,12 +33,17 @@ STALL_SECONDS = 8.0
 SKEW = 1.002
 
 #: A datagram is gone when it has missed so many of its turns.
-MISSED = 4
+MISSED = 8
+
+#: Prefixes of ours that a reply may begin with: two, if the other has the same.
+PREFIXES = 4
 
 #: Entries of each half of a table; some 2 MiB.
 ENTRIES = 15_000
 
 Value = TypeVar("Value")
+
+Known = tuple[float, int, int, int]
 
 
 class Recent(Generic[Value]):
@@ -174,9 +179,9 @@ class Loops:
         self._most = most
         self._seconds = seconds
         # When the same bytes came from a source last, how often they came again, how
-        # many of all had come again from it at first, the turn in which they were
-        # left unanswered, and the size of the datagram.
-        self._known: Recent[tuple[float, int, int, int, int]] = Recent(ENTRIES, FORGET_SECONDS)
+        # many of all had come again from it at first, and the turn in which they were
+        # left unanswered.
+        self._known: Recent[Known] = Recent(ENTRIES, FORGET_SECONDS)
         self._sources: Recent[Source] = Recent(ENTRIES // 4, inf)
 
     def end(self, address: Any, datagram: bytes, now: float) -> bool:
@@ -185,24 +190,14 @@ class Loops:
         """
         if not self._cost:
             return False
-        # A reply of ours that comes back has our prefix, with that of the
-        # other echo before it; what follows is what went round before.
-        payload = datagram
-        if self._prefix and self._prefix in datagram:
-            payload = datagram.rpartition(self._prefix)[2]
-        # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
-        key = hash((address, payload))
-        size = len(datagram)
-        known = self._known.get(key)
+        key, known = self._find(address, datagram)
         source = self._sources.get(address)
-        # Our prefix in it makes it no reply of ours, if it does not grow.
-        other = known is not None and payload is not datagram and size <= known[4]
-        if known is None or other or now - known[0] >= FORGET_SECONDS:
-            self._known.put(key, (now, 0, source.seen if source else 0, 0, size), now)
+        if known is None or now - known[0] >= FORGET_SECONDS:
+            self._known.put(key, (now, 0, source.seen if source else 0, 0), now)
             return False
         source = source or Source(now)
         self._sources.put(address, source, now)
-        _, times, first, turn, _ = known
+        _, times, first, turn = known
         times += 1
         tooFast = source.isTooFast(now, self._cost)
         if turn and turn == source.turn:
@@ -214,5 +209,24 @@ class Loops:
             source.leaveFirst(times, first, 2 * self._most)
         else:
             ends = False
-        self._known.put(key, (now, times, first, source.turn if ends else turn, size), now)
+        self._known.put(key, (now, times, first, source.turn if ends else turn), now)
         return ends
+
+    def _find(self, address: Any, datagram: bytes) -> tuple[int, Known | None]:
+        """
+        Find what is known of a datagram, or of the one that it is a reply to our reply
+        of: that has our prefix, with the prefix of the other echo before it, which may
+        hold ours as well.
+
+        :return: the datagram's key, and that.
+        """
+        # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
+        key = hash((address, datagram))
+        known = self._known.get(key)
+        rest = datagram
+        for _ in range(PREFIXES if self._prefix else 0):
+            _, found, rest = rest.partition(self._prefix)
+            if known is not None or not found:
+                break
+            known = self._known.get(hash((address, rest)))
+        return key, known

@@ -152,6 +152,8 @@ def _check(kind: str, parameters: Mapping[str, str]) -> None:
     for name, value in parameters.items():
         if "\0" in value[name == "address" :]:
             raise ValueError(f"{name} holds a zero byte")
+        if name == "interface" and not value:
+            raise ValueError("interface is empty")
         allowed = _NUMBERS.get(name)
         if allowed:
             try:

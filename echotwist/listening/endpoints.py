@@ -263,6 +263,15 @@ class EndpointReactor:
         if path.is_file() and b"ENCRYPTED" in path.read_bytes():
             raise ValueError(f"{path} is encrypted; openssl pkey writes it as one that is not")
 
+    def _checkFolder(self, path: str) -> None:
+        """
+        See that there is a certificate to choose.
+
+        :raise ValueError: there is none.
+        """
+        if not any(name.endswith(".pem") for name in os.listdir(path)):
+            raise ValueError("there is no certificate with its key (PEM) in that folder")
+
     def open(self) -> list[Listener]:
         """
         Have the endpoint listen.
@@ -279,6 +288,8 @@ class EndpointReactor:
                 elif self._said.kind == "tls" and not os.path.isdir(self._said.parameters["path"]):
                     raise ValueError("there is no such folder of certificates and keys (PEM)")
                 port = listenAtOnce(self, self._said.text, self.entrance)
+                if self._said.kind == "tls":
+                    self._checkFolder(self._said.parameters["path"])
             if not self.listeners and self._said.isProxied:
                 port.stopListening()
                 raise ValueError("it listens in a way of its own, which knows no PROXY header")

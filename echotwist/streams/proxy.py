@@ -56,7 +56,8 @@ def peerOf(header: bytes) -> Any:
     """
     Tell whom a header speaks for.
 
-    :return: an ``IAddress``, or nothing if the proxy speaks for itself.
+    :return: an ``IAddress``, or nothing if the proxy speaks for itself, or for
+        somebody who has no IP address.
     :raise Exception: it is no header that means anything.
     """
     # Which may end here or go on.
@@ -65,7 +66,7 @@ def peerOf(header: bytes) -> Any:
     if header.startswith(V2Parser.PREFIX):
         peer = V2Parser.parse(header).source
         if not isinstance(peer, IPv4Address | IPv6Address):
-            return peer
+            return None
         host, port = ip_address(peer.host), peer.port
     else:
         host, port = _source(header)

@@ -60,7 +60,9 @@ START = 120
 
 #: ``-m`` would look for modules in the folder where it was started first, which
 #: may be anybody's, and so would this without the filter.
-_CODE = "import sys; sys.path[:] = filter(None, sys.path); from echotwist import worker; worker."
+_CODE = (
+    "import sys; sys.path[:] = filter(None, sys.path); from echotwist.workers import child; child."
+)
 
 #: What systemd tells one process only (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)).
 _SYSTEMD = {
