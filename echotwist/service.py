@@ -316,10 +316,10 @@ class EchoService(Service):
         if "NOTIFY_SOCKET" in os.environ and self._isProgram:
             from echotwist.telemetry.notifier import Notifier
 
-            self._notifier = Notifier(os.environ, self._reactor, self._look)
+            self._notifier = Notifier(os.environ, self._reactor, self._checkAlive)
             self._notifier.ready(f"echo on {text}")
 
-    def _look(self) -> None:
+    def _checkAlive(self) -> None:
         """
         See that all processes live, before we say so.
         """

@@ -60,8 +60,8 @@ class AccessTests(SynchronousTestCase):
         found = [(len(one), 0) for one in allowed.values() if bits(host).startswith(one)]
         found += [(len(one), 1) for one in denied.values() if bits(host).startswith(one)]
         isDenied = max(found)[1] if found else bool(allowed)
-        objection = Access(allowed, denied).objection(host)
-        self.assertEqual(objection, "not allowed" if isDenied else "")
+        refusal = Access(allowed, denied).refusal(host)
+        self.assertEqual(refusal, "not allowed" if isDenied else "")
 
     def test_rules(self) -> None:
         """
@@ -87,9 +87,9 @@ class AccessTests(SynchronousTestCase):
         ]:
             access = Access(allow.split(), deny.split())
             for host in served.split():
-                self.assertEqual(access.objection(host), "", (allow, deny, host))
+                self.assertEqual(access.refusal(host), "", (allow, deny, host))
             for host in others.split():
-                self.assertEqual(access.objection(host), "not allowed", (allow, deny, host))
+                self.assertEqual(access.refusal(host), "not allowed", (allow, deny, host))
 
     @given(strategies.text())
     def test_text(self, text: str) -> None:

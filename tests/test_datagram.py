@@ -18,7 +18,7 @@ from echotwist.datagrams.port import DatagramPort
 from echotwist.sockets.addresses import Address
 from echotwist.sockets.opening import openDatagram
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 PEER = ("192.0.2.1", 4567)
 
@@ -101,10 +101,10 @@ class DatagramPortTests(SynchronousTestCase):
         """
         self.reactor = MemoryReactorClock()
         self.protocol = Ignoring()
-        self.journal = Journal(Counters("UDP"))
+        self.limitedLog = RateLimitedLog(Counters("UDP"))
         listener = openDatagram(Address(socket.AF_INET, "127.0.0.1"), 0, reuse=False)
         self.port = self.listening(
-            DatagramPort(listener, self.protocol, Guard(), self.journal, self.reactor)
+            DatagramPort(listener, self.protocol, Guard(), self.limitedLog, self.reactor)
         )
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(self.client.close)
@@ -131,4 +131,4 @@ class DatagramPortTests(SynchronousTestCase):
         A datagram that cannot be sent is counted, and that is all.
         """
         self.port.write(b"x" * 70_000, ("127.0.0.1", 9))
-        self.assertEqual(self.journal.counters.errors["send", "EMSGSIZE"], 1)
+        self.assertEqual(self.limitedLog.counters.errors["send", "EMSGSIZE"], 1)

@@ -27,7 +27,7 @@ from echotwist.datagrams.port import DatagramPort
 from echotwist.sockets.addresses import Address
 from echotwist.sockets.opening import openDatagram
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 #: To send or to read, and how many bytes.
 STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(1, 400_000)))
@@ -159,7 +159,7 @@ class FastConnectionTests(SynchronousTestCase):
         peer.setblocking(False)
         echo = factory.buildProtocol(None)
         assert echo is not None
-        server = SimpleNamespace(journal=factory.journal, reactor=self.reactor)
+        server = SimpleNamespace(limitedLog=factory.limitedLog, reactor=self.reactor)
         transport = FastConnection(near, echo, ("192.0.2.1", 4567), server, 0, self.reactor)
         echo.makeConnection(transport)
         self.addCleanup(transport.connectionLost, Failure(ConnectionDone()))
@@ -400,12 +400,12 @@ class BatchPortTests(SynchronousTestCase):
         Listen.
         """
         self.reactor = MemoryReactorClock()
-        self.journal = Journal(Counters("UDP"))
+        self.limitedLog = RateLimitedLog(Counters("UDP"))
         listener = openDatagram(Address(socket.AF_INET6, "::", dual=True), 0, reuse=False)
         self.number = listener.getsockname()[1]
         self.guard = Guard({self.number})
         protocol = DatagramEcho()
-        self.port = BatchPort(listener, protocol, self.guard, self.journal, self.reactor)
+        self.port = BatchPort(listener, protocol, self.guard, self.limitedLog, self.reactor)
         self.port.startListening()
         self.addCleanup(self.reactor.advance, 0)
         self.addCleanup(self.port.stopListening)
@@ -472,7 +472,7 @@ class BatchPortTests(SynchronousTestCase):
         self.port.doRead()
         words = [b"1", b"2", b"3"]
         self.assertEqual((self.got(good), self.got(bad), self.got(other)), (words, [], words))
-        counters = self.journal.counters
+        counters = self.limitedLog.counters
         self.assertEqual(counters.refused["low source port"], 6)
         self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (12, 6))
         self.assertEqual((counters.receivedBytes, counters.sentBytes), (12, 6))
@@ -506,8 +506,8 @@ class BatchPortTests(SynchronousTestCase):
         self.patch(self.port._batch, "send", send)
         self.port.doRead()
         self.assertEqual([len(self.got(client)) for client in clients], [1, 0, 1])
-        self.assertEqual(self.journal.counters.errors["send", "EPERM"], 1)
-        self.assertEqual(self.journal.counters.sentDatagrams, 2)
+        self.assertEqual(self.limitedLog.counters.errors["send", "EPERM"], 1)
+        self.assertEqual(self.limitedLog.counters.sentDatagrams, 2)
 
     def test_unknownCalls(self) -> None:
         """
@@ -546,9 +546,9 @@ class BatchPortTests(SynchronousTestCase):
         seen: list[Any] = []
 
         class Spy(Guard):
-            def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+            def refusal(self, source: Any, toGroup: bool, datagram: bytes) -> str:
                 seen.append((source, toGroup, datagram))
-                return super().objection(source, toGroup, datagram)
+                return super().refusal(source, toGroup, datagram)
 
         for host in ("127.0.0.2", "::1"):
             client = self.asking(host)

@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.datagrams.guard import Guard, Judge, LocalGuard, RawGuard, UnixGuard
+from echotwist.datagrams.guard import Guard, IDatagramGuard, LocalGuard, RawGuard, UnixGuard
 from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, LOOP_DATAGRAMS, Recent
 from echotwist.listening.ports import Ports
 from echotwist.settings import Settings
@@ -63,12 +63,12 @@ class GuardTests(SynchronousTestCase):
         """
         return Guard([1234], clock=self.clock.seconds, **options)
 
-    def objection(self, guard: Guard, source: tuple[Any, ...] = PEER, toGroup: bool = False) -> str:
+    def refusal(self, guard: Guard, source: tuple[Any, ...] = PEER, toGroup: bool = False) -> str:
         """
         Ask about a datagram that is unlike all before.
         """
         self.number += 1
-        return guard.objection(source, toGroup, b"%d" % self.number)
+        return guard.refusal(source, toGroup, b"%d" % self.number)
 
     def test_ports(self) -> None:
         """
@@ -82,17 +82,17 @@ class GuardTests(SynchronousTestCase):
             (1234, "own port as source"),
             (65535, ""),
         ]:
-            self.assertEqual(self.objection(self.guard(), ("192.0.2.1", port)), reason)
-            self.assertEqual(self.objection(self.guard(), ("127.0.0.1", port)), reason)
+            self.assertEqual(self.refusal(self.guard(), ("192.0.2.1", port)), reason)
+            self.assertEqual(self.refusal(self.guard(), ("127.0.0.1", port)), reason)
 
     def test_answerLowPorts(self) -> None:
         """
         Low ports may be allowed; 0 and our own never.
         """
         guard = self.guard(answerLowPorts=True)
-        self.assertEqual(self.objection(guard, ("192.0.2.1", 1)), "")
-        self.assertEqual(self.objection(guard, ("192.0.2.1", 0)), "source port 0")
-        self.assertEqual(self.objection(guard, ("192.0.2.1", 1234)), "own port as source")
+        self.assertEqual(self.refusal(guard, ("192.0.2.1", 1)), "")
+        self.assertEqual(self.refusal(guard, ("192.0.2.1", 0)), "source port 0")
+        self.assertEqual(self.refusal(guard, ("192.0.2.1", 1234)), "own port as source")
 
     def test_sources(self) -> None:
         """
@@ -117,20 +117,20 @@ class GuardTests(SynchronousTestCase):
             ("fe80::1%lo", True),
             ("2001:db8::1", True),
         ]:
-            self.assertEqual(self.objection(self.guard(), (host, 4567)) == "", answered, host)
+            self.assertEqual(self.refusal(self.guard(), (host, 4567)) == "", answered, host)
 
     def test_group(self) -> None:
         """
         What was sent to a group is never answered.
         """
-        self.assertEqual(self.objection(self.guard(), toGroup=True), "multicast or broadcast")
+        self.assertEqual(self.refusal(self.guard(), toGroup=True), "multicast or broadcast")
 
     def answered(self, guard: Guard, times: int, host: str = "192.0.2.1") -> int:
         """
         Count the answers to so many datagrams, each from another port.
         """
         return sum(
-            not self.objection(guard, (host, 2000 + number % 60_000)) for number in range(times)
+            not self.refusal(guard, (host, 2000 + number % 60_000)) for number in range(times)
         )
 
     def test_rate(self) -> None:
@@ -174,11 +174,11 @@ class GuardTests(SynchronousTestCase):
             ("0.1.2.3", "source is no host"),
             ("ff02::1", "source is a group"),
         ]:
-            self.assertEqual(self.objection(guard, (host, 4567)), reason, host)
+            self.assertEqual(self.refusal(guard, (host, 4567)), reason, host)
             isTrusted = host.endswith("127.0.0.1")
             self.assertEqual(guard.trusts((host, 4567)), isTrusted, host)
-        self.assertEqual(self.objection(guard, ("fe80::1", 4567, 0, 2)), "not allowed")
-        self.assertEqual(self.objection(guard, toGroup=True), "multicast or broadcast")
+        self.assertEqual(self.refusal(guard, ("fe80::1", 4567, 0, 2)), "not allowed")
+        self.assertEqual(self.refusal(guard, toGroup=True), "multicast or broadcast")
         self.assertEqual(self.answered(guard, 1000, "2001:db8::1"), 0)
         self.assertEqual(self.answered(guard, 1000, "2001:db8::2"), 100)
 
@@ -215,10 +215,10 @@ class GuardTests(SynchronousTestCase):
         old = ("203.0.113.1", 5000)
         for number in range(10 * ENTRIES):
             source = (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4567)
-            self.objection(guard, source)
+            self.refusal(guard, source)
             if number % 1000 == 0:
                 self.clock.advance(0.01)
-                self.assertEqual(self.objection(guard, old), "")
+                self.assertEqual(self.refusal(guard, old), "")
         tables: list[Recent[Any]] = [guard._busyUntil, guard._loops._known, guard._loops._sources]
         for table in tables:
             self.assertLessEqual(len(table._new), ENTRIES)
@@ -230,9 +230,9 @@ class GuardTests(SynchronousTestCase):
         """
         guard, got = self.guard(rate=100), 0
         for number in range(10 * ENTRIES):
-            self.objection(guard, (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4567))
+            self.refusal(guard, (f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 4567))
             if number % 10 == 0:
-                got += not self.objection(guard)
+                got += not self.refusal(guard)
         self.assertEqual(got, 100)
 
     def ask(
@@ -247,7 +247,7 @@ class GuardTests(SynchronousTestCase):
         asked, refused, end = 0, 0, self.clock.seconds() + seconds
         while self.clock.seconds() < end and asked < SAMPLE:
             for _ in range(burst):
-                refused += bool(guard.objection(PEER, False, b"%d" % (asked % payloads)))
+                refused += bool(guard.refusal(PEER, False, b"%d" % (asked % payloads)))
                 asked += 1
             self.clock.advance(interval * burst)
         return Count(asked, refused)
@@ -279,7 +279,7 @@ class GuardTests(SynchronousTestCase):
         guard, start, refused = self.guard(rate=0, loopRate=10), 1e7, 0
         for number in range(DAY * 10):
             self.clock.rightNow = start + number / 10
-            refused += bool(guard.objection(PEER, False, b"ping"))
+            refused += bool(guard.refusal(PEER, False, b"ping"))
         self.assertEqual(refused, 0)
 
     def test_stalledNetwork(self) -> None:
@@ -325,7 +325,7 @@ class GuardTests(SynchronousTestCase):
         guard, chosen, refused = self.guard(rate=0), random.Random(1), 0
         for _ in range(SAMPLE):
             payload = b"%d" % chosen.randrange(50)
-            refused += bool(guard.objection(PEER, False, payload))
+            refused += bool(guard.refusal(PEER, False, payload))
             self.clock.advance(0.001)
         self.assertLessEqual(refused, SAMPLE / 9000 + 1)
 
@@ -354,7 +354,7 @@ class GuardTests(SynchronousTestCase):
         alive = [b"loop %d" % number for number in range(payloads)]
         while alive:
             count += len(alive)
-            answered = [one for one in alive if not guard.objection(PEER, False, one)]
+            answered = [one for one in alive if not guard.refusal(PEER, False, one)]
             alive = [prefixes[1] + prefixes[0] + one for one in answered]
             self.assertLessEqual(2 * count, 20_000)
             self.assertLessEqual(self.clock.seconds() - start, 10)
@@ -391,7 +391,7 @@ class GuardTests(SynchronousTestCase):
         for prefix in (b"x", b"> ", b"You said : "):
             for most in (100, 101, 2048, 8192):
                 guard, datagram, count = self.guard(rate=0, prefix=prefix), b"hello", 0
-                while not guard.objection(PEER, False, datagram):
+                while not guard.refusal(PEER, False, datagram):
                     datagram, count = (prefix + datagram)[:most], count + 1
                     self.assertLess(count, 20_000, (prefix, most))
                     self.clock.advance(0.0005)
@@ -404,9 +404,9 @@ class GuardTests(SynchronousTestCase):
         guard = self.guard(rate=0, prefix=b"> ")
         for number in range(20_000):
             datagram = b"%d%s> tail" % (number, b"x" * (number * 7919 % 50))
-            self.assertEqual(guard.objection(PEER, False, datagram), "")
+            self.assertEqual(guard.refusal(PEER, False, datagram), "")
             self.clock.advance(0.0005)
-        lost = sum(bool(guard.objection(PEER, False, b"> same")) for _ in range(20_000))
+        lost = sum(bool(guard.refusal(PEER, False, b"> same")) for _ in range(20_000))
         self.assertIn(lost, (1, 2))
 
     def test_loopAmongClients(self) -> None:
@@ -417,9 +417,9 @@ class GuardTests(SynchronousTestCase):
         for number in range(10_000):
             for client in range(10):
                 source = (f"198.51.100.{client}", 4567)
-                self.assertEqual(guard.objection(source, False, b"%d" % (number % 3)), "")
+                self.assertEqual(guard.refusal(source, False, b"%d" % (number % 3)), "")
             for _ in range(20):
-                alive = alive and not guard.objection(PEER, False, b"loop")
+                alive = alive and not guard.refusal(PEER, False, b"loop")
             self.clock.advance(0.01)
         self.assertFalse(alive)
 
@@ -447,7 +447,7 @@ class GuardTests(SynchronousTestCase):
         """
         guard = self.guard(rate=0, loopRate=1)
         for datagram in datagrams:
-            self.assertEqual(guard.objection(PEER, False, datagram), "")
+            self.assertEqual(guard.refusal(PEER, False, datagram), "")
             self.clock.advance(pause)
 
     def test_differentWithPrefix(self) -> None:
@@ -456,7 +456,7 @@ class GuardTests(SynchronousTestCase):
         """
         guard = self.guard(rate=0, prefix=b":", loopRate=1)
         for number in range(3 * LOOP_DATAGRAMS):
-            self.assertEqual(guard.objection(PEER, False, b"%06d:ping" % number), "")
+            self.assertEqual(guard.refusal(PEER, False, b"%06d:ping" % number), "")
             self.clock.advance(0.01)
 
     @given(ADDRESSES, strategies.integers(0, 65535), strategies.booleans(), strategies.binary())
@@ -465,7 +465,7 @@ class GuardTests(SynchronousTestCase):
         Whatever comes, there is an answer, of few.
         """
         reasons = {"", *remediesOf("UDP")}
-        self.assertIn(self.guard().objection((host, port), toGroup, datagram), reasons)
+        self.assertIn(self.guard().refusal((host, port), toGroup, datagram), reasons)
 
 
 class RecentTests(SynchronousTestCase):
@@ -508,7 +508,7 @@ class RecentTests(SynchronousTestCase):
         guard = Guard(rate=1, clock=clock.seconds)
         for source in [("fe80::1", 4567, 0, 2), ("fe80::1", 4567, 0, 3), ("fe80::2", 4567, 0, 2)]:
             for number, reason in enumerate(["", "rate"]):
-                self.assertEqual(guard.objection(source, False, b"%d" % number), reason, source)
+                self.assertEqual(guard.refusal(source, False, b"%d" % number), reason, source)
 
 
 class OtherGuardTests(SynchronousTestCase):
@@ -532,8 +532,8 @@ class OtherGuardTests(SynchronousTestCase):
             ("0.0.0.0", False, "source is no host"),
             ("240.0.0.1", False, "source is no host"),
         ]:
-            self.assertEqual(guard.objection((source, 0), toGroup, b"x"), reason, source)
-        said = [guard.objection(("192.0.2.1", 0), False, b"%d" % n) for n in range(3)]
+            self.assertEqual(guard.refusal((source, 0), toGroup, b"x"), reason, source)
+        said = [guard.refusal(("192.0.2.1", 0), False, b"%d" % n) for n in range(3)]
         self.assertEqual(said, ["", "rate", "rate"])
 
     def test_rawLoop(self) -> None:
@@ -541,10 +541,10 @@ class OtherGuardTests(SynchronousTestCase):
         A loop of raw packets is ended, as one of datagrams is.
         """
         guard = RawGuard(rate=0)
-        said = [guard.objection(("192.0.2.1", 0), False, b"x") for _ in range(LOOP_DATAGRAMS + 2)]
+        said = [guard.refusal(("192.0.2.1", 0), False, b"x") for _ in range(LOOP_DATAGRAMS + 2)]
         self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
 
-    def locals(self, **options: Any) -> Iterator[tuple[Clock, Judge, Any]]:
+    def locals(self, **options: Any) -> Iterator[tuple[Clock, IDatagramGuard, Any]]:
         """
         Make the guards for peers on this machine, each with its clock and a peer.
         """
@@ -556,13 +556,13 @@ class OtherGuardTests(SynchronousTestCase):
         """
         On one machine only a loop is ended.
         """
-        for clock, judge, source in self.locals():
+        for clock, guard, source in self.locals():
             said = []
             for _ in range(LOCAL_LOOP_DATAGRAMS + 2):
-                said.append(judge.objection(source, False, b"x"))
+                said.append(guard.refusal(source, False, b"x"))
                 clock.advance(0.00005)
             self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
-            self.assertEqual(judge.objection(source, False, b"x"), "")
+            self.assertEqual(guard.refusal(source, False, b"x"), "")
 
     def test_names(self) -> None:
         """
@@ -583,7 +583,7 @@ class OtherGuardTests(SynchronousTestCase):
             (b"\0", ""),
             (b"\0echo\0", ""),
         ]:
-            self.assertEqual(guard.objection(source, False, b"x"), reason, source)
+            self.assertEqual(guard.refusal(source, False, b"x"), reason, source)
 
     def test_files(self) -> None:
         """
@@ -600,15 +600,15 @@ class OtherGuardTests(SynchronousTestCase):
             (stat.S_IFREG, 3, 1, 1000, "name of no socket"),
         ]:
             found = os.stat_result((mode, inode, device, 1, 1000, 1000, 0, 0, 0, 0))
-            self.assertEqual(guard.objectionTo(found, sender), reason)
+            self.assertEqual(guard.refusalTo(found, sender), reason)
 
     def test_localAtRate(self) -> None:
         """
         Nor is a peer there refused that sends the same at the rate, however often.
         """
-        for clock, judge, source in self.locals(loopRate=1000):
+        for clock, guard, source in self.locals(loopRate=1000):
             for _ in range(2 * LOCAL_LOOP_DATAGRAMS):
-                self.assertEqual(judge.objection(source, False, b"ping"), "")
+                self.assertEqual(guard.refusal(source, False, b"ping"), "")
                 clock.advance(0.001)
 
     def test_chosen(self) -> None:
@@ -623,13 +623,13 @@ class OtherGuardTests(SynchronousTestCase):
             ("UNIX datagram", b"/run/peer"),
         ]:
             guard = ports._guardOf(transport, ())
-            said = {guard.objection(source, False, b"x") for _ in range(LOCAL_LOOP_DATAGRAMS + 2)}
+            said = {guard.refusal(source, False, b"x") for _ in range(LOCAL_LOOP_DATAGRAMS + 2)}
             self.assertEqual(said, {""})
 
     def test_localAnyRate(self) -> None:
         """
         Nor one that sends faster, where loops are not looked for.
         """
-        for _, judge, source in self.locals(loopRate=0):
+        for _, guard, source in self.locals(loopRate=0):
             for _ in range(2 * LOCAL_LOOP_DATAGRAMS):
-                self.assertEqual(judge.objection(source, False, b"ping"), "")
+                self.assertEqual(guard.refusal(source, False, b"ping"), "")

@@ -18,21 +18,21 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.tap import Options
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 from echotwist.telemetry.refusals import REMEDIES
 
 
-class JournalTests(SynchronousTestCase):
+class RateLimitedLogTests(SynchronousTestCase):
     """
-    Tests for :class:`Journal`.
+    Tests for :class:`RateLimitedLog`.
     """
 
     def setUp(self) -> None:
         """
-        Make a journal whose clock stands still.
+        Make a log whose clock stands still.
         """
         self.clock = Clock()
-        self.journal = Journal(Counters("UDP"), self.clock.seconds)
+        self.limitedLog = RateLimitedLog(Counters("UDP"), self.clock.seconds)
 
     def failed(self, number: int, times: int = 1) -> list[str]:
         """
@@ -40,7 +40,7 @@ class JournalTests(SynchronousTestCase):
         """
         with capturedLogs() as events:
             for _ in range(times):
-                self.journal.failed("send", OSError(number, os.strerror(number)))
+                self.limitedLog.failed("send", OSError(number, os.strerror(number)))
         return [formatEvent(event) for event in events]
 
     def test_first(self) -> None:
@@ -60,7 +60,7 @@ class JournalTests(SynchronousTestCase):
         self.clock.advance(60)
         [line] = self.failed(errno.ENOBUFS, 10_000)
         self.assertIn("(10000 times)", line)
-        self.assertEqual(self.journal.counters.errors["send", "ENOBUFS"], 20_000)
+        self.assertEqual(self.limitedLog.counters.errors["send", "ENOBUFS"], 20_000)
 
     def test_broke(self) -> None:
         """
@@ -70,11 +70,12 @@ class JournalTests(SynchronousTestCase):
             try:
                 raise wrong
             except Exception:
-                self.journal.broke("accept")
+                self.limitedLog.broke("accept")
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(
-            self.journal.counters.errors, {("accept", "KeyError"): 2, ("accept", "ValueError"): 1}
+            self.limitedLog.counters.errors,
+            {("accept", "KeyError"): 2, ("accept", "ValueError"): 1},
         )
 
     def test_kinds(self) -> None:
@@ -87,10 +88,10 @@ class JournalTests(SynchronousTestCase):
         """
         Refuse so often, and give the lines that were logged.
         """
-        self.journal = Journal(Counters(transport), self.clock.seconds)
+        self.limitedLog = RateLimitedLog(Counters(transport), self.clock.seconds)
         with capturedLogs() as events:
             for _ in range(times):
-                self.journal.refused(*arguments)
+                self.limitedLog.refused(*arguments)
         return [formatEvent(event) for event in events]
 
     def test_refused(self) -> None:
@@ -99,7 +100,7 @@ class JournalTests(SynchronousTestCase):
         """
         said = self.refused("UDP", "source is no host", times=10_000)
         self.assertEqual(said, ["UDP refused: source is no host."])
-        self.assertEqual(self.journal.counters.refused["source is no host"], 10_000)
+        self.assertEqual(self.limitedLog.counters.refused["source is no host"], 10_000)
 
     def test_remedy(self) -> None:
         """
@@ -139,9 +140,9 @@ class JournalTests(SynchronousTestCase):
         self.refused("TCP", "too many connections", "192.0.2.1")
         with capturedLogs() as events:
             for host in ("192.0.2.2", "192.0.2.3"):
-                self.journal.refused("too many connections", host)
+                self.limitedLog.refused("too many connections", host)
             self.clock.advance(60)
-            self.journal.refused("too many connections", "192.0.2.4")
+            self.limitedLog.refused("too many connections", "192.0.2.4")
         [event] = events
         self.assertEqual(
             formatEvent(event),

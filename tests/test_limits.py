@@ -18,9 +18,9 @@ from echotwist.echo import Echo
 from echotwist.settings import Settings
 from echotwist.sockets.access import Access
 from echotwist.streams import factory as factoryModule
-from echotwist.streams.factory import MOMENT, EchoFactory
-from echotwist.streams.limits import LOOKS, Limits, Patience
-from echotwist.streams.timeouts import Overseer
+from echotwist.streams.factory import DRAIN_QUIET, EchoFactory
+from echotwist.streams.limits import Limits
+from echotwist.streams.timeouts import CHECKS, InactivityTimeout
 
 
 class LimitsTests(SynchronousTestCase):
@@ -34,7 +34,7 @@ class LimitsTests(SynchronousTestCase):
         """
         limits = Limits()
         for _ in range(1000):
-            self.assertEqual(limits.objection("192.0.2.1"), "")
+            self.assertEqual(limits.refusal("192.0.2.1"), "")
             limits.opened("192.0.2.1")
 
     def test_all(self) -> None:
@@ -43,11 +43,11 @@ class LimitsTests(SynchronousTestCase):
         """
         limits = Limits(most=2)
         limits.opened("192.0.2.1")
-        self.assertEqual(limits.objection("192.0.2.2"), "")
+        self.assertEqual(limits.refusal("192.0.2.2"), "")
         limits.opened("192.0.2.2")
-        self.assertEqual(limits.objection("192.0.2.3"), "too many connections")
+        self.assertEqual(limits.refusal("192.0.2.3"), "too many connections")
         limits.closed("192.0.2.1")
-        self.assertEqual(limits.objection("192.0.2.3"), "")
+        self.assertEqual(limits.refusal("192.0.2.3"), "")
 
     def test_perPeer(self) -> None:
         """
@@ -62,10 +62,10 @@ class LimitsTests(SynchronousTestCase):
         ]:
             limits = Limits(mostPerPeer=1)
             limits.opened(one)
-            self.assertEqual(limits.objection(same), "too many connections of one peer")
-            self.assertEqual(limits.objection(other), "")
+            self.assertEqual(limits.refusal(same), "too many connections of one peer")
+            self.assertEqual(limits.refusal(other), "")
             limits.closed(same)
-            self.assertEqual(limits.objection(one), "")
+            self.assertEqual(limits.refusal(one), "")
             self.assertEqual(len(limits._ofPeer), 0)
 
     def test_access(self) -> None:
@@ -75,17 +75,23 @@ class LimitsTests(SynchronousTestCase):
         """
         limits = Limits(most=1, access=Access(["192.0.2.0/24"]))
         for _ in range(2):
-            self.assertEqual(limits.objection("198.51.100.1"), "not allowed")
-            self.assertEqual(limits.objection("::1"), "not allowed")
+            self.assertEqual(limits.refusal("198.51.100.1"), "not allowed")
+            self.assertEqual(limits.refusal("::1"), "not allowed")
             limits.opened("192.0.2.1")
         for host in ("192.0.2.1", "::ffff:192.0.2.1", None, ""):
-            self.assertEqual(limits.objection(host), "too many connections")
+            self.assertEqual(limits.refusal(host), "too many connections")
 
 
-class PatienceTests(SynchronousTestCase):
+class InactivityTimeoutTests(SynchronousTestCase):
     """
-    Tests for :class:`Patience`.
+    Tests for :class:`InactivityTimeout`.
     """
+
+    def timeout(self, clock: Clock) -> InactivityTimeout[str]:
+        """
+        Make one of five seconds.
+        """
+        return InactivityTimeout(5, dict, self.fail, clock, lambda: False)
 
     @given(
         strategies.lists(strategies.tuples(strategies.floats(0.1, 3), strategies.integers(-1, 1)))
@@ -95,54 +101,48 @@ class PatienceTests(SynchronousTestCase):
         Just who came no further for the time is lost; a step back is none forward.
         """
         clock, mark, still = Clock(), 0, 0.0
-        patience: Patience[str] = Patience(5, clock.seconds)
-        patience.lost({"a": mark})
+        timeout = self.timeout(clock)
+        timeout.expired({"a": mark})
         for seconds, move in steps:
             clock.advance(seconds)
             mark += move
             still = 0.0 if move > 0 else still + seconds
             since = clock.seconds() - still
-            self.assertEqual(patience.lost({"a": mark}) == ["a"], clock.seconds() - since >= 5)
+            self.assertEqual(timeout.expired({"a": mark}) == ["a"], clock.seconds() - since >= 5)
 
     def test_forget(self) -> None:
         """
         Who is gone is let go of at once.
         """
-        patience: Patience[str] = Patience(5, Clock().seconds)
-        patience.lost({"a": 0})
-        patience.forget("a")
-        patience.forget("a")
-        self.assertEqual(len(patience._seen), 0)
+        timeout = self.timeout(Clock())
+        timeout.expired({"a": 0})
+        timeout.forget("a")
+        timeout.forget("a")
+        self.assertEqual(len(timeout._seen), 0)
 
     def test_forgets(self) -> None:
         """
         Who is not there any more is forgotten.
         """
         clock = Clock()
-        patience: Patience[str] = Patience(5, clock.seconds)
-        patience.lost({"a": 0})
-        patience.lost({})
+        timeout = self.timeout(clock)
+        timeout.expired({"a": 0})
+        timeout.expired({})
         clock.advance(10)
-        self.assertEqual(patience.lost({"a": 0}), [])
-
-
-class OverseerTests(SynchronousTestCase):
-    """
-    Tests for :class:`Overseer`.
-    """
+        self.assertEqual(timeout.expired({"a": 0}), [])
 
     def test_rests(self) -> None:
         """
         It wakes the process only while there is somebody to watch.
         """
         clock, watched, ended = Clock(), {"a": 0}, list[str]()
-        overseer: Overseer[str] = Overseer(
+        timeout: InactivityTimeout[str] = InactivityTimeout(
             8, lambda: watched, ended.append, clock, lambda: bool(watched)
         )
-        overseer.wake()
-        overseer.wake()
+        timeout.start()
+        timeout.start()
         self.assertEqual(len(clock.getDelayedCalls()), 1)
-        clock.pump([8 / LOOKS] * (LOOKS + 1))
+        clock.pump([8 / CHECKS] * (CHECKS + 1))
         self.assertEqual(ended, ["a"])
         watched.clear()
         clock.advance(8)
@@ -153,7 +153,7 @@ class OverseerTests(SynchronousTestCase):
         With no time it never wakes.
         """
         clock = Clock()
-        Overseer(0, lambda: {"a": 0}, self.fail, clock, lambda: True).wake()
+        InactivityTimeout(0, lambda: {"a": 0}, self.fail, clock, lambda: True).start()
         self.assertEqual(clock.getDelayedCalls(), [])
 
 
@@ -300,10 +300,10 @@ class FactoryTests(SynchronousTestCase):
         drained = factory.drain(10)
         for _ in range(20):
             speaker.dataReceived(b"x")
-            self.clock.advance(MOMENT / LOOKS)
+            self.clock.advance(DRAIN_QUIET / CHECKS)
         self.assertEqual(factory.counters.active, 1)
         self.assertNoResult(drained)
-        self.clock.pump([MOMENT / LOOKS] * (LOOKS + 2))
+        self.clock.pump([DRAIN_QUIET / CHECKS] * (CHECKS + 2))
         self.successResultOf(drained)
         self.assertEqual(factory.counters.drained, 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.echo import Echo
 from echotwist.sockets.access import Access
-from echotwist.streams.factory import GREETING, MOMENT, EchoFactory
+from echotwist.streams.factory import DRAIN_QUIET, HANDSHAKE_TIMEOUT, EchoFactory
 from echotwist.streams.limits import Limits
 from echotwist.streams.proxy import ProxyFactory, split
 
@@ -102,7 +102,7 @@ class Transport(StringTransport):
         """
         return self.peer or super().getPeer()
 
-    def handOver(self, protocol: Any) -> None:
+    def setProtocol(self, protocol: Any) -> None:
         """
         Have another protocol go on.
         """
@@ -244,7 +244,7 @@ class ProxyTests(SynchronousTestCase):
         """
         silent, served = self.connect(), self.connect()
         self.say(served, HEADERS[0][0])
-        self.clock.pump([0.5] * int(2.5 * GREETING))
+        self.clock.pump([0.5] * int(2.5 * HANDSHAKE_TIMEOUT))
         self.assertTrue(silent.aborted)
         self.assertFalse(served.aborted)
         self.assertEqual(self.echoes.counters.refused["unfinished PROXY header"], 1)
@@ -276,7 +276,7 @@ class ProxyTests(SynchronousTestCase):
         Who goes before the header is whole leaves nothing behind.
         """
         self.connect().protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual((self.limits._all, self.echoes._awaited), (0, {}))
+        self.assertEqual((self.limits._all, self.echoes._handshakes), (0, {}))
         self.assertEqual(self.echoes.counters.refused, {})
 
     def test_drain(self) -> None:
@@ -286,7 +286,7 @@ class ProxyTests(SynchronousTestCase):
         late, never = self.connect(), self.connect()
         drained = self.echoes.drain(10)
         self.say(late, HEADERS[0][0] + b"x")
-        self.clock.advance(MOMENT)
+        self.clock.advance(DRAIN_QUIET)
         self.assertTrue(never.aborted)
         self.assertFalse(late.aborted)
         self.assertNoResult(drained)

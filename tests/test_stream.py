@@ -26,7 +26,7 @@ from echotwist import Echo, EchoFactory
 from echotwist.streams.port import StreamPort
 from echotwist.streams.prefixed import CHUNK
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 
 class EchoTests(SynchronousTestCase):
@@ -192,9 +192,9 @@ class StreamPortTests(SynchronousTestCase):
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen()
         self.reactor = MemoryReactorClock()
-        self.journal = Journal(Counters("TCP"))
+        self.limitedLog = RateLimitedLog(Counters("TCP"))
         self.port = StreamPort(
-            self.listener, EchoFactory(reactor=self.reactor), self.journal, self.reactor
+            self.listener, EchoFactory(reactor=self.reactor), self.limitedLog, self.reactor
         )
         self.port.startListening()
         self.addCleanup(self.stop)
@@ -239,7 +239,7 @@ class StreamPortTests(SynchronousTestCase):
         """
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        port = StreamPort(listener, self.port.factory, self.journal, self.reactor)
+        port = StreamPort(listener, self.port.factory, self.limitedLog, self.reactor)
         self.assertEqual(port.getHost().port, listener.getsockname()[1])
         port.startListening()
         port.startListening()
@@ -256,7 +256,7 @@ class StreamPortTests(SynchronousTestCase):
             self.port.doRead()
             self.port.doRead()
         self.assertEqual(self.served(), 4)
-        self.assertEqual(sum(self.journal.counters.errors.values()), 4)
+        self.assertEqual(sum(self.limitedLog.counters.errors.values()), 4)
 
     def test_takenAway(self) -> None:
         """
@@ -299,7 +299,7 @@ class StreamPortTests(SynchronousTestCase):
                 with self.assertRaises(ConnectionResetError):
                     client.recv(1)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, RuntimeError)), 1)
-            self.assertEqual(self.journal.counters.errors["accept", name], 3)
+            self.assertEqual(self.limitedLog.counters.errors["accept", name], 3)
         self.port.factory = echoes
         self.connect()
         self.port.doRead()
@@ -341,4 +341,4 @@ class StreamPortTests(SynchronousTestCase):
         self.port.doRead()
         with self.assertRaises(ConnectionResetError):
             client.recv(1)
-        self.assertEqual(self.journal.counters.errors["accept", "ENOSPC"], 1)
+        self.assertEqual(self.limitedLog.counters.errors["accept", "ENOSPC"], 1)

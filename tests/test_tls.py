@@ -21,9 +21,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotwist.streams.factory import GREETING, EchoFactory, written
+from echotwist.streams.factory import HANDSHAKE_TIMEOUT, EchoFactory, written
 from echotwist.streams.tls import EchoTLS, mend, overTLS
-from echotwist.streams.wrappers import innermost, underneath, whoEnds
+from echotwist.streams.wrappers import halfCloseTarget, innermostProtocol, lowestTransport
 
 _key = ec.generate_private_key(ec.SECP256R1())
 _name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
@@ -199,7 +199,7 @@ class TLSTests(SynchronousTestCase):
         An end of ours does not wait for the peer's.
         """
         self.handshake()
-        innermost(self.protocol).finish()
+        innermostProtocol(self.protocol).finish()
         self.assertTrue(self.transport.disconnecting)
         self.exchange()
         self.assertTrue(self.client.ended)
@@ -210,12 +210,12 @@ class TLSTests(SynchronousTestCase):
         """
         self.client.take(b"")
         self.protocol.dataReceived(self.client.out()[:10])
-        self.clock.pump([0.5] * int(2.5 * GREETING))
+        self.clock.pump([0.5] * int(2.5 * HANDSHAKE_TIMEOUT))
         self.assertTrue(self.transport.aborted)
         self.assertEqual(self.echoes.counters.refused, {"unfinished TLS handshake": 1})
         self.setUp()
         self.handshake()
-        self.clock.pump([0.5] * int(2.5 * GREETING))
+        self.clock.pump([0.5] * int(2.5 * HANDSHAKE_TIMEOUT))
         self.assertFalse(self.transport.aborted)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -228,7 +228,7 @@ class TLSTests(SynchronousTestCase):
         protocol: Any = overTLS(Options(), self.echoes, self.clock).buildProtocol(None)
         self.assertRaises(ZeroDivisionError, protocol.makeConnection, self.transport)
         protocol.connectionLost(Failure(ConnectionAborted()))
-        self.assertNotIn(protocol, self.echoes._awaited)
+        self.assertNotIn(protocol, self.echoes._handshakes)
 
     def test_garbage(self) -> None:
         """
@@ -248,12 +248,12 @@ class TLSTests(SynchronousTestCase):
         self.protocol._tlsConnection.send(b"x" * 16_000)
         self.protocol._tlsConnection.send(b"x" * 16_000)
         self.protocol._tlsConnection.send(b"x" * 16_000)
-        innermost(self.protocol).watched = False
+        innermostProtocol(self.protocol).watched = False
         self.protocol._flushSendBIO()
         self.exchange()
         self.assertEqual(len(self.client.got), 48_000)
         # Whether the peer takes it is watched, though the echo knows nothing of it.
-        self.assertTrue(innermost(self.protocol).watched)
+        self.assertTrue(innermostProtocol(self.protocol).watched)
 
     def test_sent(self) -> None:
         """
@@ -265,7 +265,7 @@ class TLSTests(SynchronousTestCase):
         self.protocol.dataReceived(self.client.out())
         self.assertEqual(self.protocol.sent - before, len(self.transport.value()))
         self.assertGreater(self.protocol.sent - before, 100_000)
-        self.assertEqual(written(innermost(self.protocol)), self.protocol.sent)
+        self.assertEqual(written(innermostProtocol(self.protocol)), self.protocol.sent)
 
     def test_abort(self) -> None:
         """
@@ -286,7 +286,7 @@ class TLSTests(SynchronousTestCase):
             if known:
                 self.handshake()
             self.protocol.connectionLost(Failure(ConnectionDone()))
-            self.assertEqual((self.echoes._awaited, self.echoes.counters.active), ({}, 0))
+            self.assertEqual((self.echoes._handshakes, self.echoes.counters.active), ({}, 0))
 
     def test_broken(self) -> None:
         """
@@ -312,8 +312,8 @@ class TLSTests(SynchronousTestCase):
         producer: Any = self.transport.producer
         producer.pauseProducing()
         self.protocol.dataReceived(self.client.out())
-        self.assertEqual(innermost(self.protocol).received, 0)
-        echo = innermost(self.protocol)
+        self.assertEqual(innermostProtocol(self.protocol).received, 0)
+        echo = innermostProtocol(self.protocol)
         dataReceived, sizes = echo.dataReceived, []
 
         def received(data: bytes) -> None:
@@ -374,9 +374,9 @@ class LayerTests(SynchronousTestCase):
         wrapped: Any = WrappingFactory(WrappingFactory(echoes)).buildProtocol(None)
         transport = StringTransport()
         wrapped.makeConnection(transport)
-        echo = innermost(wrapped)
+        echo = innermostProtocol(wrapped)
         self.assertNotIsInstance(echo, ProtocolWrapper)
-        self.assertIs(underneath(echo.transport), transport)
-        self.assertIs(whoEnds(wrapped), echo)
+        self.assertIs(lowestTransport(echo.transport), transport)
+        self.assertIs(halfCloseTarget(wrapped), echo)
         self.assertTrue(IHalfCloseableProtocol.providedBy(echo))
-        self.assertIsNone(whoEnds(object()))
+        self.assertIsNone(halfCloseTarget(object()))

@@ -27,7 +27,7 @@ from echotwist.sockets.unix import openUnix, openUnixDatagram, prepareDatagram
 from echotwist.sockets.unixdiag import MOMENT, PAUSE, Readers
 from echotwist.sockets.unixpeer import LONGEST, NOBODY, placesOf, senderOf
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 NAME = f"\0echotwist {os.getpid()}"
 
@@ -75,8 +75,11 @@ class PortTests(SynchronousTestCase):
         """
         Start the port of the first of some listeners.
         """
-        guard, journal = UnixGuard(placesOf(listeners)), Journal(self.counters, self.clock.seconds)
-        port: Any = UnixDatagramPort(listeners[0], DatagramEcho(), guard, journal, self.clock)
+        guard, limitedLog = (
+            UnixGuard(placesOf(listeners)),
+            RateLimitedLog(self.counters, self.clock.seconds),
+        )
+        port: Any = UnixDatagramPort(listeners[0], DatagramEcho(), guard, limitedLog, self.clock)
         port.clock = self.clock.seconds
         port.startListening()
         return port
@@ -360,7 +363,7 @@ class OwnerTests(PortTests):
             self.path.symlink_to("../other/s")
             return ""
 
-        self.port._objection = swap
+        self.port._refusal = swap
         self.sender.sendto(b"STOPPING=1", NAME)
         self.port.doRead()
         self.gets(self.sender, b"STOPPING=1")

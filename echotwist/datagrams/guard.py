@@ -16,7 +16,8 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from time import monotonic
 from typing import Any
-from typing import Protocol as Shape
+
+from zope.interface import Interface, implementer
 
 from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, Loops, Recent
 from echotwist.sockets.access import Access
@@ -28,12 +29,12 @@ FIRST_CLIENT_PORT = 1024
 _NOWHERE = [ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4")]
 
 
-class Judge(Shape):
+class IDatagramGuard(Interface):
     """
-    Whoever decides which datagrams are answered.
+    Decides which datagrams are answered.
     """
 
-    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+    def refusal(source: Any, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
@@ -41,12 +42,13 @@ class Judge(Shape):
         :param toGroup: it was sent to a multicast or broadcast address.
         """
 
-    def trusts(self, source: Any) -> bool:
+    def trusts(source: Any) -> bool:
         """
         Tell whether a source is answered whatever it sends, except to a group.
         """
 
 
+@implementer(IDatagramGuard)
 class Guard:
     """
     Decide for each datagram from an address whether it is answered.
@@ -82,7 +84,7 @@ class Guard:
         self._loops = Loops(loopRate, prefix)
         self._kindOf = _kindOf if access is None else _kindUnder(access)
 
-    def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
@@ -94,14 +96,14 @@ class Guard:
             return "low source port" if port else "source port 0"
         if port in self.ports:
             return "own port as source"
-        return self._objectionTo(source, toGroup, datagram)
+        return self._refusalTo(source, toGroup, datagram)
 
-    def _objectionTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def _refusalTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         if toGroup:
             return "multicast or broadcast"
         kind, peer = self._kindOf(source[0], *source[3:])
         if kind == _LOOPBACK:
-            return self._objectionHere(source, datagram)
+            return self._loopbackRefusal(source, datagram)
         if kind:
             return kind
         now = self._clock()
@@ -109,7 +111,7 @@ class Guard:
             return "rate"
         return "loop" if self._loops.end(source, datagram, now) else ""
 
-    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+    def _loopbackRefusal(self, source: tuple[Any, ...], datagram: bytes) -> str:
         # No packet from the wire can bear an address of loopback.
         return ""
 
@@ -152,17 +154,18 @@ class RawGuard(Guard):
         super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate, access=access)
         self._local = LocalGuard(prefix, clock, loopRate)
 
-    def objection(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
         """
         Say why a packet must not be answered, or nothing.
         """
-        return self._objectionTo(source, toGroup, datagram)
+        return self._refusalTo(source, toGroup, datagram)
 
-    def _objectionHere(self, source: tuple[Any, ...], datagram: bytes) -> str:
+    def _loopbackRefusal(self, source: tuple[Any, ...], datagram: bytes) -> str:
         # Other echo services on this machine may see it too, and answer it.
-        return self._local.objection(source[0], False, datagram)
+        return self._local.refusal(source[0], False, datagram)
 
 
+@implementer(IDatagramGuard)
 class LocalGuard:
     """
     Decide for each datagram from this machine: only a loop is ended.
@@ -181,7 +184,7 @@ class LocalGuard:
         self._loops = Loops(loopRate, prefix, LOCAL_LOOP_DATAGRAMS, inf)
         self._clock = clock
 
-    def objection(self, source: Any, toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: Any, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
@@ -221,7 +224,7 @@ class UnixGuard(LocalGuard):
         super().__init__(prefix, clock, loopRate)
         self._own = frozenset(own)
 
-    def objection(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
@@ -234,9 +237,9 @@ class UnixGuard(LocalGuard):
             return "own socket as source"
         if not name.startswith((b"/", b"\0")):
             return "relative name"
-        return super().objection(source, toGroup, datagram)
+        return super().refusal(source, toGroup, datagram)
 
-    def objectionTo(self, found: os.stat_result, sender: int | None) -> str:
+    def refusalTo(self, found: os.stat_result, sender: int | None) -> str:
         """
         Say why the socket that a name leads to must not have the reply, or nothing.
 
@@ -247,10 +250,10 @@ class UnixGuard(LocalGuard):
             return "name of no socket"
         if (found.st_dev, found.st_ino) in self._own:
             return "own socket as source"
-        return objectionToOwner(found.st_uid, sender)
+        return refusalToOwner(found.st_uid, sender)
 
 
-def objectionToOwner(owner: int, sender: int | None) -> str:
+def refusalToOwner(owner: int, sender: int | None) -> str:
     """
     Say why a user's socket must not have the reply to a datagram, or nothing.
 
@@ -289,7 +292,7 @@ def _kindUnder(access: Access) -> Callable[..., tuple[str, str]]:
     @lru_cache(maxsize=4096)
     def kindOf(host: str, scope: int = 0) -> tuple[str, str]:
         kind, peer = _kindOf(host, scope)
-        objection = access.objection(host) if kind in ("", _LOOPBACK) else ""
-        return objection or kind, peer
+        refusal = access.refusal(host) if kind in ("", _LOOPBACK) else ""
+        return refusal or kind, peer
 
     return kindOf

@@ -11,11 +11,11 @@ from typing import Any
 from twisted.internet import udp
 from twisted.internet.protocol import DatagramProtocol
 
-from echotwist.datagrams.guard import Judge
+from echotwist.datagrams.guard import IDatagramGuard
 from echotwist.recovery import RecoveringPort
 from echotwist.sockets import packetinfo
 from echotwist.sockets.addresses import placeOf
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
 LARGEST = 65536
@@ -34,7 +34,7 @@ class DatagramPort(RecoveringPort, udp.Port):
     :param listener: the socket, which this port takes over.
     :param protocol: handles the datagrams.
     :param guard: decides which datagrams the protocol gets.
-    :param journal: is told of the errors that were survived, and of refusals.
+    :param limitedLog: is told of the errors that were survived, and of refusals.
     :param reactor: waits for datagrams.
     :ivar kind: the name of what it is: ``UDP``.
     """
@@ -49,18 +49,18 @@ class DatagramPort(RecoveringPort, udp.Port):
         self,
         listener: socket.socket,
         protocol: DatagramProtocol,
-        guard: Judge,
-        journal: Journal,
+        guard: IDatagramGuard,
+        limitedLog: RateLimitedLog,
         reactor: Any,
     ) -> None:
         host, port = placeOf(listener)
         super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
         self._preexistingSocket = listener
-        self.remember(listener, journal.counters.transport)
+        self.remember(listener, limitedLog.counters.transport)
         self._guard = guard
-        self._journal = journal
-        self._counters = journal.counters
-        self.kind = journal.counters.transport
+        self._limitedLog = limitedLog
+        self._counters = limitedLog.counters
+        self.kind = limitedLog.counters.transport
         self._answering: list[packetinfo.Control] = []
 
     def doRead(self) -> None:
@@ -105,15 +105,15 @@ class DatagramPort(RecoveringPort, udp.Port):
     ) -> None:
         self._counters.receivedDatagrams += 1
         self._counters.receivedBytes += len(datagram)
-        objection = self._guard.objection(peer, toGroup, datagram)
-        if objection:
-            self._journal.refused(objection, peer)
+        refusal = self._guard.refusal(peer, toGroup, datagram)
+        if refusal:
+            self._limitedLog.refused(refusal, peer)
             return
         self._answering = answering
         try:
             self.protocol.datagramReceived(datagram, peer)
         except Exception:
-            self._journal.broke("handle")
+            self._limitedLog.broke("handle")
         self._answering = []
 
     def write(self, datagram: bytes, addr: Any = None) -> None:
@@ -143,7 +143,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
         :param call: what it was for, in a word: ``receive``.
         """
-        self._journal.failed(call, error)
+        self._limitedLog.failed(call, error)
         if call == "receive" and error.errno == errno.ECONNABORTED:
             self.renew()
         elif call == "send" and error.errno == errno.EPIPE:

@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.address import UNIXAddress
 
-from echotwist.datagrams.guard import UnixGuard, objectionToOwner
+from echotwist.datagrams.guard import UnixGuard, refusalToOwner
 from echotwist.datagrams.port import DatagramPort
 from echotwist.sockets import packetinfo
 from echotwist.sockets.addresses import nameText
@@ -78,7 +78,7 @@ class UnixDatagramPort(DatagramPort):
 
         :param call: what failed, in a word: ``send``.
         """
-        self._journal.failed(call, error)
+        self._limitedLog.failed(call, error)
 
     def write(self, datagram: bytes, addr: Any = None) -> None:
         """
@@ -92,18 +92,18 @@ class UnixDatagramPort(DatagramPort):
         fd = None
         try:
             fd = opened(name) if isFile else None
-            objection = self._objectionTo(name, fd) or self._objection(len(datagram), name)
-            if objection:
-                self._journal.refused(objection, addr)
+            refusal = self._refusalTo(name, fd) or self._refusal(len(datagram), name)
+            if refusal:
+                self._limitedLog.refused(refusal, addr)
             else:
                 super().write(datagram, name if fd is None else f"{OPENED}/{fd}")
         except OSError as error:
-            self._journal.failed("send", error)
+            self._limitedLog.failed("send", error)
         finally:
             if fd is not None:
                 os.close(fd)
 
-    def _objectionTo(self, name: bytes, fd: int | None) -> str:
+    def _refusalTo(self, name: bytes, fd: int | None) -> str:
         """
         Say why nothing must be sent to where a name leads, or nothing.
 
@@ -114,13 +114,13 @@ class UnixDatagramPort(DatagramPort):
         if sender is None and ALL_KNOWN:
             sender = self._readers.owner(name)
         if fd is not None:
-            return self._guard.objectionTo(os.fstat(fd), sender) if self._hasProc else "no /proc"
+            return self._guard.refusalTo(os.fstat(fd), sender) if self._hasProc else "no /proc"
         owner = self._readers.owner(name)
         if owner is None and tellsOwners(self.socket):
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        return "unknown owner" if owner is None else objectionToOwner(owner, sender)
+        return "unknown owner" if owner is None else refusalToOwner(owner, sender)
 
-    def _objection(self, size: int, name: bytes) -> str:
+    def _refusal(self, size: int, name: bytes) -> str:
         """
         Say why a datagram must not be sent, or nothing.
         """

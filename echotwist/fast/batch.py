@@ -226,9 +226,9 @@ class BatchPort(DatagramPort):
     def _refuses(self, number: int, name: bytes, control: bytes, size: int) -> bool:
         peer = _peer(name)
         answer, toGroup = _answering(control)
-        objection = self._guard.objection(peer, toGroup, self._batch.datagram(number, size))
-        if objection:
-            self._journal.refused(objection, peer)
+        refusal = self._guard.refusal(peer, toGroup, self._batch.datagram(number, size))
+        if refusal:
+            self._limitedLog.refused(refusal, peer)
             return True
         if control != self._answered[number]:
             self._batch.answer(number, answer)

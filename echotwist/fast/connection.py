@@ -70,11 +70,11 @@ class FastConnection(Connection):
         self.startReading()
         self.connected = 1
 
-    def handOver(self, protocol: Any) -> None:
+    def setProtocol(self, protocol: Any) -> None:
         """
         Have another protocol go on from here.
         """
-        super().handOver(protocol)
+        super().setProtocol(protocol)
         self._exact = exactly(protocol)
 
     def logPrefix(self) -> str:

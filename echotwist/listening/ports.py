@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from echotwist.datagrams.guard import Guard, Judge, RawGuard, UnixGuard
+from echotwist.datagrams.guard import Guard, IDatagramGuard, RawGuard, UnixGuard
 from echotwist.datagrams.port import DatagramPort
 from echotwist.echo import DatagramEcho
 from echotwist.listening.listeners import Listener
@@ -21,7 +21,7 @@ from echotwist.streams.factory import EchoFactory
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort, UnixPort
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 
 class Ports:
@@ -53,24 +53,24 @@ class Ports:
         isOpen = not (settings.allow or settings.deny)
         self._access = None if isOpen else Access(settings.allow, settings.deny)
         self._limits = Limits(None, settings.maxPerPeer or None, self._access)
-        self._journals: dict[str, Journal] = {}
+        self._limitedLogs: dict[str, RateLimitedLog] = {}
         self.factories: dict[str, EchoFactory] = {}
         self._udpPort = udpPort
         self._connection = connection
         if settings.linger is not None:
             self._connection = lingering(settings.linger, connection)
 
-    def journal(self, transport: str) -> Journal:
+    def limitedLog(self, transport: str) -> RateLimitedLog:
         """
         Give what counts and tells for a transport.
         """
-        if transport not in self._journals:
+        if transport not in self._limitedLogs:
             known = [one for one in self._counters if one.transport == transport]
             if not known:
                 known = [Counters(transport)]
                 self._counters += known
-            self._journals[transport] = Journal(known[0])
-        return self._journals[transport]
+            self._limitedLogs[transport] = RateLimitedLog(known[0])
+        return self._limitedLogs[transport]
 
     def factory(self, transport: str) -> EchoFactory:
         """
@@ -83,7 +83,7 @@ class Ports:
                 limits=self._limits,
                 stallTimeout=self._settings.stallTimeout,
                 idleTimeout=self._settings.idleTimeout,
-                journal=self.journal(transport),
+                limitedLog=self.limitedLog(transport),
                 reactor=self._theReactor(),
             )
         return self.factories[transport]
@@ -94,8 +94,8 @@ class Ports:
 
         :param factory: makes the protocols.
         """
-        journal, backlog = self.journal(transport), self._settings.backlog
-        port = portOf(listener, factory, journal, self._theReactor(), backlog)
+        limitedLog, backlog = self.limitedLog(transport), self._settings.backlog
+        port = portOf(listener, factory, limitedLog, self._theReactor(), backlog)
         port.transport = self._connection
         port.giveUp = self._giveUp
         return port
@@ -128,8 +128,8 @@ class Ports:
             return self.stream(listener.socket, listener.transport, factory)
         kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, others)
         protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
-        journal = self.journal(listener.transport)
-        port = kind(listener.socket, protocol, guard, journal, self._theReactor())
+        limitedLog = self.limitedLog(listener.transport)
+        port = kind(listener.socket, protocol, guard, limitedLog, self._theReactor())
         port.giveUp = self._giveUp
         return port
 
@@ -152,7 +152,7 @@ class Ports:
             return UnixDatagramPort
         return self._udpPort
 
-    def _guardOf(self, transport: str, others: Sequence[Listener]) -> Judge:
+    def _guardOf(self, transport: str, others: Sequence[Listener]) -> IDatagramGuard:
         chosen = self._settings
         if transport == "raw":
             return RawGuard(

@@ -27,9 +27,9 @@ from echotwist.listening.ports import portOf
 from echotwist.sockets.options import roomForScrapers
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
-from echotwist.streams.wrappers import underneath
+from echotwist.streams.wrappers import lowestTransport
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 #: Bytes of a request without its body, and of what is thrown away after it.
 LONGEST_HEAD = 16_384
@@ -209,7 +209,7 @@ class PageProtocol(Protocol):
         if self._isLost:
             return
         self.transport.write(reply.toBytes(withBody))
-        if isMoreToCome and underneath(self.transport) is self.transport:
+        if isMoreToCome and lowestTransport(self.transport) is self.transport:
             # To close while something is unread resets the connection, and a peer
             # that still sends may never see the reply (RFC 9112, section 9.6).
             self.transport.loseWriteConnection()
@@ -264,7 +264,7 @@ class Site(Factory):
         self._most = most or roomForScrapers()
         self._open: dict[Any, Any] = {}
         self.limits = Limits()
-        self.journal = Journal(Counters("metrics"))
+        self.limitedLog = RateLimitedLog(Counters("metrics"))
 
     def factory(self, transport: str) -> Site:
         """
@@ -276,7 +276,7 @@ class Site(Factory):
         """
         Make the port of a socket that listens.
         """
-        port = portOf(listener, factory, self.journal, self._reactor)
+        port = portOf(listener, factory, self.limitedLog, self._reactor)
         # Those who give way have closed before the next is accepted.
         port.accepts = 1
         return port
@@ -319,7 +319,7 @@ class Site(Factory):
             deadline.cancel()
 
     #: Of a peer that has yet to send a PROXY header.
-    awaits, awaitsNoMore = opened, closed
+    handshakeStarted, handshakeFinished = opened, closed
 
     def _end(self, protocol: Any) -> None:
         self.closed(protocol)
@@ -335,7 +335,7 @@ class Site(Factory):
         try:
             return (yield maybeDeferred(self._pages.get(path, _notFound)))
         except Exception:
-            self.journal.broke("page")
+            self.limitedLog.broke("page")
             return Reply.of(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 

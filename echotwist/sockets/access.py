@@ -67,7 +67,7 @@ class Access:
             table = self._tables[network.version].setdefault(rest, {})
             table[int(network.network_address) >> rest] = network not in denied
 
-    def objection(self, host: str) -> str:
+    def refusal(self, host: str) -> str:
         """
         Say why a peer must not be served, or nothing.
 

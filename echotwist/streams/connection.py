@@ -16,7 +16,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from echotwist.sockets.options import queued, setLinger, stopLingering, unread
-from echotwist.streams.wrappers import whoEnds
+from echotwist.streams.wrappers import halfCloseTarget
 
 #: Seconds between two looks at whether a connection can be closed, at first and
 #: in the end.
@@ -68,7 +68,7 @@ class Connection(tcp.Server):
         """
         return self.server.addressOf(self.socket.getsockname())
 
-    def handOver(self, protocol: Any) -> None:
+    def setProtocol(self, protocol: Any) -> None:
         """
         Have another protocol go on from here.
         """
@@ -78,11 +78,11 @@ class Connection(tcp.Server):
         """
         The peer has sent its last byte.
         """
-        heir = whoEnds(self.protocol)
-        if heir is None:
+        nextProtocol = halfCloseTarget(self.protocol)
+        if nextProtocol is None:
             self.connectionLost(reason)
         else:
-            heir.readConnectionLost()
+            nextProtocol.readConnectionLost()
 
     def doRead(self) -> Any:
         """
@@ -107,11 +107,11 @@ class Connection(tcp.Server):
         if error.errno == errno.EAGAIN:
             return later
         if error.errno in _LATER:
-            self.server.journal.failed(call, error)
+            self.server.limitedLog.failed(call, error)
             return later
         self.lastError = self.lastError or error.errno or 0
         if error.errno not in _ENDINGS:
-            self.server.journal.failed(call, error)
+            self.server.limitedLog.failed(call, error)
         return CONNECTION_LOST
 
     def startReading(self) -> None:
@@ -152,7 +152,7 @@ class Connection(tcp.Server):
                     continue
                 if not (self.connected or self.disconnected):
                     raise
-                self.server.journal.failed("watch", error)
+                self.server.limitedLog.failed("watch", error)
                 self.server.reactor.callLater(0, self.connectionLost, Failure(CONNECTION_LOST))
             return
 
@@ -189,7 +189,7 @@ class Connection(tcp.Server):
         else:
             self.connectionLost(Failure(CONNECTION_DONE))
 
-    def letGo(self) -> None:
+    def closeInBackground(self) -> None:
         """
         Close, and leave to the kernel what the peer has yet to take.
         """

@@ -22,16 +22,16 @@ from echotwist.sockets.opening import reasonOfTLS
 from echotwist.sockets.options import queued, unread
 from echotwist.streams.limits import Limits
 from echotwist.streams.prefixed import PrefixEcho
-from echotwist.streams.timeouts import Overseer
-from echotwist.streams.wrappers import underneath
+from echotwist.streams.timeouts import InactivityTimeout
+from echotwist.streams.wrappers import lowestTransport
 from echotwist.telemetry.counters import Counters
-from echotwist.telemetry.log import Journal
+from echotwist.telemetry.log import RateLimitedLog
 
 #: Seconds without a byte after which a connection is over, once the service stops.
-MOMENT = 0.6
+DRAIN_QUIET = 0.6
 
-#: Seconds that a peer may take to say who it is: for TLS, or what a proxy says first.
-GREETING = 10.0
+#: Seconds that a peer may take for its handshake: of TLS, or what a proxy says first.
+HANDSHAKE_TIMEOUT = 10.0
 
 
 class EchoFactory(Factory):
@@ -45,7 +45,7 @@ class EchoFactory(Factory):
         waiting and takes none; 0 for never.
     :param idleTimeout: seconds after which a connection is ended on which
         nothing came; 0 for never.
-    :param journal: counts and tells what went wrong.
+    :param limitedLog: counts and tells what went wrong.
     :param reactor: tells the time and calls later (``IReactorTime``), by a clock
         that nobody can set (:func:`keepSteady`); by default the global one.
     """
@@ -60,35 +60,35 @@ class EchoFactory(Factory):
         limits: Limits | None = None,
         stallTimeout: float = 0,
         idleTimeout: float = 0,
-        journal: Journal | None = None,
+        limitedLog: RateLimitedLog | None = None,
         reactor: Any = None,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
         self.prefix = prefix
-        self.journal = journal or Journal(Counters("TCP"))
-        self.counters = self.journal.counters
+        self.limitedLog = limitedLog or RateLimitedLog(Counters("TCP"))
+        self.counters = self.limitedLog.counters
         self._verbose = verbose
         self.limits = limits or Limits()
         self._reactor = keepSteady(reactor)
         self._open: dict[Echo, tuple[float, Any]] = {}
         self._watched: set[Echo] = set()
-        self._awaited: dict[Any, int] = {}
-        self._stalls = Overseer(
+        self._handshakes: dict[Any, int] = {}
+        self._stallTimeout = InactivityTimeout(
             stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
         )
-        self._idlers = Overseer(
+        self._idleTimeout = InactivityTimeout(
             idleTimeout, self._quiet, self._idle, reactor, lambda: bool(self._open)
         )
-        self._leavers = Overseer(
-            MOMENT, self._quiet, self._drained, reactor, lambda: bool(self._open)
+        self._drainTimeout = InactivityTimeout(
+            DRAIN_QUIET, self._quiet, self._drained, reactor, lambda: bool(self._open)
         )
-        self._greetings = Overseer(
-            min(GREETING, stallTimeout or GREETING),
-            lambda: self._awaited,
-            self._neverGreeted,
+        self._handshakeTimeout = InactivityTimeout(
+            min(HANDSHAKE_TIMEOUT, stallTimeout or HANDSHAKE_TIMEOUT),
+            lambda: self._handshakes,
+            self._handshakeTimedOut,
             reactor,
-            lambda: bool(self._awaited),
+            lambda: bool(self._handshakes),
         )
         self._drains: list[Deferred[None]] = []
         self._deadline: Any = None
@@ -109,37 +109,38 @@ class EchoFactory(Factory):
 
     def admits(self, host: str | None, peer: object = None) -> bool:
         """
-        Tell whether a newcomer may come in; one who may not is counted.
+        Tell whether a connection is admitted; one that is not is counted.
 
         :param host: its address; ``None`` while nobody knows.
         :param peer: whom the log names, if anybody: who connected.
         """
-        reason = self.limits.objection(host)
+        reason = self.limits.refusal(host)
         if reason:
-            self.journal.refused(reason, peer)
+            self.limitedLog.refused(reason, peer)
         return not reason
 
-    def awaits(self, newcomer: Any) -> None:
+    def handshakeStarted(self, connection: Any) -> None:
         """
-        Reset a newcomer who does not say in time who it is.
+        Reset a connection whose peer does not say in time who it is.
 
-        :param newcomer: a protocol, which tells what is ``awaited``.
+        :param connection: its protocol, which names its ``handshake``.
         """
-        self._awaited[newcomer] = 0
-        self._greetings.wake()
+        self._handshakes[connection] = 0
+        self._handshakeTimeout.start()
 
-    def awaitsNoMore(self, newcomer: Any) -> None:
+    def handshakeFinished(self, connection: Any) -> None:
         """
-        Hear that a newcomer has said it, or is gone.
+        Hear that its peer has said it, or is gone.
         """
-        self._awaited.pop(newcomer, None)
-        self._greetings.forget(newcomer)
-        self._restIfAlone()
+        self._handshakes.pop(connection, None)
+        self._handshakeTimeout.forget(connection)
+        self._finishIfAlone()
 
-    def _neverGreeted(self, newcomer: Any) -> None:
-        self.journal.refused(f"unfinished {newcomer.awaited}", newcomer.transport.getPeer())
-        newcomer.givenUp = True
-        newcomer.transport.abortConnection()
+    def _handshakeTimedOut(self, connection: Any) -> None:
+        peer = connection.transport.getPeer()
+        self.limitedLog.refused(f"unfinished {connection.handshake}", peer)
+        connection.givenUp = True
+        connection.transport.abortConnection()
 
     def opened(self, echo: Echo) -> None:
         """
@@ -150,7 +151,7 @@ class EchoFactory(Factory):
         self.counters.active += 1
         local = echo.transport.getHost() if self._verbose else None
         self._open[echo] = (self._reactor.seconds(), local)
-        self._idlers.wake()
+        self._idleTimeout.start()
 
     def wrote(self, echo: Echo) -> None:
         """
@@ -158,7 +159,7 @@ class EchoFactory(Factory):
         """
         echo.watched = True
         self._watched.add(echo)
-        self._stalls.wake()
+        self._stallTimeout.start()
 
     def closed(self, echo: Echo, reason: Failure) -> None:
         """
@@ -167,9 +168,9 @@ class EchoFactory(Factory):
         since, local = self._open.pop(echo)
         if echo.watched:
             self._watched.discard(echo)
-            self._stalls.forget(echo)
-        self._idlers.forget(echo)
-        self._leavers.forget(echo)
+            self._stallTimeout.forget(echo)
+        self._idleTimeout.forget(echo)
+        self._drainTimeout.forget(echo)
         self.limits.closed(echo.host)
         self.counters.active -= 1
         # It may be the kernel that gave up first: it has asked in vain for long.
@@ -186,16 +187,16 @@ class EchoFactory(Factory):
                 seconds=round(self._reactor.seconds() - since, 3),
                 reason=echo.why or _ENDS.get(reason.type) or _words(reason),
             )
-        self._restIfAlone()
+        self._finishIfAlone()
 
-    def _restIfAlone(self) -> None:
+    def _finishIfAlone(self) -> None:
         """
-        If nobody is left, nothing more is to be looked at.
+        If no connection is left, check no more, and end the drain.
         """
-        if self._open or self._awaited:
+        if self._open or self._handshakes:
             return
-        for overseer in (self._stalls, self._idlers, self._leavers):
-            overseer.rest()
+        for timeout in (self._stallTimeout, self._idleTimeout, self._drainTimeout):
+            timeout.stop()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
@@ -210,12 +211,12 @@ class EchoFactory(Factory):
         :param seconds: after which all are ended, quiet or not.
         :return: fires when no connection is left.
         """
-        if not (self._open or self._awaited):
+        if not (self._open or self._handshakes):
             return succeed(None)
         drained: Deferred[None] = Deferred()
         self._drains.append(drained)
-        self._leavers.wake()
-        self._reactor.callLater(min(MOMENT, seconds), self._abortAwaited)
+        self._drainTimeout.start()
+        self._reactor.callLater(min(DRAIN_QUIET, seconds), self._abortHandshakes)
         if self._deadline is None:
             self._deadline = self._reactor.callLater(seconds, self._finishAll)
         return drained
@@ -224,24 +225,24 @@ class EchoFactory(Factory):
         for echo in list(self._open):
             if not echo.ending:
                 self._drained(echo)
-        self._deadline = self._reactor.callLater(MOMENT, self._letGo)
+        self._deadline = self._reactor.callLater(DRAIN_QUIET, self._closeInBackground)
 
     def abortAll(self) -> None:
         """
         Reset all connections at once.
         """
-        self._abortAwaited()
+        self._abortHandshakes()
         for echo in list(self._open):
             echo.transport.abortConnection()
 
-    def _abortAwaited(self) -> None:
-        for newcomer in list(self._awaited):
-            newcomer.givenUp = True
-            newcomer.transport.abortConnection()
+    def _abortHandshakes(self) -> None:
+        for connection in list(self._handshakes):
+            connection.givenUp = True
+            connection.transport.abortConnection()
 
-    def _letGo(self) -> None:
+    def _closeInBackground(self) -> None:
         for echo in list(self._open):
-            getattr(echo.transport, "letGo", echo.transport.abortConnection)()
+            getattr(echo.transport, "closeInBackground", echo.transport.abortConnection)()
 
     def _waiting(self) -> dict[Echo, int]:
         """
@@ -305,7 +306,7 @@ def unsent(transport: Any) -> int:
     Tell how many bytes wait for the peer, in the transport and in the kernel;
     0 for a transport that does not say.
     """
-    connection = underneath(transport)
+    connection = lowestTransport(transport)
     if not isinstance(connection, FileDescriptor):
         return 0
     waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
@@ -316,7 +317,7 @@ def unsent(transport: Any) -> int:
 
 def _unread(transport: Any) -> int:
     # After a hiccup of the machine we may be asked before we could read.
-    connection = underneath(transport)
+    connection = lowestTransport(transport)
     return unread(connection) if isinstance(connection, FileDescriptor) else 0
 
 

@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from echotwist.recovery import RecoveringPort
 from echotwist.sockets.addresses import nameText, placeOf, scoped
 from echotwist.streams.connection import Connection, refuse
-from echotwist.streams.wrappers import innermost
-from echotwist.telemetry.log import Journal
+from echotwist.streams.wrappers import innermostProtocol
+from echotwist.telemetry.log import RateLimitedLog
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS = 64
@@ -37,7 +37,7 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     :param listener: the socket, which this port takes over.
     :param factory: makes the protocol of each connection.
-    :param journal: is told of the errors that were survived.
+    :param limitedLog: is told of the errors that were survived.
     :param reactor: waits for connections.
     :param backlog: connections that may wait to be accepted.
     :ivar accepts: how many are accepted in one go.
@@ -52,16 +52,16 @@ class StreamPort(RecoveringPort, tcp.Port):
         self,
         listener: socket.socket,
         factory: IProtocolFactory,
-        journal: Journal,
+        limitedLog: RateLimitedLog,
         reactor: Any,
         backlog: int = 50,
     ) -> None:
         host, port = placeOf(listener)
         super().__init__(port, factory, backlog, host, reactor)
         self._preexistingSocket = listener
-        self.remember(listener, journal.counters.transport)
+        self.remember(listener, limitedLog.counters.transport)
         self._losses = 0
-        self.journal = journal
+        self.limitedLog = limitedLog
         self._spare: int | None = None
 
     def startListening(self) -> None:
@@ -127,7 +127,7 @@ class StreamPort(RecoveringPort, tcp.Port):
                 self._serve(stream, self.clientOf(name))
             except Exception:
                 # What a plugin has put around the echo may raise anything.
-                self.journal.broke("accept")
+                self.limitedLog.broke("accept")
                 refuse(stream)
         return True
 
@@ -153,19 +153,19 @@ class StreamPort(RecoveringPort, tcp.Port):
     def _serve(self, stream: socket.socket, peer: Any) -> None:
         try:
             protocol = self.factory.buildProtocol(self.addressOf(peer))
-            if innermost(protocol) is None:
+            if innermostProtocol(protocol) is None:
                 refuse(stream)
                 return
             number, self.sessionno = self.sessionno, self.sessionno + 1
             transport = self.transport(stream, protocol, peer, self, number, self.reactor)
         except OSError as error:
-            self.journal.failed("accept", error)
+            self.limitedLog.failed("accept", error)
             refuse(stream)
             return
         try:
             protocol.makeConnection(transport)
         except Exception:
-            self.journal.broke("accept")
+            self.limitedLog.broke("accept")
             transport.abortConnection()
 
     def _hasNoRoom(self, error: OSError) -> bool:
@@ -203,7 +203,7 @@ class StreamPort(RecoveringPort, tcp.Port):
 
         :param call: what failed, in a word: ``accept``.
         """
-        self.journal.failed(call, error)
+        self.limitedLog.failed(call, error)
         if call != "accept" or error.errno != errno.EINVAL:
             return
         self._losses += 1

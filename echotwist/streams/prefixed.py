@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from echotwist.echo import Echo, Owner
 from echotwist.streams.prefix import LinePrefix
-from echotwist.streams.wrappers import underneath
+from echotwist.streams.wrappers import lowestTransport
 
 #: Bytes read at once, and kept for a peer that is slow to take them.
 CHUNK = 65536
@@ -40,7 +40,7 @@ class PrefixEcho(Echo):
         """
         Tie reading to writing, in pieces that stay small with the prefixes.
         """
-        underneath(self.transport).bufferSize = self._chunk
+        lowestTransport(self.transport).bufferSize = self._chunk
         super().connectionMade()
 
     @property

@@ -16,7 +16,7 @@ from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.python.failure import Failure
 
 from echotwist.streams.prefixed import chunk
-from echotwist.streams.wrappers import innermost
+from echotwist.streams.wrappers import innermostProtocol
 
 #: Bytes of the longest header of version 1, with its end.
 LONGEST = 107
@@ -102,7 +102,7 @@ class ProxyHeader(Protocol):
     :param owner: counts, limits and watches (:class:`EchoFactory`).
     """
 
-    awaited = "PROXY header"
+    handshake = "PROXY header"
     givenUp = False
     transport: Any
 
@@ -120,7 +120,7 @@ class ProxyHeader(Protocol):
         self.transport.bufferSize = chunk(self._owner.prefix)
         self._isCounted = True
         self._owner.limits.opened(None)
-        self._owner.awaits(self)
+        self._owner.handshakeStarted(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -133,7 +133,7 @@ class ProxyHeader(Protocol):
                 return
             peer = peerOf(found[0])
         except Exception:
-            self._owner.journal.refused("no PROXY header", self.transport.getPeer())
+            self._owner.limitedLog.refused("no PROXY header", self.transport.getPeer())
             self.transport.abortConnection()
             return
         self._introduce(peer, found[1])
@@ -143,21 +143,21 @@ class ProxyHeader(Protocol):
         if peer is not None:
             self.transport.peer = peer
         try:
-            heir = self._next.buildProtocol(self.transport.getPeer())
-            if innermost(heir) is None:
+            nextProtocol = self._next.buildProtocol(self.transport.getPeer())
+            if innermostProtocol(nextProtocol) is None:
                 self.transport.abortConnection()
                 return
-            self.transport.handOver(heir)
-            heir.makeConnection(self.transport)
+            self.transport.setProtocol(nextProtocol)
+            nextProtocol.makeConnection(self.transport)
         except Exception:
             # What a plugin has put around the echo may raise anything.
-            self._owner.journal.broke("accept")
+            self._owner.limitedLog.broke("accept")
             self.transport.abortConnection()
             return
         finally:
-            self._owner.awaitsNoMore(self)
+            self._owner.handshakeFinished(self)
         if rest:
-            heir.dataReceived(rest)
+            nextProtocol.dataReceived(rest)
 
     def _uncount(self) -> None:
         if self._isCounted:
@@ -169,7 +169,7 @@ class ProxyHeader(Protocol):
         The connection is gone, and nobody was introduced.
         """
         self._uncount()
-        self._owner.awaitsNoMore(self)
+        self._owner.handshakeFinished(self)
 
 
 class ProxyFactory(Factory):

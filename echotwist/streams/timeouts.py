@@ -1,5 +1,5 @@
 """
-Somebody who looks from time to time, and rests while there is nobody to look at.
+Timeouts of connections that make no progress.
 """
 
 from __future__ import annotations
@@ -7,53 +7,57 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
-from echotwist.streams.limits import LOOKS, Patience
+#: How often connections are checked within the time that they have.
+CHECKS = 8
 
-#: Seconds until the first look: who is all right by then need not wake us again.
-FIRST_LOOK = 0.25
+#: Seconds until the first check: a connection that is all right by then need not
+#: wake us again.
+FIRST_CHECK = 0.25
 
 Watched = TypeVar("Watched", bound=Hashable)
 
 
-class Overseer(Generic[Watched]):
+class InactivityTimeout(Generic[Watched]):
     """
-    End those who have stood still for too long.
+    End connections that have made no progress for too long.
 
-    It wakes the process only while there is somebody to watch.
+    It wakes the process only while there is something to watch.
 
     :param seconds: how long is too long; 0 for never.
-    :param marks: gives who is watched now, each with how far they have come.
+    :param progress: gives what is watched now, each with how far it has come.
     :param end: ends one of them.
     :param reactor: tells the time and calls later (``IReactorTime``).
-    :param anybody: tells whether to look again.
+    :param isNeeded: tells whether to check again.
     """
 
     def __init__(
         self,
         seconds: float,
-        marks: Callable[[], Mapping[Watched, int]],
+        progress: Callable[[], Mapping[Watched, int]],
         end: Callable[[Watched], object],
         reactor: Any,
-        anybody: Callable[[], bool],
+        isNeeded: Callable[[], bool],
     ) -> None:
-        self._patience: Patience[Watched] = Patience(seconds, reactor.seconds)
-        self._marks = marks
+        self._seconds = seconds
+        self._progress = progress
         self._end = end
         self._reactor = reactor
-        self._anybody = anybody
-        self._pause = seconds / LOOKS
+        self._isNeeded = isNeeded
+        self._pause = seconds / CHECKS
         self._next: Any = None
+        #: How far each had come, and since when.
+        self._seen: dict[Watched, tuple[int, float]] = {}
 
-    def wake(self) -> None:
+    def start(self) -> None:
         """
-        Hear that there is somebody to watch.
+        Begin to check, if that is not being done.
         """
-        if self._patience.seconds and self._next is None:
-            self._next = self._reactor.callLater(min(FIRST_LOOK, self._pause), self._look)
+        if self._seconds and self._next is None:
+            self._next = self._reactor.callLater(min(FIRST_CHECK, self._pause), self._check)
 
-    def rest(self) -> None:
+    def stop(self) -> None:
         """
-        Look no more, until woken again.
+        Check no more, until started again.
         """
         if self._next is not None and self._next.active():
             self._next.cancel()
@@ -61,16 +65,31 @@ class Overseer(Generic[Watched]):
 
     def forget(self, one: Watched) -> None:
         """
-        Let go of somebody who is gone, with all that hangs on them.
+        Forget one that is gone, with all that hangs on it.
         """
-        self._patience.forget(one)
+        self._seen.pop(one, None)
 
-    def _look(self) -> None:
+    def expired(self, progress: Mapping[Watched, int]) -> list[Watched]:
+        """
+        Give those that made no progress for the time.
+
+        :param progress: how far each has come.  A number that falls is no progress,
+            but the next step is counted from there.  What is no longer among them
+            is forgotten.
+        """
+        now = self._reactor.seconds()
+        before, self._seen = self._seen, {}
+        for one, mark in progress.items():
+            sawMark, since = before.get(one, (mark, now))
+            self._seen[one] = (mark, since if mark <= sawMark else now)
+        return [one for one, (_, since) in self._seen.items() if now - since >= self._seconds]
+
+    def _check(self) -> None:
         self._next = None
         try:
-            for one in self._patience.lost(self._marks()):
+            for one in self.expired(self._progress()):
                 self._end(one)
         finally:
             # A call that is made and taken back would wake some reactors all the same.
-            if self._next is None and self._anybody():
-                self._next = self._reactor.callLater(self._pause, self._look)
+            if self._next is None and self._isNeeded():
+                self._next = self._reactor.callLater(self._pause, self._check)

@@ -23,7 +23,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.streams.wrappers import innermost, underneath
+from echotwist.streams.wrappers import innermostProtocol, lowestTransport
 
 #: Bytes taken out of TLS at once; a record has at most 16 KiB.
 PIECE = 2**15
@@ -42,7 +42,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     """
 
     #: What the peer has to do before it is served.
-    awaited = "TLS handshake"
+    handshake = "TLS handshake"
 
     #: Nobody waits for that any more.
     givenUp = False
@@ -59,15 +59,15 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         Begin the handshake, which must not take for ever.
         """
-        self._owner = getattr(innermost(self), "owner", None)
+        self._owner = getattr(innermostProtocol(self), "owner", None)
         if self._owner is not None:
-            self._owner.awaits(self)
+            self._owner.handshakeStarted(self)
         super().makeConnection(transport)
 
     def _checkHandshakeStatus(self) -> None:
         super()._checkHandshakeStatus()
         if self._handshakeDone and self._owner is not None:
-            self._owner.awaitsNoMore(self)
+            self._owner.handshakeFinished(self)
 
     def _flushSendBIO(self) -> None:
         try:
@@ -86,7 +86,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         if self._owner is None or not self._handshakeDone:
             return
-        echo = innermost(self)
+        echo = innermostProtocol(self)
         if not echo.watched:
             self._owner.wrote(echo)
 
@@ -108,7 +108,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def _flushReceiveBIO(self) -> None:
         # What a prefix makes of a whole record may be much.
-        piece = min(PIECE, getattr(underneath(self), "bufferSize", PIECE))
+        piece = min(PIECE, getattr(lowestTransport(self), "bufferSize", PIECE))
         try:
             while not (self._lostTLSConnection or self._isPaused):
                 data = self._tlsConnection.recv(piece)
@@ -130,7 +130,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
             self.abortConnection()
         elif not self._inputEnded:
             self._inputEnded = True
-            innermost(self).readConnectionLost()
+            innermostProtocol(self).readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         """
@@ -153,7 +153,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         failed = reason is not None and not (self._handshakeDone or self.givenUp)
         if failed and self._owner is not None:
-            self._owner.journal.refused(f"failed {self.awaited}", self.transport.getPeer())
+            self._owner.limitedLog.refused(f"failed {self.handshake}", self.transport.getPeer())
         super()._tlsShutdownFinished(reason)
         self._leave()
 
@@ -169,7 +169,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         The connection is gone.
         """
         if self._owner is not None:
-            self._owner.awaitsNoMore(self)
+            self._owner.handshakeFinished(self)
         if self._tlsConnection is not None:
             super().connectionLost(reason)
 

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.protocols.policies import ProtocolWrapper
 
 
-def innermost(protocol: Any) -> Any:
+def innermostProtocol(protocol: Any) -> Any:
     """
     Find what is inside of all wrappers: the echo, or nothing if there is none.
     """
@@ -22,7 +22,7 @@ def innermost(protocol: Any) -> Any:
     return protocol
 
 
-def underneath(transport: Any) -> Any:
+def lowestTransport(transport: Any) -> Any:
     """
     Find the connection that is below all wrappers.
     """
@@ -31,7 +31,7 @@ def underneath(transport: Any) -> Any:
     return transport
 
 
-def whoEnds(protocol: Any) -> Any:
+def halfCloseTarget(protocol: Any) -> Any:
     """
     Find who is to hear that the peer has sent its last byte.
 

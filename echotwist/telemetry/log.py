@@ -19,7 +19,7 @@ from echotwist.telemetry.refusals import remediesOf
 QUIET = 60
 
 
-class Journal:
+class RateLimitedLog:
     """
     Count by kind, and log at most one line a minute for each kind.
 

@@ -25,7 +25,7 @@ class Notifier:
     :param environ: names the socket of the manager, and how long it waits for
         a sign of life.
     :param reactor: calls later; that it does is the sign of life.
-    :param look: is called before each.
+    :param checkAlive: is called before each.
     """
 
     _log = Logger()
@@ -34,13 +34,13 @@ class Notifier:
         self,
         environ: Mapping[str, str],
         reactor: Any,
-        look: Callable[[], object] = lambda: None,
+        checkAlive: Callable[[], object] = lambda: None,
     ) -> None:
         self._place = environ.get("NOTIFY_SOCKET", "")
         if self._place.startswith("@"):
             self._place = "\0" + self._place[1:]
         self._reactor = reactor
-        self._look = look
+        self._checkAlive = checkAlive
         self._pause = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with suppress(ValueError, OverflowError):
@@ -77,7 +77,7 @@ class Notifier:
 
     def _live(self) -> None:
         self._next = self._reactor.callLater(self._pause, self._live)
-        self._look()
+        self._checkAlive()
         self._tell("WATCHDOG=1", patience=0)
 
     def _tell(self, *words: str, patience: float = PATIENCE) -> None:

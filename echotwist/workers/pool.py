@@ -89,7 +89,7 @@ class WorkersService(EchoService):
 
         assert self._ports is not None
         for one in [*own[0], *shared]:
-            self._ports.journal(one.transport)
+            self._ports.limitedLog(one.transport)
         self._text = ", ".join(listener.text for listener in [*own[0], *shared])
         self._monitor = Monitor(
             self.settings,
@@ -140,7 +140,7 @@ class WorkersService(EchoService):
         if self._monitor is not None:
             self._monitor.hurry()
 
-    def _look(self) -> None:
+    def _checkAlive(self) -> None:
         if self._monitor is not None:
             self._monitor.look()
 
