@@ -12,12 +12,9 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.cores import cores
-from tests import live, table
-from tests.kinds import Kind
-from tests.live import REACTORS, Server, figures, ours
-
-#: Modules whose tests talk to a service in a process of its own.
-LIVE = ("test_live_", "test_clients", "test_faults", "test_machine", "test_namespaces")
+from tests.support import live, table
+from tests.support.kinds import Kind
+from tests.support.live import REACTORS, Server, figures, ours
 
 #: What all tests measured, in the order in which it came.
 _measured: dict[str, None] = {}
@@ -27,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     Run all tests of the service's behaviour in both of its ways, if there are two.
     """
-    if metafunc.module.__name__.removeprefix("tests.").startswith(LIVE):
+    if metafunc.module.__name__.startswith("tests.live."):
         oneWay = metafunc.definition.get_closest_marker("oneWay")
         ways = ["fast"] if oneWay else live.WAYS
         metafunc.parametrize("way", ways, indirect=True, scope="module")

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests import rules
-from tests.live import Server, ours
-from tests.streams import connected
+from tests.support import rules
+from tests.support.live import Server, ours
+from tests.support.streams import connected
 
 #: Each call with the errors that it can return, of those that are survived.
 MATRIX = {

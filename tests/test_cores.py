@@ -15,7 +15,7 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.cores import quotas
-from tests.live import ROOT
+from tests.support.live import ROOT
 
 
 class QuotaTests(SynchronousTestCase):

@@ -1,0 +1,3 @@
+"""
+Tests of how ports come to be.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests that talk to a service in a process of its own, in both of its ways.
+"""

@@ -1,0 +1,184 @@
+"""
+The service under people who want more than their share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.support import rules
+from tests.support.live import PATIENCE, Server, figures, ours, waitUntil
+from tests.support.rules import MIB
+from tests.support.streams import Stream, connected
+
+
+def isServed(stream: Stream) -> bool:
+    """
+    Tell whether a connection is echoed on, or was reset.
+    """
+    try:
+        stream.sendall(b"x")
+        return stream.recv(1) == b"x"
+    except ConnectionError:
+        return False
+
+
+def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
+    """
+    Connect so often, and give those connections that are served.
+    """
+    streams = []
+    for _ in range(count):
+        with suppress(ConnectionError):  # which may be there before connect(2) is done
+            streams.append(stack.enter_context(connected(server.door)))
+    return [stream for stream in streams if isServed(stream)]
+
+
+def test_limitsWrapNothing(tmp_path: Path) -> None:
+    """
+    Half-close and back-pressure hold with all limits on.
+    """
+    limits = ["--max-connections=200", "--max-per-peer=200", "--stall-timeout=30"]
+    with ours(tmp_path, *limits, "--idle-timeout=30") as server:
+        for size in rules.SIZES:
+            rules.halfClose(server.port, size, times=30)
+        rules.backPressure(server, clients=1, growth=MIB)
+
+
+def test_noDescriptors(tmp_path: Path) -> None:
+    """
+    If the limit is more than there are descriptors, the same holds.
+    """
+    few = "ulimit -n 64"
+    with ours(tmp_path, "--max-connections=1000", limit=few) as server, ExitStack() as stack:
+        served = serve(server, stack, 200)
+        assert 30 <= len(served) < 64
+        assert all(map(isServed, served))
+        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
+        assert len([line for line in server.lines if "EMFILE" in line or "errno 24" in line]) == 1
+    assert not [line for line in server.lines if "errno" in line and "24" not in line]
+
+
+def test_burst(server: Server) -> None:
+    """
+    5,000 connections at once are all served.
+    """
+
+    async def one() -> None:
+        loop = asyncio.get_running_loop()
+        with closing(socket.socket()) as stream:
+            stream.setblocking(False)
+            await loop.sock_connect(stream, ("127.0.0.1", server.port))
+            await loop.sock_sendall(stream, b"x")
+            assert await loop.sock_recv(stream, 1) == b"x"
+            served.append(stream.fileno())
+            await everybody.wait()
+
+    async def burst() -> None:
+        tasks = [asyncio.create_task(one()) for _ in range(5000)]
+        while len(served) < 5000 and not any(task.done() for task in tasks):
+            await asyncio.sleep(0.01)
+        figures.append(f"5,000 connections served in {time.monotonic() - start:.2f} s")
+        everybody.set()
+        await asyncio.gather(*tasks)
+
+    served: list[int] = []
+    everybody = asyncio.Event()
+    start = time.monotonic()
+    asyncio.run(burst())
+
+
+def test_stall(tmp_path: Path, reactorName: str) -> None:
+    """
+    Who has bytes waiting and takes none is reset.
+    """
+    options = ["--stall-timeout=1", "--verbose", "--no-udp"]
+    with ours(tmp_path, *options, reactor=reactorName) as server, connected(server.port) as client:
+        rules.untilReset(client)
+        server.waitFor("TCP .* stalled: ")
+
+
+def test_slow(tmp_path: Path) -> None:
+    """
+    Who takes some is kept, although it is long before the kernel takes more.
+
+    With a small buffer each bite is told to the service at once, so that a slow
+    machine does not make a slow reader a dead one.
+    """
+
+    def send() -> None:
+        with suppress(ConnectionError):
+            while True:
+                client.send(bytes(MIB))
+
+    with ours(tmp_path, "--stall-timeout=3", "--verbose", "--no-udp") as server, Stream() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", server.port))
+        sender = Thread(target=send)
+        sender.start()
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            assert client.recv(20_000)
+            time.sleep(0.02)
+        assert "stalled" not in server.log
+        client.shutdown(socket.SHUT_RDWR)
+        sender.join()
+
+
+def test_steady(tmp_path: Path) -> None:
+    """
+    Who asks the same again and again, and takes each reply, is kept: that
+    always as many bytes are on their way does not mean that none are taken.
+    """
+
+    def ask(stream: Stream, period: float) -> None:
+        with suppress(ConnectionError):
+            for _ in range(round(4 / period)):
+                stream.sendall(b"x" * 160)
+                got = 0
+                while got < 160:
+                    got += len(stream.recv(160))
+                time.sleep(period)
+            kept.append(stream)
+
+    kept: list[Stream] = []
+    with ours(tmp_path, "--stall-timeout=1", "--no-udp") as server, ExitStack() as stack:
+        streams = [stack.enter_context(connected(server.door)) for _ in range(8)]
+        threads = [
+            Thread(target=ask, args=(stream, 0.02 + 0.005 * (number % 4)))
+            for number, stream in enumerate(streams)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(kept) == len(streams)
+
+
+@pytest.mark.parametrize(("options", "answered"), [([], False), (["--answer-low-ports"], True)])
+def test_lowPorts(tmp_path: Path, options: list[str], answered: bool) -> None:
+    """
+    Datagrams from ports below 1024 are answered only if asked to.
+    """
+    with ours(tmp_path, *options) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
+        try:
+            client.bind(("127.0.0.1", 1023))
+        except PermissionError:
+            pytest.skip("needs root, for a low port")
+        client.settimeout(60 if answered else 0.5)
+        client.sendto(b"hello", ("127.0.0.1", server.port))
+        try:
+            assert (client.recv(10) == b"hello") is answered
+        except TimeoutError:
+            assert not answered
+            server.waitFor(
+                "UDP refused: low source port, last from 127.0.0.1:1023; .*--answer-low-ports"
+            )

@@ -1,0 +1,90 @@
+"""
+What the service may do once it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import rules
+from tests.support.live import BIN, Server, ours
+
+pytestmark = [
+    pytest.mark.oneWay,
+    pytest.mark.skipif(
+        not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to give it up"
+    ),
+]
+
+NOBODY = pwd.getpwnam("nobody") if hasattr(os, "geteuid") else None
+
+
+@pytest.fixture
+def lowPort() -> int:
+    """
+    A port below 1024 that nobody has.
+    """
+    for port in range(1023, 512, -1):
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("", port))
+                udp.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
+
+
+def test_uid(tmp_path: Path, lowPort: int) -> None:
+    """
+    A low port is bound first, and then no privilege is left.
+    """
+    command: list[str | Path] = [BIN / "twistd", "-n", "--pidfile=", "--uid=nobody"]
+    with Server([*command, "echo", f"-p{lowPort}"], tmp_path) as server:
+        rules.halfClose(lowPort, 1000, times=1)
+        rules.askedAddress(lowPort, "127.0.0.2")
+        assert NOBODY is not None
+        assert set(server.process.uids()) == {NOBODY.pw_uid}
+        assert set(server.process.gids()) == {NOBODY.pw_gid}
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        for kind in ("CapEff", "CapPrm"):
+            assert f"{kind}:\t{0:016x}" in status
+        assert "runs as root" not in server.log
+
+
+def test_root(tmp_path: Path) -> None:
+    """
+    To run on as root is worth one warning.
+    """
+    with ours(tmp_path) as server:
+        server.waitFor("echo on")
+        assert server.log.count("runs as root") == 1
+
+
+_BESIDE = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+    taker.setsockopt(socket.SOL_SOCKET, option, 1)
+taker.bind((sys.argv[1], int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--reuse"]])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_nobodyBeside(tmp_path: Path, options: list[str], host: str) -> None:
+    """
+    Another user cannot bind beside us and take our datagrams.
+    """
+    with ours(tmp_path, *options) as server:
+        words = [sys.executable, "-c", _BESIDE, host, str(server.port)]
+        run = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert "Address already in use" in run.stderr

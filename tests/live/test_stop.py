@@ -1,0 +1,233 @@
+"""
+Stopping loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+
+from tests.support.live import BIN, PATIENCE, Server, figures, ours, stock, waitUntil
+from tests.support.rules import MIB, answers, offer, readAll
+from tests.support.streams import Stream, connected
+
+
+def stopped(server: Server, number: int = signal.SIGTERM) -> None:
+    """
+    Stop a server, and wait until it accepts nobody any more.
+    """
+    server.signal(number)
+    start = time.monotonic()
+    while True:
+        try:
+            connected(server.door).close()
+        except (ConnectionError, FileNotFoundError):
+            break
+        assert time.monotonic() - start < PATIENCE
+        time.sleep(0.001)  # a full queue would drop the SYN, which comes again after 1 s
+    figures.append(
+        f"connects are refused {(time.monotonic() - start) * 1000:.0f} ms after the signal"
+    )
+
+
+def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 256) -> None:
+    """
+    All of a stream that is stopped half-way comes back.
+    """
+    blocks = [random.Random(number).randbytes(MIB) for number in range(16)] * (mebibytes // 16)
+    got = hashlib.sha256()
+
+    def send(stream: Stream) -> None:
+        for number, block in enumerate(blocks):
+            if number == len(blocks) // 2:
+                stop(server)
+            with suppress(OSError):  # which the reader tells as well
+                stream.sendall(block)
+
+    with connected(server.door) as stream:
+        sender = Thread(target=send, args=(stream,))
+        sender.start()
+        for data in iter(lambda: stream.recv(MIB), b""):
+            got.update(data)
+        sender.join()
+    assert got.digest() == hashlib.sha256(b"".join(blocks)).digest(), "bytes were lost"
+
+
+def queued(server: Server) -> None:
+    """
+    All that was taken from a client that reads slowly comes back.
+    """
+    with connected(server.door) as stream:
+        taken = offer(stream, 64 * MIB)
+        server.signal(signal.SIGTERM)
+        stream.settimeout(30)
+        got = 0
+        while data := stream.recv(256 * 1024):
+            got += len(data)
+            time.sleep(0.02)
+    figures.append(f"{taken / MIB:.1f} MiB had been taken")
+    assert got == taken, f"{taken - got} of {taken} bytes were lost"
+
+
+def test_halfWay(tmp_path: Path, reactorName: str) -> None:
+    """
+    256 MiB that are stopped half-way come back whole, and the status is 0.
+    """
+    with ours(tmp_path, "--drain=60", reactor=reactorName) as server:
+        halfWay(server, stopped)
+        assert server.wait() == 0
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """
+    The same holds for a ^C.
+    """
+    with ours(tmp_path, "--drain=60") as server:
+        halfWay(server, lambda server: stopped(server, signal.SIGINT))
+        assert server.wait() == 0
+
+
+def test_halfWayOnStock(tmp_path: Path) -> None:
+    """
+    Stock Twisted loses the rest of the stream.
+    """
+    with (
+        stock(tmp_path) as server,
+        pytest.raises((AssertionError, ConnectionError)),
+    ):
+        halfWay(server, lambda server: server.signal(signal.SIGTERM))
+
+
+def test_manySignals(tmp_path: Path) -> None:
+    """
+    However many signals come, until the very end, the status is 0, and the log
+    has one line of them.
+    """
+    for _ in range(5):
+        with ours(tmp_path) as server:
+            while server.runs():
+                server.signal(signal.SIGTERM)
+                time.sleep(0.001)
+            assert server.wait() == 0
+            assert server.log.count("Received SIGTERM") == 1
+
+
+def sendAtOnce(server: Server, *numbers: int) -> None:
+    """
+    Send signals of which it sees none before the last.
+    """
+    server.process.suspend()
+    waitUntil(lambda: server.process.status() == psutil.STATUS_STOPPED, "it is stopped")
+    for number in numbers:
+        server.signal(number)
+    server.process.resume()
+
+
+@pytest.mark.oneWay
+def test_twoAtOnce(tmp_path: Path, reactorName: str) -> None:
+    """
+    A second signal ends it at once, however soon it comes; with the same signal twice
+    there is nothing that the system could tell apart.
+    """
+    with ours(tmp_path, "--drain=1000", reactor=reactorName) as server:
+        with connected(server.door) as stream:
+            offer(stream, 64 * MIB, patience=0.3)
+            sendAtOnce(server, signal.SIGTERM, signal.SIGINT)
+            assert server.wait() == 0
+            with pytest.raises(ConnectionResetError):
+                readAll(stream)
+        assert server.log.count("Received SIG") == 1
+
+
+@pytest.mark.oneWay
+def test_oneAtOnce(tmp_path: Path) -> None:
+    """
+    One alone lets it drain, whenever it comes.
+    """
+    with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
+        taken = offer(stream, 64 * MIB, patience=0.3)
+        sendAtOnce(server, signal.SIGINT)
+        stream.settimeout(PATIENCE)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_hangUp(tmp_path: Path) -> None:
+    """
+    That a terminal closes is a signal like others, but one that is often said twice,
+    by the kernel and by the shell: that does not count.
+    """
+    with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
+        taken = offer(stream, 64 * MIB, patience=0.3)
+        for number in (signal.SIGHUP, signal.SIGHUP):
+            sendAtOnce(server, number)
+            server.waitFor("Received SIGHUP")
+        stream.settimeout(PATIENCE)
+        assert len(readAll(stream)) == taken
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
+def test_noHangUp(tmp_path: Path) -> None:
+    """
+    Who has it ignored, as nohup(1) does, is not stopped.
+    """
+    with ours(tmp_path, limit="trap '' HUP") as server:
+        sendAtOnce(server, signal.SIGHUP)
+        answers(server.door)
+        assert "Received" not in server.log
+
+
+@pytest.mark.oneWay
+@pytest.mark.parametrize("workers", [[], ["--workers=2"]], ids=["one", "workers"])
+def test_terminal(tmp_path: Path, workers: list[str]) -> None:
+    """
+    When its terminal closes, connections drain, in workers too, and the status is 0.
+    """
+    here, there = pty.openpty()
+    command = ["setsid", "--ctty", str(BIN / "twistd"), "-n", "--pidfile=", "echo", "--port=0"]
+    process = subprocess.Popen(
+        [*command, "--drain=1000", *workers], cwd=tmp_path, stdin=there, stdout=there, stderr=there
+    )
+    os.close(there)
+    with process, open(here, "rb", buffering=0) as terminal:
+        said = b""
+        while not (found := re.search(rb"echo on TCP \S+:(\d+)", said)):
+            said += terminal.read(4096)
+        with connected(int(found[1])) as stream:
+            taken = offer(stream, 64 * MIB, patience=0.3)
+            terminal.close()
+            stream.settimeout(PATIENCE)
+            assert len(readAll(stream)) == taken
+        assert process.wait(PATIENCE) == 0
+
+
+def test_slowReader(tmp_path: Path, reactorName: str) -> None:
+    """
+    What waits for a slow reader comes back whole.
+    """
+    with ours(tmp_path, "--drain=60", reactor=reactorName) as server:
+        queued(server)
+        assert server.wait() == 0
+
+
+def test_slowReaderOnStock(tmp_path: Path) -> None:
+    """
+    Stock Twisted loses it.
+    """
+    with stock(tmp_path) as server, pytest.raises((AssertionError, ConnectionError)):
+        queued(server)

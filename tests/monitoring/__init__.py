@@ -1,0 +1,3 @@
+"""
+Tests of the pages for those who watch.
+"""

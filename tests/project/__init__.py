@@ -1,0 +1,3 @@
+"""
+Tests of what surrounds the code: packaging, deployment, documentation.
+"""

@@ -1,0 +1,111 @@
+"""
+What is installed, and what is left when it is removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from tests.support.live import ROOT
+
+PLUGIN = "twisted/plugins/echotwist_plugin.py"
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """
+    Run a command that works, and give what it prints.
+    """
+    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    A copy of the project, so that building leaves nothing in it.
+    """
+    copy = tmp_path_factory.mktemp("source") / "echotwist"
+    ignored = shutil.ignore_patterns("build", "*.egg-info", "venv", ".*", "_trial_temp*")
+    return Path(shutil.copytree(ROOT, copy, ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    """
+    The wheel, built as anybody would.
+    """
+    run(sys.executable, "-m", "build", "--wheel", cwd=source)
+    [built] = (source / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """
+    The commands of a new environment.
+    """
+    venv.create(tmp_path / "venv", with_pip=True)
+    return tmp_path / "venv" / "bin"
+
+
+def commandsOf(twistd: Path, cwd: Path) -> str:
+    """
+    Give the help of twistd, as seen from a folder that has nothing to do with us.
+    """
+    return run(twistd, "--help", cwd=cwd)
+
+
+def test_wheel(wheel: Path) -> None:
+    """
+    The wheel holds the plugin, the package and its types, and no tests.
+    """
+    names = set(ZipFile(wheel).namelist())
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("*.py")}
+    assert {PLUGIN, "echotwist/py.typed"} | modules <= names
+    assert not [name for name in names if name.startswith("tests") or "dropin" in name]
+    assert "twisted/__init__.py" not in names
+    assert "twisted/plugins/__init__.py" not in names
+
+
+def test_install(wheel: Path, environment: Path, tmp_path: Path) -> None:
+    """
+    Installed, ``twistd`` knows ``echo``; removed, it forgets without a word.
+    """
+    run(environment / "pip", "install", wheel, cwd=tmp_path)
+    said = commandsOf(environment / "twistd", tmp_path).splitlines()
+    [line] = [line for line in said if line.split()[:1] == ["echo"]]
+    assert "RFC 862" in line
+    run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
+    said = commandsOf(environment / "twistd", tmp_path).splitlines()
+    assert not [line for line in said if "echo" in line or "Error" in line or "Traceback" in line]
+    assert not list((environment.parent / "lib").rglob("*echotwist*"))
+
+
+def test_editable(source: Path, environment: Path, tmp_path: Path) -> None:
+    """
+    So it does with an editable install.
+    """
+    run(environment / "pip", "install", "-e", source, cwd=tmp_path)
+    assert "RFC 862" in commandsOf(environment / "twistd", tmp_path)
+
+
+def test_source(source: Path, tmp_path: Path) -> None:
+    """
+    The source distribution holds all that the repository does.
+    """
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    run(sys.executable, "-m", "build", "--sdist", cwd=source)
+    [made] = (source / "dist").glob("*.tar.gz")
+    listed = run("tar", "-tzf", made, cwd=tmp_path).splitlines()
+    held = {name.partition("/")[2] for name in listed}
+    tracked = run("git", "ls-files", cwd=ROOT).splitlines()
+    assert {name for name in tracked if not name.startswith(".")} <= held
