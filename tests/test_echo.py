@@ -111,9 +111,10 @@ class EchoFactoryTests(SynchronousTestCase):
 
     def test_interface(self) -> None:
         """
-        It is a factory as any other.
+        It is a factory as any other, and owns the echoes that it makes.
         """
         self.assertTrue(verifyObject(IProtocolFactory, EchoFactory()))
+        self.assertTrue(verifyObject(IEchoOwner, EchoFactory()))
 
     def test_prefix(self) -> None:
         """

@@ -14,9 +14,9 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
-from echotwist.echo import Echo
 from echotwist.fast.splice import Pipe, pipe
 from echotwist.streams.connection import Connection
+from echotwist.streams.counted import CountedEcho
 
 #: Bytes; who sends less at once is better served by copies.
 BULK = 16_384
@@ -42,7 +42,7 @@ class FastConnection(Connection):
 
     # close(2) does all that shutdown(2) would.
     _shouldShutdown = False
-    _exact: Echo | None
+    _exact: CountedEcho | None
     _pipe: Pipe | None
 
     def __init__(
@@ -205,8 +205,8 @@ class FastConnection(Connection):
         super().connectionLost(reason)
 
 
-def exactly(protocol: Any) -> Echo | None:
+def exactly(protocol: Any) -> CountedEcho | None:
     """
     Give the protocol, if it does nothing but echo.
     """
-    return protocol if isinstance(protocol, Echo) and protocol.isExact else None
+    return protocol if isinstance(protocol, CountedEcho) and protocol.isExact else None

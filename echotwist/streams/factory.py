@@ -14,12 +14,14 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from echotwist.clock import keepSteady
-from echotwist.echo import Echo
 from echotwist.sockets.addresses import whoText
 from echotwist.sockets.opening import reasonOfTLS
 from echotwist.sockets.options import queued, unread
+from echotwist.streams.counted import CountedEcho, IEchoOwner
+from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.limits import Limits
 from echotwist.streams.prefixed import PrefixEcho
 from echotwist.streams.timeouts import InactivityTimeout
@@ -34,6 +36,7 @@ DRAIN_QUIET = 0.6
 HANDSHAKE_TIMEOUT = 10.0
 
 
+@implementer(IEchoOwner)
 class EchoFactory(Factory):
     """
     Make an echo for each connection, and know all that are open.
@@ -71,9 +74,9 @@ class EchoFactory(Factory):
         self._verbose = verbose
         self.limits = limits or Limits()
         self._reactor = keepSteady(reactor)
-        self._open: dict[Echo, tuple[float, Any]] = {}
-        self._watched: set[Echo] = set()
-        self._handshakes: dict[Any, int] = {}
+        self._open: dict[CountedEcho, tuple[float, Any]] = {}
+        self._watched: set[CountedEcho] = set()
+        self._handshakes: dict[IHandshake, int] = {}
         self._stallTimeout = InactivityTimeout(
             stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
         )
@@ -93,7 +96,7 @@ class EchoFactory(Factory):
         self._drains: list[Deferred[None]] = []
         self._deadline: Any = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Echo | None:
+    def buildProtocol(self, addr: IAddress | None) -> CountedEcho | None:
         """
         Make the echo for one connection.
 
@@ -102,9 +105,8 @@ class EchoFactory(Factory):
         host = getattr(addr, "host", "")
         if not self.admits(host, addr):
             return None
-        echo = PrefixEcho(self.prefix, self) if self.prefix else Echo(self)
+        echo = (PrefixEcho if self.prefix else CountedEcho)(self, host)
         echo.factory = self
-        echo.host = host
         return echo
 
     def admits(self, host: str | None, peer: object = None) -> bool:
@@ -119,7 +121,7 @@ class EchoFactory(Factory):
             self.limitedLog.refused(reason, peer)
         return not reason
 
-    def handshakeStarted(self, connection: Any) -> None:
+    def handshakeStarted(self, connection: IHandshake) -> None:
         """
         Reset a connection whose peer does not say in time who it is.
 
@@ -128,7 +130,7 @@ class EchoFactory(Factory):
         self._handshakes[connection] = 0
         self._handshakeTimeout.start()
 
-    def handshakeFinished(self, connection: Any) -> None:
+    def handshakeFinished(self, connection: IHandshake) -> None:
         """
         Hear that its peer has said it, or is gone.
         """
@@ -136,13 +138,13 @@ class EchoFactory(Factory):
         self._handshakeTimeout.forget(connection)
         self._finishIfAlone()
 
-    def _handshakeTimedOut(self, connection: Any) -> None:
+    def _handshakeTimedOut(self, connection: IHandshake) -> None:
         peer = connection.transport.getPeer()
         self.limitedLog.refused(f"unfinished {connection.handshake}", peer)
         connection.givenUp = True
         connection.transport.abortConnection()
 
-    def opened(self, echo: Echo) -> None:
+    def opened(self, echo: CountedEcho) -> None:
         """
         Begin to look after a connection.
         """
@@ -153,7 +155,7 @@ class EchoFactory(Factory):
         self._open[echo] = (self._reactor.seconds(), local)
         self._idleTimeout.start()
 
-    def wrote(self, echo: Echo) -> None:
+    def wrote(self, echo: CountedEcho) -> None:
         """
         Watch whether the peer takes what was written.
         """
@@ -161,7 +163,7 @@ class EchoFactory(Factory):
         self._watched.add(echo)
         self._stallTimeout.start()
 
-    def closed(self, echo: Echo, reason: Failure) -> None:
+    def closed(self, echo: CountedEcho, reason: Failure) -> None:
         """
         Count and tell the end of a connection.
         """
@@ -206,7 +208,7 @@ class EchoFactory(Factory):
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
-        Echo on until each connection has been quiet for a moment, then end it.
+        CountedEcho on until each connection has been quiet for a moment, then end it.
 
         :param seconds: after which all are ended, quiet or not.
         :return: fires when no connection is left.
@@ -244,7 +246,7 @@ class EchoFactory(Factory):
         for echo in list(self._open):
             getattr(echo.transport, "closeInBackground", echo.transport.abortConnection)()
 
-    def _waiting(self) -> dict[Echo, int]:
+    def _waiting(self) -> dict[CountedEcho, int]:
         """
         Find who has bytes to take, among those who may have, with how many
         they have taken.
@@ -258,7 +260,7 @@ class EchoFactory(Factory):
         self._watched = {echo for echo in waiting if echo.watched}
         return {echo: written(echo) - waiting[echo] for echo in self._watched}
 
-    def _quiet(self) -> dict[Echo, int]:
+    def _quiet(self) -> dict[CountedEcho, int]:
         """
         Find who has taken everything and says nothing, with a mark of what
         they said so far.
@@ -269,17 +271,17 @@ class EchoFactory(Factory):
             if not (echo.ending or unsent(echo.transport) or _unread(echo.transport))
         }
 
-    def _stalled(self, echo: Echo) -> None:
+    def _stalled(self, echo: CountedEcho) -> None:
         echo.why = "stalled"
         self.counters.stalled += 1
         echo.transport.abortConnection()
 
-    def _idle(self, echo: Echo) -> None:
+    def _idle(self, echo: CountedEcho) -> None:
         echo.why = "idle"
         self.counters.idle += 1
         echo.finish()
 
-    def _drained(self, echo: Echo) -> None:
+    def _drained(self, echo: CountedEcho) -> None:
         echo.why = "ended, as the service stops"
         self.counters.drained += 1
         echo.finish()
@@ -292,7 +294,7 @@ _ENDS: dict[object, str] = {
 }
 
 
-def written(echo: Echo) -> int:
+def written(echo: CountedEcho) -> int:
     """
     Tell how many bytes have gone out to the peer, or wait to: as many as TLS
     made of them, if there is TLS.

@@ -4,7 +4,7 @@ Echo of streams with a text before each line.
 
 from __future__ import annotations
 
-from echotwist.echo import Echo, Owner
+from echotwist.streams.counted import CountedEcho, IEchoOwner
 from echotwist.streams.prefix import LinePrefix
 from echotwist.streams.wrappers import lowestTransport
 
@@ -21,20 +21,18 @@ def chunk(prefix: bytes) -> int:
     return max(1, CHUNK // (1 + len(prefix)))
 
 
-class PrefixEcho(Echo):
+class PrefixEcho(CountedEcho):
     """
-    Echo with a text before each line: ``You said : ``.
-
-    :param prefix: the text, in bytes.
+    Echo with the text of its owner before each line: ``You said : ``.
     """
 
     isExact = False
 
-    def __init__(self, prefix: bytes, owner: Owner | None = None) -> None:
-        super().__init__(owner)
-        self._prefixed = LinePrefix(prefix)
+    def __init__(self, owner: IEchoOwner, host: str = "") -> None:
+        super().__init__(owner, host)
+        self._prefixed = LinePrefix(owner.prefix)
         self._added = 0
-        self._chunk = chunk(prefix)
+        self._chunk = chunk(owner.prefix)
 
     def connectionMade(self) -> None:
         """

@@ -10,11 +10,14 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
+from echotwist.streams.interfaces import IConnectionOwner, IHandshake
 from echotwist.streams.prefixed import chunk
 from echotwist.streams.wrappers import innermostProtocol
 
@@ -94,6 +97,7 @@ def _source(header: bytes) -> tuple[Any, int]:
     return hosts[0], numbers[0]
 
 
+@implementer(IHandshake)
 class ProxyHeader(Protocol):
     """
     Read the header, then step aside: the connection is the echo's.
@@ -106,7 +110,7 @@ class ProxyHeader(Protocol):
     givenUp = False
     transport: Any
 
-    def __init__(self, factory: Any, owner: Any) -> None:
+    def __init__(self, factory: IProtocolFactory, owner: IConnectionOwner) -> None:
         self._next = factory
         self._owner = owner
         self._data = b""
@@ -144,7 +148,7 @@ class ProxyHeader(Protocol):
             self.transport.peer = peer
         try:
             nextProtocol = self._next.buildProtocol(self.transport.getPeer())
-            if innermostProtocol(nextProtocol) is None:
+            if nextProtocol is None or innermostProtocol(nextProtocol) is None:
                 self.transport.abortConnection()
                 return
             self.transport.setProtocol(nextProtocol)
@@ -182,7 +186,7 @@ class ProxyFactory(Factory):
 
     noisy = False
 
-    def __init__(self, factory: Any, owner: Any) -> None:
+    def __init__(self, factory: IProtocolFactory, owner: IConnectionOwner) -> None:
         self._next = factory
         self._owner = owner
 

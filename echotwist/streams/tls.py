@@ -23,13 +23,15 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echotwist.streams.counted import IEchoOwner
+from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.wrappers import innermostProtocol, lowestTransport
 
 #: Bytes taken out of TLS at once; a record has at most 16 KiB.
 PIECE = 2**15
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IHandshake)
 class EchoTLS(TLSMemoryBIOProtocol):
     """
     TLS whose peer may say that it has sent its last byte (``close_notify``,
@@ -50,7 +52,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     transport: Any
     #: Nothing if it could not be made: a plugin's certificates may be gone.
     _tlsConnection: Any = None
-    _owner: Any = None
+    _owner: IEchoOwner | None = None
     sent = 0
     _inputEnded = False
     _isPaused = False

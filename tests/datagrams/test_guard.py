@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings, strategies
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from echotwist.datagrams.guard import Guard, IDatagramGuard, LocalGuard, RawGuard, UnixGuard
 from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, LOOP_DATAGRAMS, Recent
@@ -551,6 +552,13 @@ class OtherGuardTests(SynchronousTestCase):
         clock = Clock()
         yield clock, LocalGuard(clock=clock.seconds, **options), b"/run/peer"
         yield clock, RawGuard(clock=clock.seconds, rate=2, **options), ("127.0.0.1", 0)
+
+    def test_interface(self) -> None:
+        """
+        Each guard is one that a port can ask.
+        """
+        for guard in (Guard(), RawGuard(), LocalGuard(), UnixGuard()):
+            self.assertTrue(verifyObject(IDatagramGuard, guard))
 
     def test_local(self) -> None:
         """

@@ -14,10 +14,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.echo import Echo
 from echotwist.settings import Settings
 from echotwist.sockets.access import Access
 from echotwist.streams import factory as factoryModule
+from echotwist.streams.counted import CountedEcho
 from echotwist.streams.factory import DRAIN_QUIET, EchoFactory
 from echotwist.streams.limits import Limits
 from echotwist.streams.timeouts import CHECKS, InactivityTimeout
@@ -162,7 +162,7 @@ class WatchedTransport(StringTransport):
     A transport that ends at once.
     """
 
-    echo: Echo
+    echo: CountedEcho
 
     def loseConnection(self) -> None:
         """
@@ -187,7 +187,7 @@ class FactoryTests(SynchronousTestCase):
         """
         self.clock = Clock()
 
-    def connect(self, factory: EchoFactory) -> Echo | None:
+    def connect(self, factory: EchoFactory) -> CountedEcho | None:
         """
         Connect an echo of a factory's.
         """
@@ -231,7 +231,7 @@ class FactoryTests(SynchronousTestCase):
             self.clock.advance(1)
         self.assertEqual((factory.counters.idle, factory.counters.active), (1, 1))
 
-    def stalling(self, **options: Any) -> tuple[EchoFactory, Echo, list[int]]:
+    def stalling(self, **options: Any) -> tuple[EchoFactory, CountedEcho, list[int]]:
         """
         Connect to a factory with the default limit on stalls.
 
