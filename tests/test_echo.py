@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from echotwist import Echo, EchoFactory
+from echotwist.streams.counted import IEchoOwner
 from echotwist.streams.port import StreamPort
 from echotwist.streams.prefixed import CHUNK
 from echotwist.telemetry.counters import Counters
