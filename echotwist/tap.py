@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -16,65 +16,18 @@ from typing import Any
 from attrs import evolve
 from twisted.python import usage
 
-from echotwist.option import Flag, Option, optionsOf
 from echotwist.service import EchoService, installReactor
 from echotwist.settings import Settings
 from echotwist.sockets.opening import ListenError, findAll, oneLine
 from echotwist.telemetry.logstream import keepFromBlocking
 from echotwist.twistd import check
+from echotwist.usage import DeclaredOptions
 
 #: How the program is called that is no ``twistd``.
 MODULE = "python -m echotwist"
 
-_OPTIONS = optionsOf(Settings)
 
-#: Words that shells know how to complete; they name what comes in place of others.
-_COMPLETERS: dict[str, Any] = {
-    "path": usage.CompleteFiles,
-    "network interface": usage.CompleteNetInterfaces,
-}
-
-
-def _parameters() -> Iterator[list[Any]]:
-    """
-    Give the options that take one value, as ``optParameters`` has them.
-    """
-    for setting, option in _OPTIONS:
-        if not (option.kind.isFlag or option.kind.isRepeatable):
-            default = setting.default if isinstance(setting.default, (int, float)) else None
-            yield [option.name, option.short, default, option.help, _coerce(option)]
-
-
-def _coerce(option: Option) -> Callable[[str], Any]:
-    def coerce(text: str) -> Any:
-        try:
-            return option.kind.parse(f"--{option.name}", text)
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
-
-    return coerce
-
-
-def _completer(option: Option) -> usage.Completer:
-    last = next((word for word in _COMPLETERS if option.takes.endswith(word)), "")
-    completer: usage.Completer = _COMPLETERS.get(last, usage.Completer)(descr=option.takes)
-    return completer
-
-
-def _repeatable(option: Option) -> Callable[[Options, str], None]:
-    """
-    Make the method that takes one of several values.
-    """
-    coerce = _coerce(option)
-
-    def add(options: Options, text: str) -> None:
-        options[option.name] = (*options[option.name], coerce(text))
-
-    add.__doc__ = option.help
-    return add
-
-
-class Options(usage.Options):
+class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp")]):
     """
     What can be said on the command line.
 
@@ -84,27 +37,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "The echo service (RFC 862): what comes in goes out, over TCP, UDP and more."
 
-    optParameters = list(_parameters())
-
-    optFlags = [
-        [option.name, option.short, option.help] for _, option in _OPTIONS if option.kind.isFlag
-    ]
-
-    compData = usage.Completions(
-        multiUse=[option.name for _, option in _OPTIONS if option.kind.isRepeatable],
-        mutuallyExclusive=[("no-tcp", "no-udp")],
-        optActions={
-            option.name: _completer(option) for _, option in _OPTIONS if not option.kind.isFlag
-        },
-    )
-
     settings: Settings
-
-    def __init__(self) -> None:
-        super().__init__()
-        for _, option in _OPTIONS:
-            if option.kind.isRepeatable:
-                self[option.name] = ()
 
     def getSynopsis(self) -> str:
         """
@@ -165,7 +98,7 @@ class Options(usage.Options):
                 "--metrics needs prometheus_client: pip install 'echotwist[metrics]'"
             )
         try:
-            self.settings = Settings(**dict(self._chosen()))
+            self.settings = Settings(**dict(self.chosen()))
             # Opening the sockets would tell as well, but only later.
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
@@ -176,24 +109,6 @@ class Options(usage.Options):
         # Whoever only parses has no use for a reactor.
         if self.parent is not None and not self.settings.portable:
             installReactor()
-
-    def _chosen(self) -> Iterator[tuple[str, Any]]:
-        """
-        Give what was said, by the names of the settings.
-        """
-        for setting, option in _OPTIONS:
-            value = self[option.name]
-            if isinstance(option.kind, Flag):
-                yield setting.name, option.kind.means == bool(value)
-            elif value is not None:
-                yield setting.name, value
-
-
-for _, _option in _OPTIONS:
-    if _option.kind.isRepeatable:
-        _add = _repeatable(_option)
-        for _name in filter(None, (_option.name, _option.short)):
-            setattr(Options, f"opt_{_name.replace('-', '_')}", _add)
 
 
 def makeService(options: Options) -> EchoService:

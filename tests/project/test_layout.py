@@ -28,6 +28,7 @@ FLOORS = [
     "echo",
     "recovery",
     "telemetry",
+    "usage",
     "settings",
     "option",
     "cores",
