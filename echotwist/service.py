@@ -78,7 +78,7 @@ class EchoService(Service):
         self._sizes: list[int] = []
         self._isInterfaceTaken = False
         self._draining: list[EchoFactory] = []
-        self._isProgram = self._hasFailed = self._isHurried = False
+        self._isProgram = self._hasFailed = self._isAborted = False
         self._openedBy = 0
         self._notifier: Any = None
         self._links: Links | None = None
@@ -355,8 +355,8 @@ class EchoService(Service):
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")
         stopped = self._stopServing()
-        if self._isHurried:
-            self._abort()
+        if self._isAborted:
+            self._abortAll()
         yield stopped
         yield self._closeMetrics()
         if self._notifier is not None:
@@ -407,19 +407,19 @@ class EchoService(Service):
         except ReactorNotRunning:
             # A shell passes on that its terminal has closed, and the kernel says so too.
             if number != _HANG_UP:
-                self.hurry()
+                self.abort()
         else:
             name = signal.Signals(number).name
             self._log.info("Received {signal}, shutting down.", signal=name)
 
-    def hurry(self) -> None:
+    def abort(self) -> None:
         """
         Drain no longer; or not at all, if it is only about to.
         """
-        self._isHurried = True
-        self._abort()
+        self._isAborted = True
+        self._abortAll()
 
-    def _abort(self) -> None:
+    def _abortAll(self) -> None:
         for factory in self._draining:
             factory.abortAll()
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from typing import Protocol as Shape
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -21,6 +20,7 @@ from zope.interface import directlyProvides, providedBy
 
 from echotwist.listening.description import Description
 from echotwist.listening.listeners import Listener
+from echotwist.listening.ports import IPortMaker
 from echotwist.settings import Settings
 from echotwist.sockets.addresses import Address, addressesOf, half
 from echotwist.sockets.opening import (
@@ -32,7 +32,6 @@ from echotwist.sockets.opening import (
     reasonOfTLS,
     transportOf,
 )
-from echotwist.streams.port import StreamPort
 
 #: The kind of endpoints of IPv6 alone, where there is another for IPv4.
 _SIX = "tcp6"
@@ -41,7 +40,7 @@ _SIX = "tcp6"
 _OF_TLS = ("OpenSSL", "SNIConnectionCreator")
 
 
-class Entrance(Factory):
+class DeferredFactory(Factory):
     """
     What an endpoint takes for the factory.
 
@@ -60,22 +59,6 @@ class Entrance(Factory):
         Have the real one make the protocol.
         """
         return (self.factory or self._otherwise()).buildProtocol(addr)
-
-
-class Maker(Shape):
-    """
-    Whoever makes what serves the sockets of an endpoint.
-    """
-
-    def factory(self, transport: str) -> Any:
-        """
-        Give what makes the protocols of a transport.
-        """
-
-    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
-        """
-        Make the port of a socket that listens.
-        """
 
 
 class EndpointReactor:
@@ -103,7 +86,7 @@ class EndpointReactor:
         reactor: Any,
         settings: Settings,
         text: str,
-        ports: Maker,
+        ports: IPortMaker,
         given: Iterator[Sequence[socket.socket]] | None = None,
         what: str = "endpoint",
     ) -> None:
@@ -118,7 +101,7 @@ class EndpointReactor:
         except ValueError as error:
             raise endpointError(text, error, what) from None
         self._kind = self._said.kind.upper()
-        self.entrance = Entrance(lambda: ports.factory(self._kind))
+        self.deferredFactory = DeferredFactory(lambda: ports.factory(self._kind))
         self.listeners: list[Listener] = []
         self.sizes: list[int] = []
         directlyProvides(self, providedBy(reactor))
@@ -193,11 +176,11 @@ class EndpointReactor:
     def _listen(self, factory: Any, opener: Callable[[], Sequence[socket.socket]]) -> Any:
         opened = opener() if self._given is None else next(self._given)
         transport = "TLS" if _hasTLS(factory) else transportOf(opened[0])
-        self.entrance.factory = self._ports.factory(transport)
+        self.deferredFactory.factory = self._ports.factory(transport)
         if self._said.isProxied:
             from echotwist.streams.proxy import ProxyFactory
 
-            factory = ProxyFactory(factory, self.entrance.factory)
+            factory = ProxyFactory(factory, self.deferredFactory.factory)
         ports = [self._ports.stream(one, transport, factory) for one in opened]
         self.listeners += map(Listener, opened, [transport] * len(opened), ports)
         self.sizes.append(len(opened))
@@ -281,13 +264,13 @@ class EndpointReactor:
         try:
             if self._given is not None and self._kind == "SYSTEMD":
                 # The descriptor was passed to our parent, which gave us this socket.
-                port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.entrance)
+                port = self.adoptStreamPort(-1, socket.AF_UNSPEC, self.deferredFactory)
             else:
                 if self._said.kind == "ssl":
                     self._checkKey()
                 elif self._said.kind == "tls" and not os.path.isdir(self._said.parameters["path"]):
                     raise ValueError("there is no such folder of certificates and keys (PEM)")
-                port = listenAtOnce(self, self._said.text, self.entrance)
+                port = listenAtOnce(self, self._said.text, self.deferredFactory)
                 if self._said.kind == "tls":
                     self._checkFolder(self._said.parameters["path"])
             if not self.listeners and self._said.isProxied:
@@ -367,18 +350,18 @@ def endpointError(text: str, error: Exception, what: str) -> ListenError:
         cause = OSError("TLS needs pyOpenSSL: pip install 'echotwist[tls]'")
     elif isinstance(error, ValueError) and "::" in text:
         hint = r"in an endpoint, colons of an address are written \:"
-        cause = OSError(_words(error))
+        cause = OSError(_reasonOf(error))
     elif isinstance(error, MemoryError):
         cause = OSError("pyOpenSSL needs memory that can be both written and executed")
         hint = "in a unit of systemd: MemoryDenyWriteExecute=no"
     elif isinstance(cause, OSError) and cause.filename:
         cause = OSError(cause.errno, f"{cause.filename}: {cause.strerror}")
     elif not isinstance(cause, OSError) or cause.errno is None:
-        cause = OSError(_words(cause))
+        cause = OSError(_reasonOf(cause))
     return ListenError(what, text, cause, hint)
 
 
-def _words(error: Exception) -> str:
+def _reasonOf(error: Exception) -> str:
     """
     Say what an endpoint raised.
     """

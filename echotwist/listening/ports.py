@@ -8,6 +8,9 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import Interface, implementer
+
 from echotwist.datagrams.guard import Guard, IDatagramGuard, RawGuard, UnixGuard
 from echotwist.datagrams.port import DatagramPort
 from echotwist.echo import DatagramEcho
@@ -24,6 +27,23 @@ from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
 
+class IPortMaker(Interface):
+    """
+    Whoever makes what serves the sockets of an endpoint.
+    """
+
+    def factory(transport: str) -> IProtocolFactory:
+        """
+        Give what makes the protocols of a transport.
+        """
+
+    def stream(listener: socket.socket, transport: str, factory: IProtocolFactory) -> StreamPort:
+        """
+        Make the port of a socket that listens.
+        """
+
+
+@implementer(IPortMaker)
 class Ports:
     """
     Make the ports of a service.

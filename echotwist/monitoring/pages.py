@@ -23,7 +23,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.listening.ports import portOf
+from echotwist.listening.ports import IPortMaker, portOf
 from echotwist.sockets.options import roomForScrapers
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
@@ -243,6 +243,7 @@ class PageProtocol(Protocol):
         self._site.closed(self)
 
 
+@implementer(IPortMaker)
 class Site(Factory):
     """
     Serve pages, to a few at a time; then the oldest connection gives way.

@@ -11,12 +11,11 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
 
-from attrs import frozen
 from twisted.application.service import Application, IService
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ReactorNotRunning
@@ -34,70 +33,11 @@ from twisted.python.reflect import namedModule
 
 from echotwist.listening.listeners import Listener, closeAll
 from echotwist.service import EchoService
-from echotwist.settings import Settings
 from echotwist.telemetry.counters import toLine
+from echotwist.workers.wire import ABORT, ADOPT, COMMANDS, CONFIG, COUNTERS, LEAVE, TELL, Plan
 
-#: Words come in here; its end is that of the parent.
-ORDERS = 0
-
-#: What is logged goes out here, as JSON, a line for each event.
-EVENTS = 1
-
-#: What is said apart from that, such as the last words of Python.
-WORDS = 2
-
-#: The counters go out here, a line at the start and whenever they are asked for.
-NUMBERS = 3
-
-#: What to do comes in here, pickled; it may be too long for an environment (execve(2)).
-PLAN = 4
-
-#: The first of the sockets to serve on.
-LISTENERS = 5
-
-#: The order to tell the counters.
-TELL = b"tell"
-
-#: The order to drain no longer.
-HURRY = b"hurry"
-
-#: The order to serve on the sockets of another worker too, whose name follows...
-ADOPT = b"adopt:"
-
-#: ...and no longer.
-LEAVE = b"leave:"
-
-#: Bytes of orders that are read at once.
+#: Bytes of commands that are read at once.
 ROOM = 4096
-
-#: Blocked when a worker is started, so that it can be told to stop before it can listen.
-#: One ^C reaches the parent and all workers, and so does the end of a terminal; these
-#: do what the parent says.
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-
-
-@frozen(kw_only=True)
-class Plan:
-    """
-    What a worker is to do.
-
-    :param settings: what was chosen.
-    :param reactor: the module of its reactor.
-    :param folder: where names of files begin.
-    :param name: its own.
-    :param own: the descriptors of the sockets that each worker has for itself.
-    :param shared: those of the sockets that all share.
-    :param sizes: how many of these, the last, belong to endpoints, for each time that
-        one listens.
-    """
-
-    settings: Settings
-    reactor: str
-    folder: str
-    sizes: Sequence[int]
-    name: str = ""
-    own: Mapping[str, Sequence[int]] = {}
-    shared: Sequence[int] = ()
 
 
 class Worker(EchoService):
@@ -143,7 +83,7 @@ class Worker(EchoService):
         """
 
     def _announce(self, text: str) -> None:
-        Orders(self, self._reactor).startReading()
+        Commands(self, self._reactor).startReading()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self.tell()
 
@@ -163,7 +103,7 @@ class Worker(EchoService):
         Tell the parent what happened so far.
         """
         with suppress(OSError):  # It may be gone.
-            os.write(NUMBERS, toLine(self.counters))
+            os.write(COUNTERS, toLine(self.counters))
 
     def adopt(self, name: str) -> None:
         """
@@ -184,22 +124,22 @@ class Worker(EchoService):
         for port in self._adopted.get(name, ()):
             port.stopReading()
 
-    def obey(self, order: bytes) -> None:
+    def execute(self, command: bytes) -> None:
         """
         Do what the parent says.
         """
-        word, colon, name = order.partition(b":")
-        if order == TELL:
+        word, colon, name = command.partition(b":")
+        if command == TELL:
             self.tell()
-        elif order == HURRY:
-            self.hurry()
+        elif command == ABORT:
+            self.abort()
         elif self.running and word + colon == ADOPT:
             self.adopt(name.decode("ascii"))
         elif self.running and word + colon == LEAVE:
             self.leave(name.decode("ascii"))
 
 
-class Orders(FileDescriptor):
+class Commands(FileDescriptor):
     """
     Where the parent speaks to a worker.
 
@@ -216,16 +156,16 @@ class Orders(FileDescriptor):
         """
         Give the descriptor.
         """
-        return ORDERS
+        return COMMANDS
 
     def doRead(self) -> Exception | None:
         """
         Do what the parent says.
         """
-        said = os.read(ORDERS, ROOM)
+        said = os.read(COMMANDS, ROOM)
         *lines, self._unfinished = (self._unfinished + said).split(b"\n")
         for line in lines:
-            self._worker.obey(line)
+            self._worker.execute(line)
         return None if said else CONNECTION_DONE
 
     def connectionLost(self, reason: Failure) -> None:
@@ -279,7 +219,7 @@ def rehearse() -> None:
     """
     Do the same, and end.
     """
-    prepare(ORDERS)
+    prepare(COMMANDS)
 
 
 def main() -> None:
@@ -288,7 +228,7 @@ def main() -> None:
     """
     events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
     globalLogBeginner.beginLoggingTo([events])
-    worker, service = prepare(PLAN)
+    worker, service = prepare(CONFIG)
     from twisted.internet import reactor as installed
 
     reactor: Any = installed

@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 #: Who has served for so many seconds has come up.
-LIFE = 1.0
+MIN_UPTIME = 1.0
 
 #: A worker fails that has not come up so many times in a row...
-FAILING = 2
+FAILURES_TO_REPLACE = 2
 
 #: ...and when all have failed so many times, there is no hope.
-TRIES = 5
+FAILURES_TO_GIVE_UP = 5
 
 #: Seconds between two lines about a worker that fails.
-QUIET = 60.0
+LINE_INTERVAL = 60.0
 
 
 class Failures:
@@ -48,11 +48,11 @@ class Failures:
         :return: the same, to be told; nothing if that was said a moment ago.
         """
         now = self._clock()
-        hasComeUp = now - self._since.pop(name, now) >= LIFE
+        hasComeUp = now - self._since.pop(name, now) >= MIN_UPTIME
         self._count[name] = 0 if hasComeUp else self._count[name] + 1
         self._why[name] = why
         saidAt, saidCount = self._said.get(name, (0.0, 0))
-        if self._count[name] > 1 and now - saidAt < QUIET:
+        if self._count[name] > 1 and now - saidAt < LINE_INTERVAL:
             return ""
         self._said[name] = now, self._count[name]
         times = self._count[name] - saidCount
@@ -63,14 +63,14 @@ class Failures:
         """
         Those that do not come up.
         """
-        return {name for name in self._count if self._fails(name, FAILING)}
+        return {name for name in self._count if self._fails(name, FAILURES_TO_REPLACE)}
 
     @property
     def isHopeless(self) -> bool:
         """
         Whether none serves, and each has been tried often enough.
         """
-        return not self._since and min(self._count.values()) >= TRIES
+        return not self._since and min(self._count.values()) >= FAILURES_TO_GIVE_UP
 
     @property
     def health(self) -> str:
@@ -78,7 +78,7 @@ class Failures:
         ``healthy``, and what is wrong nevertheless while others serve; or
         ``unhealthy``, and why.
         """
-        least = FAILING if self._since else 1
+        least = FAILURES_TO_REPLACE if self._since else 1
         wrong = [name for name in self._count if self._fails(name, least)]
         if not wrong:
             return "healthy"

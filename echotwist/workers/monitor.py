@@ -21,42 +21,43 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.runner.procmon import ProcessMonitor
+from zope.interface import implementer
 
 from echotwist.settings import Settings
 from echotwist.sockets.opening import inWords
 from echotwist.telemetry.counters import Counters
-from echotwist.workers.child import (
+from echotwist.workers.failures import MIN_UPTIME, Failures
+from echotwist.workers.process import IWorkerOwner, WorkerProcess
+from echotwist.workers.tryout import Identity, tryOut
+from echotwist.workers.wire import (
+    ABORT,
     ADOPT,
+    COMMANDS,
+    CONFIG,
+    COUNTERS,
     EVENTS,
-    HURRY,
     LEAVE,
     LISTENERS,
-    NUMBERS,
-    ORDERS,
-    PLAN,
     SIGNALS,
-    WORDS,
+    STDERR,
     Plan,
 )
-from echotwist.workers.failures import LIFE, Failures
-from echotwist.workers.process import WorkerProcess
-from echotwist.workers.tryout import Identity, tryOut
 
 #: Seconds that a worker may take to end, when its drain is over.
 GRACE = 5.0
 
-#: Seconds that it may take when it is told to hurry.
-HURRY_GRACE = 1.0
+#: Seconds that it may take when it is told to drain no longer.
+ABORT_GRACE = 1.0
 
-#: Seconds between two looks at the workers.
-LOOK = 30.0
+#: Seconds between two checks that the workers live.
+CHECK_INTERVAL = 30.0
 
 #: Seconds that one may be silent when it is asked; the seconds count in which we
 #: ourselves ran: who stops us all does not make us end them.
-SILENCE = 10
+SILENT_SECONDS = 10
 
 #: The same for one that does not serve yet.
-START = 120
+START_SECONDS = 120
 
 #: ``-m`` would look for modules in the folder where it was started first, which
 #: may be anybody's, and so would this without the filter.
@@ -75,6 +76,7 @@ _SYSTEMD = {
 }
 
 
+@implementer(IWorkerOwner)
 class Monitor(ProcessMonitor):
     """
     Start the workers, and start them again when they die.
@@ -91,7 +93,7 @@ class Monitor(ProcessMonitor):
     """
 
     #: Who has served for so many seconds is started again at once.
-    threshold = LIFE  # type: ignore[assignment]
+    threshold = MIN_UPTIME  # type: ignore[assignment]
 
     #: Who did not is started after this pause, which doubles each time.
     minRestartDelay = 0.1  # type: ignore[assignment]
@@ -117,8 +119,8 @@ class Monitor(ProcessMonitor):
         self._gone = [evolve(one) for one in counters]
         self._failures = Failures(self._own, self._clock.seconds)
         self._replaced: set[str] = set()
-        self._nextLook: Any = None
-        self._isLooking = False
+        self._nextCheck: Any = None
+        self._isChecking = False
         # Names of files were meant from here, wherever --rundir leads.
         self._plan = Plan(
             settings=evolve(settings, workers=1, metrics=None),
@@ -204,8 +206,8 @@ class Monitor(ProcessMonitor):
 
     def _spawn(self, worker: WorkerProcess) -> None:
         process = self._processes[worker.name]
-        files: dict[int, str | int] = dict.fromkeys([ORDERS, PLAN], "w")
-        files |= dict.fromkeys([EVENTS, WORDS, NUMBERS], "r")
+        files: dict[int, str | int] = dict.fromkeys([COMMANDS, CONFIG], "w")
+        files |= dict.fromkeys([EVENTS, STDERR, COUNTERS], "r")
         files |= enumerate(self._files, LISTENERS)
         with _blocked(SIGNALS):
             self._reactor.spawnProcess(
@@ -222,7 +224,7 @@ class Monitor(ProcessMonitor):
             self._replaced.remove(worker.name)
             self._tellOthers(LEAVE, worker.name)
         for name in self._replaced:
-            worker.order(ADOPT, name)
+            worker.send(ADOPT, name)
         if self.allServe.called and self.running:
             self.log.info("worker {worker} serves again", worker=worker.name)
         self._announce()
@@ -231,10 +233,10 @@ class Monitor(ProcessMonitor):
         if self.isServing and not self.allServe.called:
             self.allServe.callback(None)
 
-    def _tellOthers(self, order: bytes, name: str) -> None:
+    def _tellOthers(self, command: bytes, name: str) -> None:
         for worker in self.workers:
             if worker.isServing and worker.name != name:
-                worker.order(order, name)
+                worker.send(command, name)
 
     def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
@@ -276,31 +278,32 @@ class Monitor(ProcessMonitor):
         Start all workers, and look after them.
         """
         super().startService()
-        self._nextLook = self._clock.callLater(LOOK, self.look)
+        self._nextCheck = self._clock.callLater(CHECK_INTERVAL, self.checkAlive)
 
-    def look(self) -> None:
+    def checkAlive(self) -> None:
         """
         See that all workers answer; end those that do not, to start them again.
         """
-        if self.running and not self._isLooking:
-            self._isLooking = True
-            self._lookNoMore()
-            self.ask().addCallback(self._judge)
+        if self.running and not self._isChecking:
+            self._isChecking = True
+            self._checkNoMore()
+            self.ask().addCallback(self._endSilent)
 
-    def _judge(self, _: object) -> None:
-        self._isLooking = False
+    def _endSilent(self, _: object) -> None:
+        self._isChecking = False
         silent = [worker for worker in self.workers if worker.isSilent()]
         for worker in silent:
-            if worker.silence == (SILENCE if worker.isServing else START):
+            if worker.silence == (SILENT_SECONDS if worker.isServing else START_SECONDS):
                 self.log.warn("worker {worker} does not answer", worker=worker.name)
                 assert worker.transport is not None
                 self._forceStopProcess(worker.transport)
         if self.running:
-            self._nextLook = self._clock.callLater(0 if silent else LOOK, self.look)
+            pause = 0 if silent else CHECK_INTERVAL
+            self._nextCheck = self._clock.callLater(pause, self.checkAlive)
 
-    def _lookNoMore(self) -> None:
-        if self._nextLook is not None and self._nextLook.active():
-            self._nextLook.cancel()
+    def _checkNoMore(self) -> None:
+        if self._nextCheck is not None and self._nextCheck.active():
+            self._nextCheck.cancel()
 
     def stopService(self) -> Deferred[Any]:  # type: ignore[override]
         """
@@ -310,17 +313,17 @@ class Monitor(ProcessMonitor):
         """
         if self.running:
             super().stopService()
-        self._lookNoMore()
+        self._checkNoMore()
         return gatherResults([worker.gone for worker in self.workers])
 
-    def hurry(self) -> None:
+    def abort(self) -> None:
         """
         Have those that stop drain no longer.
         """
         for worker in self.workers:
-            worker.order(HURRY)
+            worker.send(ABORT)
             if worker.name in self.murder and self.murder[worker.name].active():
-                self.murder[worker.name].reset(HURRY_GRACE)
+                self.murder[worker.name].reset(ABORT_GRACE)
 
 
 def _command(function: str, *words: str) -> list[str]:

@@ -136,13 +136,13 @@ class WorkersService(EchoService):
             return succeed(None)
         return self._monitor.stopService().addCallback(self._sum)
 
-    def _abort(self) -> None:
+    def _abortAll(self) -> None:
         if self._monitor is not None:
-            self._monitor.hurry()
+            self._monitor.abort()
 
     def _checkAlive(self) -> None:
         if self._monitor is not None:
-            self._monitor.look()
+            self._monitor.checkAlive()
 
     def _health(self) -> str:
         return self._monitor.health if self.running and self._monitor else super()._health()

@@ -6,39 +6,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, eventFromJSON
 from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface
 
 from echotwist.telemetry.counters import Counters, fromLine
-from echotwist.workers.child import EVENTS, NUMBERS, PLAN, TELL, WORDS
 from echotwist.workers.tryout import howEnded, lastWords
+from echotwist.workers.wire import CONFIG, COUNTERS, EVENTS, STDERR, TELL
 
 #: Seconds to wait for a worker's counters.
-PATIENCE = 1.0
+ANSWER_TIMEOUT = 1.0
 
 #: Lines of what it says before it serves that are kept.
-WORDS_KEPT = 50
+LINES_KEPT = 50
 
 
-class Owner(Shape):
+class IWorkerOwner(Interface):
     """
-    Whoever looks after the workers: :class:`echotwist.workers.monitor.Monitor`.
+    Whoever looks after the workers.
     """
 
-    log: Logger
+    log: Logger = Attribute("Where the workers' events go.")
 
-    def serves(self, worker: WorkerProcess) -> None:
+    def serves(worker: WorkerProcess) -> None:
         """
         Hear that a worker serves.
         """
 
-    def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
+    def ended(worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
         Hear that a worker is gone.
+
+        :param isInOrder: it ended with status 0.
         """
 
 
@@ -46,7 +48,7 @@ class WorkerProcess(ProcessProtocol):
     """
     One worker, as long as it runs.
 
-    :param monitor: hears of it.
+    :param owner: hears of it.
     :param name: its number.
     :param plan: what it is to do, pickled.
     :ivar counters: what it told last; nothing before it serves.
@@ -54,20 +56,20 @@ class WorkerProcess(ProcessProtocol):
     :ivar silence: how often in a row it did not answer.
     """
 
-    def __init__(self, monitor: Owner, name: str, plan: bytes) -> None:
+    def __init__(self, owner: IWorkerOwner, name: str, plan: bytes) -> None:
         self.name = name
         self._plan = plan
         self.counters: list[Counters] = []
         self.gone: Deferred[None] = Deferred()
-        self._monitor = monitor
+        self._owner = owner
         self.silence = 0
         self._asked: list[Deferred[None]] = []
-        self._words: list[str] = []
-        self._unfinished = {EVENTS: b"", WORDS: b"", NUMBERS: b""}
+        self._stderr: list[str] = []
+        self._unfinished = {EVENTS: b"", STDERR: b"", COUNTERS: b""}
         self._hear: dict[int, Callable[[bytes], None]] = {
             EVENTS: self._event,
-            WORDS: self._word,
-            NUMBERS: self._number,
+            STDERR: self._line,
+            COUNTERS: self._told,
         }
 
     @property
@@ -82,17 +84,17 @@ class WorkerProcess(ProcessProtocol):
         Tell it what to do.
         """
         assert self.transport is not None
-        self.transport.writeToChild(PLAN, self._plan)
-        self.transport.closeChildFD(PLAN)
+        self.transport.writeToChild(CONFIG, self._plan)
+        self.transport.closeChildFD(CONFIG)
 
-    def order(self, word: bytes, name: str = "") -> None:
+    def send(self, command: bytes, name: str = "") -> None:
         """
-        Say something to it.
+        Give it a command.
 
         :param name: of the worker that it is about, if any.
         """
         if self.transport is not None:
-            self.transport.write(word + name.encode("ascii") + b"\n")
+            self.transport.write(command + name.encode("ascii") + b"\n")
 
     def ask(self, clock: Any) -> Deferred[None]:
         """
@@ -102,10 +104,10 @@ class WorkerProcess(ProcessProtocol):
         :return: fires when they are there, or it does not answer.
         """
         if not self._asked:
-            self.order(TELL)
+            self.send(TELL)
         answer: Deferred[None] = Deferred()
         self._asked.append(answer)
-        answer.addTimeout(PATIENCE, clock)
+        answer.addTimeout(ANSWER_TIMEOUT, clock)
         answer.addErrback(lambda reason: reason.trap(TimeoutError) and None)
         return answer
 
@@ -126,30 +128,30 @@ class WorkerProcess(ProcessProtocol):
             try:
                 self._hear[childFD](line)
             except Exception:  # Something else than we wrote there.
-                self._word(line)
+                self._line(line)
 
     def _event(self, line: bytes) -> None:
         event = eventFromJSON(line.decode("ascii"))
         level = event["log_level"].name
         event.update(log_system=f"worker {self.name}#{level}", worker=self.name)
-        self._monitor.log.observer(event)
+        self._owner.log.observer(event)
 
-    def _word(self, line: bytes) -> None:
+    def _line(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
         if self.isServing:
-            self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=text)
+            self._owner.log.warn("worker {worker}: {text}", worker=self.name, text=text)
         else:  # Perhaps its last: then one of them says it all.
-            self._words.append(text)
-            del self._words[:-WORDS_KEPT]
+            self._stderr.append(text)
+            del self._stderr[:-LINES_KEPT]
 
-    def _number(self, line: bytes) -> None:
+    def _told(self, line: bytes) -> None:
         isNew = not self.counters
         self.counters = fromLine(line)
         self._answered()
         if isNew:
-            for word in self._words:
-                self._monitor.log.warn("worker {worker}: {text}", worker=self.name, text=word)
-            self._monitor.serves(self)
+            for word in self._stderr:
+                self._owner.log.warn("worker {worker}: {text}", worker=self.name, text=word)
+            self._owner.serves(self)
 
     def _answered(self) -> None:
         asked, self._asked = self._asked, []
@@ -162,8 +164,8 @@ class WorkerProcess(ProcessProtocol):
         """
         end: Any = reason.value
         why = howEnded(end.exitCode, end.signal)
-        if not self.isServing and (words := lastWords(self._words)):
+        if not self.isServing and (words := lastWords(self._stderr)):
             why += f": {words}"
-        self._monitor.ended(self, why, end.exitCode == 0)
+        self._owner.ended(self, why, end.exitCode == 0)
         self._answered()
         self.gone.callback(None)

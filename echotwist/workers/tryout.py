@@ -21,13 +21,13 @@ from twisted.python.util import switchUID
 from echotwist.sockets.opening import StartError, inWords
 
 #: Seconds that a worker may take to start.
-LONGEST = 60.0
+START_TIMEOUT = 60.0
 
 #: The status of a process that cannot become what it should.
-OTHER = 126
+NOT_BECOME = 126
 
 #: Characters of somebody else's words that are shown.
-SHOWN = 500
+SHOWN_CHARACTERS = 500
 
 
 @frozen
@@ -75,7 +75,7 @@ class Identity:
         except (OSError, KeyError) as error:
             why = inWords(error) if isinstance(error, OSError) else str(error.args[0])
             os.write(2, f"it cannot become what --chroot, --uid and --gid say: {why}".encode())
-            os._exit(OTHER)
+            os._exit(NOT_BECOME)
 
     def _group(self) -> int | None:
         if self.uid is None or self.gid is not None:
@@ -120,18 +120,18 @@ def tryOut(
             stderr=subprocess.PIPE,
             pass_fds=files,
             preexec_fn=identity.become if hint else None,
-            timeout=LONGEST,
+            timeout=START_TIMEOUT,
             check=False,
         )
     except OSError as error:
         why = f"{command[0]}: {inWords(error)}"
     except subprocess.TimeoutExpired:
-        why = f"it takes longer than {LONGEST:.0f} seconds"
+        why = f"it takes longer than {START_TIMEOUT:.0f} seconds"
     else:
         if run.returncode == 0:
             return
         why = _whyEnded(run)
-        hint = "" if run.returncode == OTHER else hint
+        hint = "" if run.returncode == NOT_BECOME else hint
     raise StartError(f"a worker cannot start: {why}{hint}")
 
 
@@ -147,7 +147,7 @@ def lastWords(lines: Iterable[str]) -> str:
     """
     said = [" ".join(line.split()) for line in lines if line.strip() and not line[0].isspace()]
     telling = [line for line in said if re.search(r"^echo: |[Ee]rror\b", line)]
-    return (telling or said or [""])[-1].removeprefix("echo: ")[:SHOWN]
+    return (telling or said or [""])[-1].removeprefix("echo: ")[:SHOWN_CHARACTERS]
 
 
 def howEnded(status: int | None, number: int | None) -> str:

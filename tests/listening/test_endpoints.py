@@ -139,7 +139,7 @@ class EndpointTests(SynchronousTestCase):
         """
         path = self.mktemp()
         endpoint = self.endpoint("plugin:1")
-        port = endpoint.listenUNIX(path, endpoint.entrance, 3, 0o600)
+        port = endpoint.listenUNIX(path, endpoint.deferredFactory, 3, 0o600)
         self.addCleanup(endpoint.listeners[0].close)
         self.assertEqual(Path(path).stat().st_mode & 0o777, 0o600)
         self.assertEqual(port.getHost().name, os.fsencode(path))
@@ -374,7 +374,7 @@ class EndpointTests(SynchronousTestCase):
         What an endpoint puts around the echo stays; a proxy's header comes before.
         """
         endpoint = self.endpoint("haproxy:tcp:0")
-        port = endpoint.listenTCP(0, WrappingFactory(endpoint.entrance))
+        port = endpoint.listenTCP(0, WrappingFactory(endpoint.deferredFactory))
         self.addCleanup(endpoint.listeners[0].close)
         self.assertIsInstance(port.factory, ProxyFactory)
         self.assertIsInstance(port.factory._next, WrappingFactory)

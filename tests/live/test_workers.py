@@ -27,7 +27,7 @@ import pytest
 
 import twisted
 from echotwist.cores import cores
-from echotwist.workers.child import HURRY, ORDERS
+from echotwist.workers.wire import ABORT, COMMANDS
 from tests.live.test_endpoints import certificate
 from tests.live.test_errors import mistake, taken
 from tests.live.test_metrics import Watched
@@ -487,8 +487,8 @@ def test_hurried(tmp_path: Path) -> None:
             list(pool.map(lambda stream: offer(stream, 2**26), streams))
         server.process.suspend()  # it would soon kill who is late
         for worker in server.workers:
-            with open(f"/proc/{worker.pid}/fd/{ORDERS}", "wb") as orders:
-                orders.write(HURRY + b"\n")
+            with open(f"/proc/{worker.pid}/fd/{COMMANDS}", "wb") as orders:
+                orders.write(ABORT + b"\n")
             worker.terminate()
         for stream in streams:
             stream.settimeout(PATIENCE)

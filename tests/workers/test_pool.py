@@ -19,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings, cores, serviceFor
 from echotwist.telemetry.counters import Counters, fromLine, toLine
-from echotwist.workers.child import ADOPT, EVENTS, HURRY, LEAVE, NUMBERS, PLAN, TELL, WORDS
 from echotwist.workers.pool import WorkersService
+from echotwist.workers.wire import ABORT, ADOPT, CONFIG, COUNTERS, EVENTS, LEAVE, STDERR, TELL
 
 
 class CountersTests(SynchronousTestCase):
@@ -223,7 +223,7 @@ class MonitorTests(SynchronousTestCase):
         Have a worker tell its counters.
         """
         one = Counters("TCP", connections=connections, active=active)
-        self.worker(number).childDataReceived(NUMBERS, toLine([one]))
+        self.worker(number).childDataReceived(COUNTERS, toLine([one]))
 
     def end(self, number: int, signal: int | None = None) -> None:
         """
@@ -245,7 +245,7 @@ class MonitorTests(SynchronousTestCase):
         """
         self.end(0, 9)
         self.reactor.advance(1)
-        plans = [pickle.loads(self.worker(n).transport.written[PLAN]) for n in range(3)]
+        plans = [pickle.loads(self.worker(n).transport.written[CONFIG]) for n in range(3)]
         given = [
             files[plan.own[plan.name][0]]
             for plan, (_, files) in zip(plans, self.reactor.started, strict=True)
@@ -258,8 +258,8 @@ class MonitorTests(SynchronousTestCase):
         It is told what to do, then sees the end of that.
         """
         told = self.worker(1).transport
-        self.assertEqual(pickle.loads(told.written[PLAN]).settings.udp, False)
-        self.assertEqual(told.closed, [PLAN])
+        self.assertEqual(pickle.loads(told.written[CONFIG]).settings.udp, False)
+        self.assertEqual(told.closed, [CONFIG])
 
     def test_path(self) -> None:
         """
@@ -409,8 +409,8 @@ class MonitorTests(SynchronousTestCase):
         self.say(0, 1)
         self.say(1, 1)
         for _ in range(12):
-            self.monitor.look()
-            self.monitor.look()
+            self.monitor.checkAlive()
+            self.monitor.checkAlive()
             self.seconds(1, 1)
         self.assertEqual(self.signals(0), ["KILL"])
         self.assertEqual(self.signals(1), [])
@@ -422,7 +422,7 @@ class MonitorTests(SynchronousTestCase):
         self.say(0, 1)
         self.say(1, 1)
         for _ in range(3):
-            self.monitor.look()
+            self.monitor.checkAlive()
             self.seconds(8, 1)
             self.seconds(1, 0, 1)
         self.assertEqual(self.signals(0), [])
@@ -456,13 +456,13 @@ class MonitorTests(SynchronousTestCase):
         """
         When it is over it looks no more.
         """
-        self.monitor.look()
+        self.monitor.checkAlive()
         stopped = self.monitor.stopService()
         self.end(0)
         self.end(1)
         self.successResultOf(stopped)
         self.seconds(2)
-        self.monitor.look()
+        self.monitor.checkAlive()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def failStarts(self, *names: str, times: int = 1) -> None:
@@ -472,7 +472,7 @@ class MonitorTests(SynchronousTestCase):
         while times and self.monitor.running:
             running = [worker for worker in self.monitor.workers if worker.name in names]
             for worker in running[:times]:
-                worker.childDataReceived(WORDS, b"Traceback:\n  why\nImportError: no\n")
+                worker.childDataReceived(STDERR, b"Traceback:\n  why\nImportError: no\n")
                 worker.processEnded(Failure(ProcessTerminated(1)))
                 times -= 1
             if times:
@@ -570,16 +570,16 @@ class MonitorTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        Who takes longer than the drain, or does not hurry, is killed.
+        Who takes longer than the drain, or does not stop at once, is killed.
         """
         self.monitor.stopService()
         self.reactor.advance(10)
         self.assertEqual(self.worker(0).transport.signals, ["TERM"])
-        self.monitor.hurry()
-        self.assertEqual(self.worker(0).transport.words, [HURRY])
+        self.monitor.abort()
+        self.assertEqual(self.worker(0).transport.words, [ABORT])
         self.reactor.advance(1)
         self.assertEqual(self.worker(0).transport.signals, ["TERM", "KILL"])
-        self.monitor.hurry()
+        self.monitor.abort()
         self.end(0, 9)
         self.end(1, 9)
 
@@ -588,8 +588,8 @@ class MonitorTests(SynchronousTestCase):
         Stray words are logged line by line, whatever they are.
         """
         self.say(1, 0)
-        self.worker(1).childDataReceived(WORDS, b"one\nt")
-        self.worker(1).childDataReceived(WORDS, b"wo\xff\n")
+        self.worker(1).childDataReceived(STDERR, b"one\nt")
+        self.worker(1).childDataReceived(STDERR, b"wo\xff\n")
         self.assertEqual([event["text"] for event in self.events], ["one", "two�"])
         self.assertEqual({event["worker"] for event in self.events}, {"2"})
 
@@ -597,7 +597,7 @@ class MonitorTests(SynchronousTestCase):
         """
         So are those that it says before it serves, when it does.
         """
-        self.worker(1).childDataReceived(WORDS, b"one\ntwo\n")
+        self.worker(1).childDataReceived(STDERR, b"one\ntwo\n")
         self.assertEqual(self.events, [])
         self.say(1, 0)
         self.assertEqual([event["text"] for event in self.events], ["one", "two"])
@@ -608,7 +608,7 @@ class MonitorTests(SynchronousTestCase):
         it is heard.
         """
         self.say(0, 0)
-        for pipe in (EVENTS, NUMBERS):
+        for pipe in (EVENTS, COUNTERS):
             self.worker(0).childDataReceived(pipe, b"junk(\n")
         self.assertEqual([event["text"] for event in self.events], ["junk(", "junk("])
         self.say(0, connections=3)

@@ -1,0 +1,71 @@
+"""
+How workers and their parent speak: descriptors, commands, and what a worker is to do.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from echotwist.settings import Settings
+
+#: Commands of the parent come in here; its end is that of the parent.
+COMMANDS = 0
+
+#: What is logged goes out here, as JSON, a line for each event.
+EVENTS = 1
+
+#: What is said apart from that, such as the last words of Python.
+STDERR = 2
+
+#: The counters go out here, a line at the start and whenever they are asked for.
+COUNTERS = 3
+
+#: The :class:`Plan` comes in here, pickled; it may be too long for an environment (execve(2)).
+CONFIG = 4
+
+#: The first of the sockets to serve on.
+LISTENERS = 5
+
+#: The command to tell the counters.
+TELL = b"tell"
+
+#: The command to drain no longer.
+ABORT = b"abort"
+
+#: The command to serve on the sockets of another worker too, whose name follows...
+ADOPT = b"adopt:"
+
+#: ...and no longer.
+LEAVE = b"leave:"
+
+#: Blocked when a worker is started, so that it can be told to stop before it can listen.
+#: One ^C reaches the parent and all workers, and so does the end of a terminal; these
+#: do what the parent says.
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+@frozen(kw_only=True)
+class Plan:
+    """
+    What a worker is to do.
+
+    :param settings: what was chosen.
+    :param reactor: the module of its reactor.
+    :param folder: where names of files begin.
+    :param name: its own.
+    :param own: the descriptors of the sockets that each worker has for itself.
+    :param shared: those of the sockets that all share.
+    :param sizes: how many of these, the last, belong to endpoints, for each time that
+        one listens.
+    """
+
+    settings: Settings
+    reactor: str
+    folder: str
+    sizes: Sequence[int]
+    name: str = ""
+    own: Mapping[str, Sequence[int]] = {}
+    shared: Sequence[int] = ()
