@@ -11,7 +11,7 @@ line's :class:`Options`.
 from echotwist.echo import DatagramEcho, Echo
 from echotwist.service import EchoService
 from echotwist.settings import Settings
-from echotwist.sockets.opening import ListenError
+from echotwist.sockets.errors import ListenError
 from echotwist.streams.factory import EchoFactory
 from echotwist.tap import Options, makeService, serviceFor
 

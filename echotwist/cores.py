@@ -20,7 +20,7 @@ def cores() -> int:
         count = len(os.sched_getaffinity(0))
     else:
         count = os.cpu_count() or 1
-    found = quotas(_read(Path("/proc/self/cgroup")), _read(Path("/proc/self/mountinfo")))
+    found = quotas(_textOf(Path("/proc/self/cgroup")), _textOf(Path("/proc/self/mountinfo")))
     return max(1, min([count, *map(ceil, found)]))
 
 
@@ -68,13 +68,13 @@ def _quota(folder: Path) -> Iterator[float]:
     """
     Give the quota of one group, if it has any: microseconds in a period of so many.
     """
-    first = _read(folder / "cpu.cfs_quota_us") + " " + _read(folder / "cpu.cfs_period_us")
-    for words in (_read(folder / "cpu.max").split(), first.split()):
+    first = _textOf(folder / "cpu.cfs_quota_us") + " " + _textOf(folder / "cpu.cfs_period_us")
+    for words in (_textOf(folder / "cpu.max").split(), first.split()):
         if len(words) == 2 and all(map(str.isdigit, words)) and int(words[1]):
             yield int(words[0]) / int(words[1])
 
 
-def _read(path: Path) -> str:
+def _textOf(path: Path) -> str:
     try:
         return path.read_text("utf-8", "surrogateescape")
     except OSError:

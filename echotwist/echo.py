@@ -14,7 +14,7 @@ from zope.interface import implementer
 from echotwist.sockets.addresses import whoText
 
 #: Bytes of a datagram that a log line shows.
-SHOWN = 32
+SHOWN_BYTES = 32
 
 
 @implementer(IHalfCloseableProtocol)
@@ -96,5 +96,5 @@ class DatagramEcho(DatagramProtocol):
 
 
 def _escaped(datagram: bytes) -> str:
-    more = "..." if len(datagram) > SHOWN else ""
-    return repr(datagram[:SHOWN])[1:] + more
+    more = "..." if len(datagram) > SHOWN_BYTES else ""
+    return repr(datagram[:SHOWN_BYTES])[1:] + more

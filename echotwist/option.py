@@ -19,7 +19,7 @@ _KEY = "option"
 
 #: Seconds, for which nobody waits any longer: some 24 days, what
 #: ``TCP_USER_TIMEOUT`` holds in milliseconds.
-LONGEST = 2_000_000
+LONGEST_SECONDS = 2_000_000
 
 
 @frozen
@@ -106,8 +106,8 @@ class Seconds(Kind):
         """
         See that a time is not longer than any that is waited for.
         """
-        if type(value) not in (int, float) or not 0 <= value <= LONGEST:
-            raise ValueError(f"{name} {value}: not a time from 0 to {LONGEST} seconds")
+        if type(value) not in (int, float) or not 0 <= value <= LONGEST_SECONDS:
+            raise ValueError(f"{name} {value}: not a time from 0 to {LONGEST_SECONDS} seconds")
 
 
 @frozen
@@ -222,7 +222,7 @@ def said(*words: Any, **more: Any) -> dict[str, Option]:
     return {_KEY: Option(*words, **more)}
 
 
-def check(_: object, attribute: Attribute[Any], value: Any) -> None:
+def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
     """
     Validate a field, as its option says; what is nothing by default may be nothing.
     """

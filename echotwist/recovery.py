@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from twisted.logger import Logger
 
-from echotwist.sockets.opening import inWords, listenerText
+from echotwist.sockets.errors import inWords
+from echotwist.sockets.opening import listenerText
 from echotwist.sockets.options import ignoreReports
 
 #: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
@@ -27,14 +28,14 @@ _BIND_TO_INDEX = 62 if sys.platform == "linux" else None
 
 _log = Logger()
 
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_INTERNET_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 #: Events of poll(2): an error waits; nothing can be read or written any more.
 _ERROR = getattr(select, "POLLERR", 0)
 _SHUT = getattr(select, "POLLHUP", 0) | getattr(select, "POLLRDHUP", 0)
 
 #: Errors taken from one socket in one go, before others have their turn.
-_ERRORS = 64
+_ERRORS_AT_ONCE = 64
 
 
 class Place(NamedTuple):
@@ -62,7 +63,7 @@ class Place(NamedTuple):
 
         :raise OSError: somebody else has it by now.
         """
-        if listener.family not in _INTERNET:
+        if listener.family not in _INTERNET_FAMILIES:
             return
         if self.interface and not deviceOf(listener):
             bindToDevice(listener, socket.if_nametoindex(self.interface))
@@ -77,7 +78,7 @@ def deviceOf(listener: socket.socket) -> int:
     """
     Give the index of the network interface that a socket is bound to, or 0.
     """
-    if _BIND_TO_INDEX is None or listener.family not in _INTERNET:
+    if _BIND_TO_INDEX is None or listener.family not in _INTERNET_FAMILIES:
         return 0
     return listener.getsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX)
 
@@ -117,14 +118,14 @@ def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
     """
     Take the errors that wait at a socket, and whatever else waits with them.
     """
-    if listener.family in _INTERNET:
+    if listener.family in _INTERNET_FAMILIES:
         ignoreReports(listener)
-    for _ in range(_ERRORS):
+    for _ in range(_ERRORS_AT_ONCE):
         number = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             yield OSError(number, os.strerror(number))
         # A UNIX socket would give a datagram instead.
-        if listener.family not in _INTERNET or not hasattr(socket, "MSG_ERRQUEUE"):
+        if listener.family not in _INTERNET_FAMILIES or not hasattr(socket, "MSG_ERRQUEUE"):
             return
         try:
             listener.recv(1, socket.MSG_ERRQUEUE)

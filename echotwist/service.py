@@ -25,7 +25,7 @@ from echotwist.listening.links import Links, watchLinks
 from echotwist.listening.listeners import Listener, closeAll, openOwn, openShared
 from echotwist.listening.ports import Ports
 from echotwist.settings import Settings
-from echotwist.sockets.opening import ListenError, StartError, oneLine
+from echotwist.sockets.errors import ListenError, StartError, oneLine
 from echotwist.streams.connection import Connection
 from echotwist.streams.factory import EchoFactory
 from echotwist.telemetry.counters import Counters

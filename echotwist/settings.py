@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from attrs import field, frozen
 
 from echotwist.cores import cores
-from echotwist.option import Bytes, Flag, Kind, Networks, Number, Seconds, Texts, check, said
+from echotwist.option import Bytes, Flag, Kind, Networks, Number, Seconds, Texts, said, validate
 
 #: Port numbers; 0 asks the kernel for a free one.
 PORTS = range(65536)
@@ -65,7 +65,7 @@ COUNTS = range(10**9 + 1)
 WORKERS = range(1, 257)
 
 
-def _words(words: Iterable[str]) -> tuple[str, ...]:
+def _manyOf(words: Iterable[str]) -> tuple[str, ...]:
     return (words,) if isinstance(words, str) else tuple(words)
 
 
@@ -123,7 +123,7 @@ class Settings:
 
     port: int | None = field(
         default=None,
-        validator=check,
+        validator=validate,
         metadata=said(
             "port",
             Number(PORTS),
@@ -134,8 +134,8 @@ class Settings:
     )
     interfaces: tuple[str, ...] = field(
         default=(),
-        converter=_words,
-        validator=check,
+        converter=_manyOf,
+        validator=validate,
         metadata=said(
             "interface",
             Texts(),
@@ -146,8 +146,8 @@ class Settings:
     )
     listen: tuple[str, ...] = field(
         default=(),
-        converter=_words,
-        validator=check,
+        converter=_manyOf,
+        validator=validate,
         metadata=said(
             "listen",
             Texts(),
@@ -157,20 +157,20 @@ class Settings:
     )
     unixDatagrams: tuple[str, ...] = field(
         default=(),
-        converter=_words,
-        validator=check,
+        converter=_manyOf,
+        validator=validate,
         metadata=said(
             "unix-datagram", Texts(), "UNIX socket for datagrams; repeatable", takes="path"
         ),
     )
     systemd: bool = field(
         default=False,
-        validator=check,
+        validator=validate,
         metadata=said("systemd", Flag(), "serve on the sockets that systemd passes"),
     )
     raw: int | None = field(
         default=None,
-        validator=check,
+        validator=validate,
         metadata=said(
             "raw",
             Number(PROTOCOLS),
@@ -180,27 +180,27 @@ class Settings:
     )
     reuse: bool = field(
         default=False,
-        validator=check,
+        validator=validate,
         metadata=said(
             "reuse", Flag(), "share address and port with others (SO_REUSEPORT)", short="r"
         ),
     )
     tcp: bool = field(
-        default=True, validator=check, metadata=said("no-tcp", Flag(False), "leave TCP out")
+        default=True, validator=validate, metadata=said("no-tcp", Flag(False), "leave TCP out")
     )
     udp: bool = field(
-        default=True, validator=check, metadata=said("no-udp", Flag(False), "leave UDP out")
+        default=True, validator=validate, metadata=said("no-udp", Flag(False), "leave UDP out")
     )
     prefix: bytes = field(
         default=b"",
-        validator=check,
+        validator=validate,
         metadata=said(
             "prefix", Bytes(), "text put before each line and each datagram", takes="text"
         ),
     )
     linger: int | None = field(
         default=None,
-        validator=check,
+        validator=validate,
         metadata=said(
             "linger",
             Number(LINGERS),
@@ -210,25 +210,25 @@ class Settings:
     )
     backlog: int = field(
         default=1024,
-        validator=check,
+        validator=validate,
         metadata=said(
             "backlog", Number(BACKLOGS), "connections that wait to be accepted", takes="number"
         ),
     )
     verbose: bool = field(
         default=False,
-        validator=check,
+        validator=validate,
         metadata=said("verbose", Flag(), "log each connection and each datagram", short="v"),
     )
     answerLowPorts: bool = field(
         default=False,
-        validator=check,
+        validator=validate,
         metadata=said("answer-low-ports", Flag(), "answer datagrams from ports below 1024"),
     )
     allow: tuple[str, ...] = field(
         default=(),
-        converter=_words,
-        validator=check,
+        converter=_manyOf,
+        validator=validate,
         metadata=said(
             "allow",
             Networks(),
@@ -238,15 +238,15 @@ class Settings:
     )
     deny: tuple[str, ...] = field(
         default=(),
-        converter=_words,
-        validator=check,
+        converter=_manyOf,
+        validator=validate,
         metadata=said(
             "deny", Networks(), "do not serve this network; repeatable", takes="address or network"
         ),
     )
     udpRate: int = field(
         default=10_000,
-        validator=check,
+        validator=validate,
         metadata=said(
             "udp-rate",
             Number(COUNTS),
@@ -256,7 +256,7 @@ class Settings:
     )
     loopRate: int = field(
         default=100,
-        validator=check,
+        validator=validate,
         metadata=said(
             "loop-rate",
             Number(COUNTS),
@@ -266,7 +266,7 @@ class Settings:
     )
     maxConnections: int = field(
         default=0,
-        validator=check,
+        validator=validate,
         metadata=said(
             "max-connections",
             Number(COUNTS),
@@ -276,7 +276,7 @@ class Settings:
     )
     maxPerPeer: int = field(
         default=0,
-        validator=check,
+        validator=validate,
         metadata=said(
             "max-per-peer",
             Number(COUNTS),
@@ -286,7 +286,7 @@ class Settings:
     )
     stallTimeout: float = field(
         default=900.0,
-        validator=check,
+        validator=validate,
         metadata=said(
             "stall-timeout",
             Seconds(),
@@ -296,7 +296,7 @@ class Settings:
     )
     idleTimeout: float = field(
         default=0.0,
-        validator=check,
+        validator=validate,
         metadata=said(
             "idle-timeout",
             Seconds(),
@@ -306,14 +306,14 @@ class Settings:
     )
     drain: float = field(
         default=10.0,
-        validator=check,
+        validator=validate,
         metadata=said(
             "drain", Seconds(), "seconds that connections go on when it stops", takes="seconds"
         ),
     )
     metrics: str | None = field(
         default=None,
-        validator=check,
+        validator=validate,
         metadata=said(
             "metrics",
             Kind(),
@@ -323,12 +323,12 @@ class Settings:
     )
     portable: bool = field(
         default=False,
-        validator=check,
+        validator=validate,
         metadata=said("portable", Flag(), "do without what only Linux has"),
     )
     workers: int = field(
         default=1,
-        validator=check,
+        validator=validate,
         metadata=said(
             "workers",
             Number(WORKERS, {"auto": 0}),

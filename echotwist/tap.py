@@ -18,9 +18,10 @@ from twisted.python import usage
 
 from echotwist.service import EchoService, installReactor
 from echotwist.settings import Settings
-from echotwist.sockets.opening import ListenError, findAll, oneLine
+from echotwist.sockets.errors import ListenError, oneLine
+from echotwist.sockets.opening import findAll
 from echotwist.telemetry.logstream import keepFromBlocking
-from echotwist.twistd import check
+from echotwist.twistd import checkTwistd
 from echotwist.usage import DeclaredOptions
 
 #: How the program is called that is no ``twistd``.
@@ -103,7 +104,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
             if self.parent is not None:
-                check(self.parent)
+                checkTwistd(self.parent)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
         # Whoever only parses has no use for a reactor.

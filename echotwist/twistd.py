@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from echotwist.sockets.opening import inWords
+from echotwist.sockets.errors import inWords
 
 #: Bits of capabilities(7).
 SETGID, SETUID, CHROOT = 6, 7, 18
 
 
-def check(chosen: Mapping[str, Any]) -> None:
+def checkTwistd(chosen: Mapping[str, Any]) -> None:
     """
     Look at all of them.
 

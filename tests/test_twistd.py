@@ -19,7 +19,7 @@ _ALL = {twistd.SETGID, twistd.SETUID, twistd.CHROOT}
 
 class TwistdTests(SynchronousTestCase):
     """
-    Tests for :func:`echotwist.twistd.check`.
+    Tests for :func:`echotwist.twistd.checkTwistd`.
     """
 
     def setUp(self) -> None:
@@ -35,7 +35,7 @@ class TwistdTests(SynchronousTestCase):
         """
         chosen = {"pidfile": "", "nodaemon": False, **options}
         try:
-            twistd.check(chosen)
+            twistd.checkTwistd(chosen)
         except ValueError as error:
             return str(error)
         return ""
@@ -59,7 +59,7 @@ class TwistdTests(SynchronousTestCase):
         ):
             self.assertEqual(self.mistake(**options), "")
         self.assertEqual(list(folder.iterdir()), [folder / "old.log"])
-        twistd.check({"reactor": "of twist"})
+        twistd.checkTwistd({"reactor": "of twist"})
 
     def test_files(self) -> None:
         """

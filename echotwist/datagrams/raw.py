@@ -16,7 +16,8 @@ from attrs import evolve
 from echotwist.datagrams.port import DatagramPort
 from echotwist.sockets import packetinfo
 from echotwist.sockets.addresses import Address
-from echotwist.sockets.opening import ListenError, opening
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import opening
 
 #: What our replies bear inside of this machine (``SO_MARK``, socket(7)), and
 #: those of other echo services on it.  Bits that Kubernetes, Docker and VPNs

@@ -18,8 +18,15 @@ from echotwist.datagrams.port import DatagramPort
 from echotwist.sockets import packetinfo
 from echotwist.sockets.addresses import nameText
 from echotwist.sockets.options import queued, unread
-from echotwist.sockets.unixdiag import MOST, Readers, tellsOwners
-from echotwist.sockets.unixpeer import ALL_KNOWN, LONGEST, OPENED, ROOM, opened, senderOf
+from echotwist.sockets.unixdiag import KNOWN_PEERS, Readers, tellsOwners
+from echotwist.sockets.unixpeer import (
+    ALL_KNOWN,
+    CREDENTIALS_ROOM,
+    LONGEST_NAME,
+    OPENED,
+    opened,
+    senderOf,
+)
 
 #: Parts of our buffer: when one of so many is full of what nobody reads, only who
 #: reads is answered...
@@ -66,7 +73,7 @@ class UnixDatagramPort(DatagramPort):
         # take that one meanwhile.
         if unread(self.socket) > len(self._room):
             self._room = bytearray(unread(self.socket))
-        size, control, flags, peer = self.socket.recvmsg_into([self._room], ROOM)
+        size, control, flags, peer = self.socket.recvmsg_into([self._room], CREDENTIALS_ROOM)
         self._sender = senderOf(control)
         if flags & socket.MSG_TRUNC:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
@@ -87,7 +94,7 @@ class UnixDatagramPort(DatagramPort):
         :param addr: the name in the form that ``doRead`` gave it.
         """
         # Python reads on to the next NUL, which the longest names do not have.
-        name = os.fsencode(addr)[:LONGEST]
+        name = os.fsencode(addr)[:LONGEST_NAME]
         isFile = not name.startswith(b"\0")
         fd = None
         try:
@@ -128,7 +135,7 @@ class UnixDatagramPort(DatagramPort):
         if not waiting:
             self._hadEmpty.clear()
         if waiting <= self._share:
-            if not size and len(self._hadEmpty) < MOST:
+            if not size and len(self._hadEmpty) < KNOWN_PEERS:
                 self._hadEmpty.add(name)
             return ""
         # Nobody can see whether an empty one is still unread, or what is behind it.

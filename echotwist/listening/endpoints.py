@@ -23,15 +23,8 @@ from echotwist.listening.listeners import Listener
 from echotwist.listening.ports import IPortMaker
 from echotwist.settings import Settings
 from echotwist.sockets.addresses import Address, addressesOf, half
-from echotwist.sockets.opening import (
-    ListenError,
-    findAll,
-    openAt,
-    openStream,
-    prepareStream,
-    reasonOfTLS,
-    transportOf,
-)
+from echotwist.sockets.errors import ListenError, reasonOfTLS
+from echotwist.sockets.opening import findAll, openAt, openStream, prepareStream, transportOf
 
 #: The kind of endpoints of IPv6 alone, where there is another for IPv4.
 _SIX = "tcp6"

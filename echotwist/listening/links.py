@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from echotwist.recovery import bindToDevice, deviceOf, interfaceName
-from echotwist.sockets.opening import inWords
+from echotwist.sockets.errors import inWords
 
 #: Of ``linux/netlink.h`` and ``linux/rtnetlink.h``.
 _NETLINK_ROUTE, _SOL_NETLINK, _NETLINK_NO_ENOBUFS, _RTMGRP_LINK = 0, 270, 5, 1

@@ -15,9 +15,8 @@ from attrs import evolve, frozen
 
 from echotwist.settings import Settings
 from echotwist.sockets.addresses import Address
-from echotwist.sockets.opening import ListenError, findAll, listenerText, openAll, transportOf
-
-Socket = socket.socket
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import Socket, findAll, listenerText, openAll, transportOf
 
 
 @frozen(eq=False)

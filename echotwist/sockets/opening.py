@@ -1,5 +1,5 @@
 """
-Sockets that listen, and what went wrong, in words.
+Sockets that listen.
 """
 
 from __future__ import annotations
@@ -23,92 +23,27 @@ from echotwist.sockets.addresses import (
     placeOf,
     wildcards,
 )
+from echotwist.sockets.errors import ListenError
 from echotwist.sockets.options import setLinger, stopLingering
 
 #: How often to look for a number that is free for all.
-TRIES = 20
+PORT_TRIES = 20
 
-_INTERNET = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
-_UNIX = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
+_INTERNET_NAMES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
+_UNIX_NAMES = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
 
 Socket = socket.socket
 
 #: Opens a socket at an address, on a port.
 Opener = Callable[[Address, int], Socket]
 
-#: What helps, where the reason alone does not say it.
-_HINTS = {
-    errno.EADDRINUSE: "another program has it; --reuse shares it with programs that do the same",
-    errno.EADDRNOTAVAIL: "this machine does not have that address",
-}
-
-
-class StartError(Exception):
-    """
-    What keeps the service from starting; its text is one line for a person.
-    """
-
-
-class ListenError(StartError):
-    """
-    A listener that could not be opened; its text is one line for a person.
-
-    :param transport: ``TCP``, ``UDP`` or both.
-    :param place: the address and port.
-    :param error: what the system said, or what we say, without a number.
-    :param hint: what may help, if anything is known.
-    :ivar number: that of the error, if the system said it.
-    """
-
-    def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
-        said = f"cannot listen on {transport} {place}: {inWords(error)}"
-        hint = hint or _HINTS.get(error.errno or 0, "")
-        super().__init__(_inOneLine(f"{said}; {hint}" if hint else said))
-        self.number = error.errno
-
-
-def oneLine(error: Exception) -> str:
-    """
-    Say what keeps the program from running, as its last words.
-    """
-    return f"echo: {_inOneLine(str(error))}"
-
-
-def _inOneLine(text: str) -> str:
-    return " ".join(text.split())
-
 
 def transportOf(listener: socket.socket) -> str:
     """
     Name what goes through a socket.
     """
-    names = _INTERNET if listener.family in (socket.AF_INET, socket.AF_INET6) else _UNIX
+    names = _INTERNET_NAMES if listener.family in (socket.AF_INET, socket.AF_INET6) else _UNIX_NAMES
     return names[listener.type]
-
-
-def inWords(error: OSError) -> str:
-    """
-    Say what went wrong, and the number of an error of the system.
-    """
-    if error.errno is None:  # It is ours.
-        return str(error)
-    return f"{error.strerror or error} (errno {error.errno})"
-
-
-def reasonOfTLS(error: BaseException | None) -> str:
-    """
-    Say what OpenSSL found wrong, if this is an error of its: they are lists of
-    library, function and reason, from the first to the last.
-    """
-    said = error.args[0] if error and error.args else ""
-    return str(said[0][-1]) if isinstance(said, list) and said else ""
-
-
-def errorName(error: OSError) -> str:
-    """
-    Give the symbol of an error: ``ENOBUFS``, or its number where it has none.
-    """
-    return errno.errorcode.get(error.errno or 0, str(error.errno))
 
 
 def findAll(
@@ -165,7 +100,7 @@ def openAt(addresses: Iterable[Address], port: int, openers: Sequence[Opener]) -
     :raise ListenError: for the first listener that cannot be opened.
     """
     places = list(product(addresses, openers))
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(PORT_TRIES)):
         try:
             return _openEach(places, port)
         except ListenError as error:
@@ -338,4 +273,6 @@ def opening(
             hint = "ports below 1024 need root or CAP_NET_BIND_SERVICE"
         elif cause.errno != errno.EPERM:
             hint = _whichOfOurs(kind, address, port) if cause.errno == errno.EADDRINUSE else ""
-        raise ListenError(_INTERNET[kind], place or address.inWords(port), cause, hint) from None
+        raise ListenError(
+            _INTERNET_NAMES[kind], place or address.inWords(port), cause, hint
+        ) from None

@@ -10,7 +10,8 @@ import socket
 from pathlib import Path
 
 from echotwist.sockets import packetinfo
-from echotwist.sockets.opening import ListenError, prepareStream
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import prepareStream
 from echotwist.sockets.options import ignoreReports
 from echotwist.sockets.unix import prepareDatagram
 

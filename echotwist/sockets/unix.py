@@ -13,7 +13,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from echotwist.sockets.addresses import nameText
-from echotwist.sockets.opening import TRIES, ListenError, ownSockets, transportOf
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import ownSockets, transportOf
 
 try:
     import fcntl
@@ -24,12 +25,15 @@ except ImportError:  # Windows, which has no UNIX sockets in Python either
 MODE = 0o660
 
 #: Bytes; more than any system lets us have.  It gives us what it gives a peer at the most.
-MOST = 2**30
+SEND_BUFFER = 2**30
+
+#: How often a lock is tried whose file somebody else removes meanwhile.
+LOCK_TRIES = 20
 
 #: How the file of a lock is opened, whatever somebody has put there.
 _LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
-_HINTS = {
+_FILE_HINTS = {
     errno.EADDRINUSE: "another program listens there",
     errno.EEXIST: "only a socket that nobody listens on is replaced",
     errno.ENAMETOOLONG: "names of sockets have 107 bytes at the most",
@@ -135,7 +139,7 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def _lock(folder: int, base: str) -> int | None:
-    for _ in range(TRIES):
+    for _ in range(LOCK_TRIES):
         try:
             lock = os.open(base, _LOCK, 0o600, dir_fd=folder)
         except OSError:
@@ -197,14 +201,14 @@ def openUnix(
         cause = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
         if cause.errno is None:
             cause = OSError(errno.ENAMETOOLONG, str(error))
-        hint = _HINTS.get(cause.errno or 0, "")
-        if cause.errno == errno.EADDRINUSE and _isOurs(name):
+        hint = _FILE_HINTS.get(cause.errno or 0, "")
+        if cause.errno == errno.EADDRINUSE and _isTakenByUs(name):
             hint = "we listen there ourselves"
         raise ListenError(transport, nameText(name), cause, hint) from None
     return listener  # type: ignore[no-any-return]
 
 
-def _isOurs(name: str) -> bool:
+def _isTakenByUs(name: str) -> bool:
     """
     Tell whether a socket of this process has a name already.
     """
@@ -239,7 +243,7 @@ def prepareDatagram(listener: socket.socket) -> None:
     if not hasattr(socket, "SO_PASSCRED"):
         raise OSError(errno.ENOTSUP, "this system does not tell who sends (SO_PASSCRED)")
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def named(text: str) -> str:

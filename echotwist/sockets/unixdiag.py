@@ -11,28 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from echotwist.sockets import netlink
+
 #: Seconds until who is out of sight is believed again, and until one who has not
 #: read is asked about again.
-PAUSE, MOMENT = 0.1, 0.001
+UNSEEN_PAUSE, UNREAD_PAUSE = 0.1, 0.001
 
 #: Peers that are remembered.
-MOST = 4096
+KNOWN_PEERS = 4096
 
-#: ``SOCK_DIAG_BY_FAMILY``; ``NLM_F_REQUEST`` and ``NLM_F_DUMP`` of netlink(7).
-_BY_FAMILY, _ONE, _ALL = 20, 0x001, 0x301
+#: ``SOCK_DIAG_BY_FAMILY``.
+_BY_FAMILY = 20
 #: ``UDIAG_SHOW_NAME``, ``..._RQLEN`` and ``..._UID``, and the attributes that they bring.
-_SHOW, _NAME, _QUEUES, _USER = 0x01 | 0x10 | 0x40, 0, 4, 7
+_SHOW, _BOUND_NAME, _QUEUES, _USER = 0x01 | 0x10 | 0x40, 0, 4, 7
 #: ``INET_DIAG_NOCOOKIE``, twice.
 _ANY = 2**64 - 1
 
-#: ``struct nlmsghdr``: size, type, flags, two numbers.
-_HEADER = struct.Struct("=IHHII")
 #: ``struct unix_diag_req``: family, states, inode, what to show, cookie.
 _REQUEST = struct.Struct("=BxxxIIIQ")
 #: ``struct unix_diag_msg``: family, type, state, inode, cookie.
 _SOCKET = struct.Struct("=BBBxIQ")
-#: ``struct nlattr``: size and type.
-_ATTRIBUTE = struct.Struct("=HH")
 
 
 class Peer(NamedTuple):
@@ -77,9 +75,9 @@ class Readers:
             return False
         peer = self._ask(name) or self._look(name, now)
         if peer is None:
-            self._until[name] = now + PAUSE
+            self._until[name] = now + UNSEEN_PAUSE
         elif peer.unread:
-            self._until[name] = now + MOMENT
+            self._until[name] = now + UNREAD_PAUSE
         return peer is None or not peer.unread
 
     def owner(self, name: bytes) -> int | None:
@@ -96,7 +94,7 @@ class Readers:
     def _look(self, name: bytes, now: float) -> Peer | None:
         self.looks += 1
         peer = _find(name)
-        if len(self._inodes) >= MOST:
+        if len(self._inodes) >= KNOWN_PEERS:
             self._inodes.clear()
         if peer:
             self._inodes[name] = peer.inode
@@ -108,7 +106,7 @@ def tellsOwners(listener: socket.socket) -> bool:
     """
     Tell whether the kernel says whose the sockets are that a listener can reach.
     """
-    found = map(_read, _tell(os.fstat(listener.fileno()).st_ino))
+    found = map(_parsed, _tell(os.fstat(listener.fileno()).st_ino))
     return any(peer.user is not None for peer in found)
 
 
@@ -121,8 +119,8 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
     """
     # One of a file ends with NUL; an abstract one begins with it.
     bound = name if name.startswith(b"\0") else name + b"\0"
-    sought = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(bound), _NAME) + bound
-    found = [_read(message) for message in _tell(inode, sought) if sought in message]
+    sought = netlink.attribute(_BOUND_NAME, bound)
+    found = [_parsed(message) for message in _tell(inode, sought) if sought in message]
     return max((peer for peer in found if peer.name == bound), default=None)
 
 
@@ -134,7 +132,13 @@ def _tell(inode: int, sought: bytes = b"") -> list[bytes]:
     :return: nothing where it does not tell.
     """
     try:
-        told = [message for data in _told(inode) if sought in data for message in _messages(data)]
+        told = [
+            message
+            for data in _told(inode)
+            if sought in data
+            for kind, message in netlink.messages(data)
+            if kind == _BY_FAMILY  # and neither the last, nor an error
+        ]
     except (OSError, AttributeError):  # not permitted, or not on Linux
         return []
     return [message for message in told if message[1] == socket.SOCK_DGRAM]
@@ -142,44 +146,27 @@ def _tell(inode: int, sought: bytes = b"") -> list[bytes]:
 
 def _told(inode: int) -> Iterator[bytes]:
     request = _REQUEST.pack(socket.AF_UNIX, 0xFFFFFFFF, inode, _SHOW, _ANY)
-    flags = _ONE if inode else _ALL
-    header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, flags, 1, 0)
+    flags = netlink.ASK_ONE if inode else netlink.ASK_ALL
     diag = 4  # NETLINK_SOCK_DIAG, for which Python has no name
     with (
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, diag) as kernel,
         suppress(BlockingIOError),  # That was all.
     ):
-        os.write(kernel.fileno(), header + request)  # which is when it is answered
+        # Which is when it is answered.
+        os.write(kernel.fileno(), netlink.request(_BY_FAMILY, flags, request))
         yield os.read(kernel.fileno(), 2**16)
         while not inode:
             yield os.read(kernel.fileno(), 2**16)
 
 
-def _messages(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + _HEADER.size <= len(data):
-        size, kind, *_ = _HEADER.unpack_from(data, at)
-        if kind == _BY_FAMILY:  # and neither the last, nor an error
-            yield data[at + _HEADER.size : at + size]
-        at += _padded(max(size, _HEADER.size))
-
-
-def _read(message: bytes) -> Peer:
+def _parsed(message: bytes) -> Peer:
     *_, inode, _ = _SOCKET.unpack_from(message)
     name, unread, user = b"", 0, None
-    at = _SOCKET.size
-    while at + _ATTRIBUTE.size <= len(message):
-        size, kind = _ATTRIBUTE.unpack_from(message, at)
-        value = message[at + _ATTRIBUTE.size : at + size]
-        if kind == _NAME:
+    for kind, value in netlink.attributes(message, _SOCKET.size):
+        if kind == _BOUND_NAME:
             name = value
         elif kind == _QUEUES:
             unread, _ = struct.unpack("=II", value)
         elif kind == _USER:
             [user] = struct.unpack("=I", value)
-        at += _padded(max(size, _ATTRIBUTE.size))
     return Peer(inode, name, unread, user)
-
-
-def _padded(size: int) -> int:
-    return (size + 3) & ~3

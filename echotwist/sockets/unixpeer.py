@@ -18,10 +18,10 @@ _CREDENTIALS = struct.Struct("=iII")
 
 #: Bytes of control messages to make room for: the credentials, which come first.
 #: There is none for descriptors that a sender passes, so the kernel closes them.
-ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
+CREDENTIALS_ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 #: Bytes of the longest name there is, which has no NUL at its end then.
-LONGEST = 108
+LONGEST_NAME = 108
 
 #: By these names the kernel finds the files that we have open, and nothing else.
 OPENED = "/proc/self/fd"

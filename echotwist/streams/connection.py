@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from echotwist.sockets.options import queued, setLinger, stopLingering, unread
 from echotwist.streams.wrappers import halfCloseTarget
 
-#: Seconds between two looks at whether a connection can be closed, at first and
+#: Seconds between two checks whether a connection can be closed, at first and
 #: in the end.
-FIRST_LOOK, LAST_LOOK = 0.01, 1.0
+FIRST_CLOSE_CHECK, LAST_CLOSE_CHECK = 0.01, 1.0
 
 #: Errors that say "not now": the bytes stay where they are.
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
@@ -35,7 +35,7 @@ _ENDINGS = (
 )
 
 #: How often a change of what the reactor watches is tried.
-TRIES = 3
+WATCH_TRIES = 3
 
 
 class Connection(tcp.Server):
@@ -144,7 +144,7 @@ class Connection(tcp.Server):
 
         :raise OSError: for a connection that has not begun yet.
         """
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(WATCH_TRIES)):
             try:
                 change()
             except OSError as error:
@@ -174,7 +174,7 @@ class Connection(tcp.Server):
         self._saidAll = True
         if self.lingers is not None:
             self._lingering = self.server.reactor.callLater(self.lingers, self.abortConnection)
-        self.server.reactor.callLater(FIRST_LOOK, self._closeWhenTaken, FIRST_LOOK)
+        self.server.reactor.callLater(FIRST_CLOSE_CHECK, self._closeWhenTaken, FIRST_CLOSE_CHECK)
         return None
 
     def _closeWhenTaken(self, pause: float) -> None:
@@ -184,7 +184,7 @@ class Connection(tcp.Server):
         if self.lastError:
             self.connectionLost(Failure(CONNECTION_LOST))
         elif queued(self):
-            pause = min(2 * pause, LAST_LOOK)
+            pause = min(2 * pause, LAST_CLOSE_CHECK)
             self.server.reactor.callLater(pause, self._closeWhenTaken, pause)
         else:
             self.connectionLost(Failure(CONNECTION_DONE))

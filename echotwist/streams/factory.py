@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from echotwist.clock import keepSteady
 from echotwist.sockets.addresses import whoText
-from echotwist.sockets.opening import reasonOfTLS
+from echotwist.sockets.errors import reasonOfTLS
 from echotwist.sockets.options import queued, unread
 from echotwist.streams.counted import CountedEcho, IEchoOwner
 from echotwist.streams.interfaces import IHandshake
@@ -187,7 +187,7 @@ class EchoFactory(Factory):
                 local=whoText(local),
                 bytes=echo.received,
                 seconds=round(self._reactor.seconds() - since, 3),
-                reason=echo.why or _ENDS.get(reason.type) or _words(reason),
+                reason=echo.why or _ENDS.get(reason.type) or _endText(reason),
             )
         self._finishIfAlone()
 
@@ -323,6 +323,6 @@ def _unread(transport: Any) -> int:
     return unread(connection) if isinstance(connection, FileDescriptor) else 0
 
 
-def _words(reason: Failure) -> str:
+def _endText(reason: Failure) -> str:
     said = reasonOfTLS(reason.value)
     return f"TLS error: {said}" if said else str(reason.value)

@@ -46,7 +46,7 @@ class Limits:
             return "too many connections"
         if host is None or self._mostPerPeer is None:
             return ""
-        if self._ofPeer[_peer(host)] >= self._mostPerPeer:
+        if self._ofPeer[_networkText(host)] >= self._mostPerPeer:
             return "too many connections of one peer"
         return ""
 
@@ -56,7 +56,7 @@ class Limits:
         """
         self._all += 1
         if self._mostPerPeer is not None and host is not None:
-            self._ofPeer[_peer(host)] += 1
+            self._ofPeer[_networkText(host)] += 1
 
     def closed(self, host: str | None) -> None:
         """
@@ -64,13 +64,13 @@ class Limits:
         """
         self._all -= 1
         if self._mostPerPeer is not None and host is not None:
-            peer = _peer(host)
+            peer = _networkText(host)
             self._ofPeer[peer] -= 1
             if not self._ofPeer[peer]:
                 del self._ofPeer[peer]
 
 
-def _peer(host: str) -> str:
+def _networkText(host: str) -> str:
     try:
         return peerNetwork(ip_address(unmapped(host)))
     except ValueError:

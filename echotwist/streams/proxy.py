@@ -22,10 +22,10 @@ from echotwist.streams.prefixed import chunk
 from echotwist.streams.wrappers import innermostProtocol
 
 #: Bytes of the longest header of version 1, with its end.
-LONGEST = 107
+V1_BYTES = 107
 
 #: Bytes of a header of version 2 before its variable part, whose size they tell.
-FIXED = 16
+V2_FIXED_BYTES = 16
 
 _START = V1Parser.PROXYSTR + b" "
 
@@ -42,15 +42,15 @@ def split(data: bytes) -> tuple[bytes, bytes] | None:
     :raise ValueError: it is no header.
     """
     if data.startswith(V2Parser.PREFIX):
-        end = FIXED + int.from_bytes(data[14:FIXED], "big")
-        return (data[:end], data[end:]) if len(data) >= max(end, FIXED) else None
+        end = V2_FIXED_BYTES + int.from_bytes(data[14:V2_FIXED_BYTES], "big")
+        return (data[:end], data[end:]) if len(data) >= max(end, V2_FIXED_BYTES) else None
     if data.startswith(_START):
-        header, newline, rest = data[:LONGEST].partition(V1Parser.NEWLINE)
+        header, newline, rest = data[:V1_BYTES].partition(V1Parser.NEWLINE)
         if newline:
-            return header, rest + data[LONGEST:]
+            return header, rest + data[V1_BYTES:]
     elif not (V2Parser.PREFIX.startswith(data) or _START.startswith(data)):
         raise ValueError
-    if len(data) >= LONGEST:
+    if len(data) >= V1_BYTES:
         raise ValueError
     return None
 

@@ -28,7 +28,7 @@ from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.wrappers import innermostProtocol, lowestTransport
 
 #: Bytes taken out of TLS at once; a record has at most 16 KiB.
-PIECE = 2**15
+TLS_PIECE = 2**15
 
 
 @implementer(IHalfCloseableProtocol, IHandshake)
@@ -74,7 +74,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     def _flushSendBIO(self) -> None:
         try:
             while True:
-                data = self._tlsConnection.bio_read(PIECE)
+                data = self._tlsConnection.bio_read(TLS_PIECE)
                 self.sent += len(data)
                 self.transport.write(data)
                 self._watch()
@@ -110,7 +110,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def _flushReceiveBIO(self) -> None:
         # What a prefix makes of a whole record may be much.
-        piece = min(PIECE, getattr(lowestTransport(self), "bufferSize", PIECE))
+        piece = min(TLS_PIECE, getattr(lowestTransport(self), "bufferSize", TLS_PIECE))
         try:
             while not (self._lostTLSConnection or self._isPaused):
                 data = self._tlsConnection.recv(piece)

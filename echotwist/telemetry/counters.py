@@ -53,12 +53,12 @@ class Counters:
         """
         Take the sum of others.
         """
-        for name in _NUMBERS:
+        for name in _SUMMED:
             zero = type(getattr(self, name))()
             setattr(self, name, sum((getattr(part, name) for part in parts), zero))
 
 
-_NUMBERS = [one.name for one in fields(Counters) if one.name != "transport"]
+_SUMMED = [one.name for one in fields(Counters) if one.name != "transport"]
 
 
 def toLine(counters: Iterable[Counters]) -> bytes:

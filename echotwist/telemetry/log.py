@@ -11,12 +11,12 @@ from time import monotonic
 from twisted.logger import Logger
 
 from echotwist.sockets.addresses import whoText
-from echotwist.sockets.opening import errorName, inWords
+from echotwist.sockets.errors import errorName, inWords
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.refusals import remediesOf
 
 #: Seconds between two lines of one kind.
-QUIET = 60
+LINE_PAUSE = 60
 
 
 class RateLimitedLog:
@@ -100,8 +100,8 @@ class RateLimitedLog:
         Say how often it happened since the last line, if another is due.
         """
         now = self._clock()
-        saidAt, saidTotal = self._said.get(kind, (now - QUIET, 0))
-        if now - saidAt < QUIET:
+        saidAt, saidTotal = self._said.get(kind, (now - LINE_PAUSE, 0))
+        if now - saidAt < LINE_PAUSE:
             return None
         self._said[kind] = (now, total)
         since = total - saidTotal

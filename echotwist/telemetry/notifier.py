@@ -12,10 +12,10 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from echotwist.sockets.opening import inWords
+from echotwist.sockets.errors import inWords
 
 #: Seconds to wait for a manager that has much to hear, with what is said just once.
-PATIENCE = 1.0
+MANAGER_TIMEOUT = 1.0
 
 
 class Notifier:
@@ -78,14 +78,14 @@ class Notifier:
     def _live(self) -> None:
         self._next = self._reactor.callLater(self._pause, self._live)
         self._checkAlive()
-        self._tell("WATCHDOG=1", patience=0)
+        self._tell("WATCHDOG=1", timeout=0)
 
-    def _tell(self, *words: str, patience: float = PATIENCE) -> None:
+    def _tell(self, *words: str, timeout: float = MANAGER_TIMEOUT) -> None:
         if not self._place:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-                told.settimeout(patience)
+                told.settimeout(timeout)
                 told.sendto("\n".join(words).encode(), self._place)
         except OSError as error:
             if not self._hasFailed:

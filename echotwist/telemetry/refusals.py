@@ -6,7 +6,7 @@ from __future__ import annotations
 
 _HOST = {"not allowed": "see --allow and --deny"}
 
-_STREAM = {
+_STREAM_REASONS = {
     **_HOST,
     "too many connections": "raise --max-connections or the limit on open files",
     "too many connections of one peer": "raise --max-per-peer",
@@ -50,9 +50,9 @@ _NAMED = {
 
 #: What helps against each refusal, or nothing; by the transport, then the reason.
 REMEDIES = {
-    "TCP": _STREAM,
-    "TLS": _STREAM | _TLS,
-    "UNIX": _STREAM,
+    "TCP": _STREAM_REASONS,
+    "TLS": _STREAM_REASONS | _TLS,
+    "UNIX": _STREAM_REASONS,
     "UDP": _PORTS | _ADDRESSED,
     "UNIX datagram": _NAMED,
     "raw": _ADDRESSED,
@@ -65,4 +65,4 @@ def remediesOf(transport: str) -> dict[str, str]:
 
     :param transport: its name; those of plugins are streams.
     """
-    return REMEDIES.get(transport, _STREAM)
+    return REMEDIES.get(transport, _STREAM_REASONS)

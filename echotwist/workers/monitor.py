@@ -24,7 +24,7 @@ from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
 from echotwist.settings import Settings
-from echotwist.sockets.opening import inWords
+from echotwist.sockets.errors import inWords
 from echotwist.telemetry.counters import Counters
 from echotwist.workers.failures import MIN_UPTIME, Failures
 from echotwist.workers.process import IWorkerOwner, WorkerProcess

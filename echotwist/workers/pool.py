@@ -19,7 +19,7 @@ from echotwist.listening.listeners import Listener, closeAll, openOwn, openShare
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.addresses import placeOf
-from echotwist.sockets.opening import ListenError
+from echotwist.sockets.errors import ListenError
 from echotwist.streams.connection import Connection
 from echotwist.workers.tryout import Identity
 

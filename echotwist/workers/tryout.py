@@ -18,7 +18,7 @@ from typing import Any
 from attrs import frozen
 from twisted.python.util import switchUID
 
-from echotwist.sockets.opening import StartError, inWords
+from echotwist.sockets.errors import StartError, inWords
 
 #: Seconds that a worker may take to start.
 START_TIMEOUT = 60.0

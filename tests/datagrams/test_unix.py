@@ -24,8 +24,8 @@ from echotwist.datagrams.guard import UnixGuard
 from echotwist.datagrams.unix import UnixDatagramPort
 from echotwist.sockets import unixdiag, unixpeer
 from echotwist.sockets.unix import openUnix, openUnixDatagram, prepareDatagram
-from echotwist.sockets.unixdiag import MOMENT, PAUSE, Readers
-from echotwist.sockets.unixpeer import LONGEST, NOBODY, placesOf, senderOf
+from echotwist.sockets.unixdiag import UNREAD_PAUSE, UNSEEN_PAUSE, Readers
+from echotwist.sockets.unixpeer import LONGEST_NAME, NOBODY, placesOf, senderOf
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
@@ -49,7 +49,7 @@ def bindLongest(client: socket.socket, folder: Path) -> None:
     """
     Bind to a name that fills its place to the last byte: Python leaves one for NUL.
     """
-    name = os.fsencode(folder / "x").ljust(LONGEST, b"x")
+    name = os.fsencode(folder / "x").ljust(LONGEST_NAME, b"x")
     address = struct.pack("@H", socket.AF_UNIX) + name
     assert not ctypes.CDLL(None).bind(client.fileno(), address, len(address))
 
@@ -251,7 +251,7 @@ class UnixDatagramTests(PortTests):
                 self.port.doRead()
             self.assertEqual(honest.recv(100), b"%d" % number)
             self.assertRaises(BlockingIOError, honest.recv, 100)
-            self.clock.advance(2 * PAUSE)
+            self.clock.advance(2 * UNSEEN_PAUSE)
 
     def test_readsAgain(self) -> None:
         """
@@ -262,7 +262,7 @@ class UnixDatagramTests(PortTests):
         with contextlib.suppress(BlockingIOError):
             while True:
                 hog.recv(2000)
-        self.clock.advance(2 * MOMENT)
+        self.clock.advance(2 * UNREAD_PAUSE)
         hog.send(b"hello")
         self.port.doRead()
         self.assertEqual(hog.recv(100), b"hello")
@@ -523,7 +523,7 @@ class ReadersTests(SynchronousTestCase):
         self.assertFalse(self.hasRead("one"))
         self.assertTrue(self.hasRead("other"))
         self.one.recv(100)
-        self.clock.advance(2 * MOMENT)
+        self.clock.advance(2 * UNREAD_PAUSE)
         self.assertTrue(self.hasRead("one"))
 
     def test_new(self) -> None:
@@ -552,7 +552,7 @@ class ReadersTests(SynchronousTestCase):
         """
         for _ in range(3):
             self.assertEqual([self.hasRead("unseen") for _ in range(3)], [True, False, False])
-            self.clock.advance(2 * PAUSE)
+            self.clock.advance(2 * UNSEEN_PAUSE)
         self.assertEqual(self.readers.looks, 3)
 
     def test_streams(self) -> None:

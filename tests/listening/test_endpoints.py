@@ -25,7 +25,7 @@ from echotwist.listening.listeners import Listener, _rawAddresses, openOwn, open
 from echotwist.listening.ports import Ports
 from echotwist.service import EchoService
 from echotwist.sockets.addresses import Address
-from echotwist.sockets.opening import ListenError
+from echotwist.sockets.errors import ListenError
 from echotwist.streams.proxy import ProxyFactory
 from echotwist.telemetry.counters import Counters
 from tests.support.kinds import keyAndCertificate
@@ -33,7 +33,8 @@ from tests.support.kinds import keyAndCertificate
 _TAKE = """
 import socket, sys
 from echotwist.sockets.addresses import Address
-from echotwist.sockets.opening import ListenError, openStream
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import openStream
 try:
     openStream(Address(socket.AF_INET, "127.0.0.1"), int(sys.argv[1]), reuse=False, backlog=1,
                linger=None)

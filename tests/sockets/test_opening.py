@@ -13,7 +13,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from echotwist.sockets import addresses, packetinfo
 from echotwist.sockets import opening as sockets
 from echotwist.sockets.addresses import Address, addressesOf, peerText, wildcards
-from echotwist.sockets.opening import ListenError, openAll, openDatagram, openStream
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import openAll, openDatagram, openStream
 
 LOOPBACK = Address(socket.AF_INET, "127.0.0.1")
 

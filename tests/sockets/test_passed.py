@@ -16,7 +16,8 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.sockets import passed as systemd
-from echotwist.sockets.opening import ListenError, transportOf
+from echotwist.sockets.errors import ListenError
+from echotwist.sockets.opening import transportOf
 from echotwist.sockets.options import HasFileno, setLinger
 from echotwist.sockets.passed import adopt, find, passed
 from echotwist.telemetry.notifier import Notifier

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.sockets.addresses import nameText
-from echotwist.sockets.opening import ListenError
+from echotwist.sockets.errors import ListenError
 from echotwist.sockets.unix import FileSocket, named, openUnix, openUnixDatagram
 
 STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM

@@ -1,0 +1,73 @@
+"""
+What went wrong, in words (pure).
+"""
+
+from __future__ import annotations
+
+import errno
+
+#: What helps, where the reason alone does not say it.
+_HINTS = {
+    errno.EADDRINUSE: "another program has it; --reuse shares it with programs that do the same",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
+
+
+class StartError(Exception):
+    """
+    What keeps the service from starting; its text is one line for a person.
+    """
+
+
+class ListenError(StartError):
+    """
+    A listener that could not be opened; its text is one line for a person.
+
+    :param transport: ``TCP``, ``UDP`` or both.
+    :param place: the address and port.
+    :param error: what the system said, or what we say, without a number.
+    :param hint: what may help, if anything is known.
+    :ivar number: that of the error, if the system said it.
+    """
+
+    def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
+        said = f"cannot listen on {transport} {place}: {inWords(error)}"
+        hint = hint or _HINTS.get(error.errno or 0, "")
+        super().__init__(_inOneLine(f"{said}; {hint}" if hint else said))
+        self.number = error.errno
+
+
+def oneLine(error: Exception) -> str:
+    """
+    Say what keeps the program from running, as its last words.
+    """
+    return f"echo: {_inOneLine(str(error))}"
+
+
+def _inOneLine(text: str) -> str:
+    return " ".join(text.split())
+
+
+def inWords(error: OSError) -> str:
+    """
+    Say what went wrong, and the number of an error of the system.
+    """
+    if error.errno is None:  # It is ours.
+        return str(error)
+    return f"{error.strerror or error} (errno {error.errno})"
+
+
+def reasonOfTLS(error: BaseException | None) -> str:
+    """
+    Say what OpenSSL found wrong, if this is an error of its: they are lists of
+    library, function and reason, from the first to the last.
+    """
+    said = error.args[0] if error and error.args else ""
+    return str(said[0][-1]) if isinstance(said, list) and said else ""
+
+
+def errorName(error: OSError) -> str:
+    """
+    Give the symbol of an error: ``ENOBUFS``, or its number where it has none.
+    """
+    return errno.errorcode.get(error.errno or 0, str(error.errno))
