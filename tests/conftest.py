@@ -12,58 +12,11 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.cores import cores
-from tests.support import live, table
-from tests.support.kinds import Kind
-from tests.support.live import REACTORS, Server, figures, ours
+from tests.support import table
+from tests.support.live import figures
 
 #: What all tests measured, in the order in which it came.
 _measured: dict[str, None] = {}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """
-    Run all tests of the service's behaviour in both of its ways, if there are two.
-    """
-    if metafunc.module.__name__.startswith("tests.live."):
-        oneWay = metafunc.definition.get_closest_marker("oneWay")
-        ways = ["fast"] if oneWay else live.WAYS
-        metafunc.parametrize("way", ways, indirect=True, scope="module")
-
-
-@pytest.fixture(scope="module")
-def kind(request: pytest.FixtureRequest) -> Kind:
-    """
-    The kind of listener that is tested.
-    """
-    found: Kind = request.param
-    return found
-
-
-@pytest.fixture(autouse=True, scope="module")
-def way(request: pytest.FixtureRequest) -> str:
-    """
-    The way in which services are started.
-    """
-    name: str = getattr(request, "param", "fast")
-    live.way[:] = live.WAYS[name]
-    return name
-
-
-@pytest.fixture(params=REACTORS)
-def reactorName(request: pytest.FixtureRequest) -> str:
-    """
-    Each reactor in turn.
-    """
-    return str(request.param)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """
-    The service, as it is by default, on a free port.
-    """
-    with ours(tmp_path) as service:
-        yield service
 
 
 @pytest.fixture(autouse=True)

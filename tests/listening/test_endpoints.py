@@ -29,6 +29,7 @@ from echotwist.sockets.errors import ListenError
 from echotwist.streams.proxy import ProxyFactory
 from echotwist.telemetry.counters import Counters
 from tests.support.kinds import keyAndCertificate
+from tests.support.live import freePort
 
 _TAKE = """
 import socket, sys
@@ -41,15 +42,6 @@ try:
 except ListenError as error:
     print(error)
 """
-
-
-def freePort() -> int:
-    """
-    Find a number that nobody has.
-    """
-    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as found:
-        number: int = found.getsockname()[1]
-        return number
 
 
 class EndpointTests(SynchronousTestCase):

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from OpenSSL import SSL
 
-from tests.live.test_systemd import Manager
 from tests.support.kinds import NAMED, keyAndCertificate, proxyText
 from tests.support.live import PATIENCE, REACTORS, ours
 from tests.support.peers import LOCAL, needed
 from tests.support.rules import MIB, offer, readAll
 from tests.support.streams import TLSStream, asStream, connected
+from tests.support.systemd import Manager
 
 pytestmark = pytest.mark.oneWay
 

@@ -9,7 +9,6 @@ import re
 import shlex
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -17,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.listening.test_endpoints import freePort
 from tests.support import rules
-from tests.support.live import BIN, ROOT, Server, ours, ownProtocol, way
+from tests.support.live import BIN, ROOT, Server, freePort, ours, ownProtocol, way
 from tests.support.rules import readAll
 from tests.support.streams import connected
 
@@ -48,17 +46,6 @@ class Parser:
 
 parser = Parser()
 """
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """
-    A key and its certificate, in the folder that this is, as README makes them.
-    """
-    readme = (ROOT / "README.rst").read_text()
-    [command] = re.findall(r"\$ (openssl req .*)", readme)
-    subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
 
 
 def command() -> list[str]:

@@ -7,14 +7,11 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.listening.test_endpoints import freePort
-from tests.support.live import BIN, ROOT
+from tests.support.live import BIN, ROOT, freePort, mistake
 
 pytestmark = pytest.mark.oneWay
 
@@ -37,38 +34,6 @@ def asOneUser() -> None:
 def _giveUp(capability: int) -> None:
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
-
-
-@pytest.fixture
-def taken() -> Iterator[int]:
-    """
-    A port that another program has, of TCP and of UDP.
-    """
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen()
-        udp.bind(tcp.getsockname())
-        yield tcp.getsockname()[1]
-
-
-def mistake(cwd: Path, *command: str | Path, prepare: Callable[[], None] | None = None) -> str:
-    """
-    Run a command that cannot work, and give the line that it says.
-    """
-    run = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=prepare,
-    )
-    assert run.returncode == 1, run
-    [line] = run.stderr.splitlines()
-    assert "Traceback" not in run.stdout + line
-    assert not list(cwd.glob("*.pid")), "a pid file is left behind"
-    return line
 
 
 @pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])

@@ -18,14 +18,13 @@ from threading import Barrier, Event, Thread
 
 import pytest
 
-from tests.live.test_limits import isServed, serve
-from tests.live.test_metrics import Watched
-from tests.live.test_stop import halfWay, queued, stopped
 from tests.support import rules
 from tests.support.kinds import StreamKind
 from tests.support.live import PATIENCE, Server, figures, waitUntil
+from tests.support.metrics import Watched
 from tests.support.rules import MIB, offer, readAll
-from tests.support.streams import Stream, connected
+from tests.support.stopping import halfWay, queued, stopped
+from tests.support.streams import Stream, connected, isServed, serve
 from tests.support.table import streams
 
 #: Seconds after which no more is taken from who does not read.

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.test_metrics import Watched
 from tests.support import rules
 from tests.support.kinds import Client, DatagramKind
 from tests.support.live import Server, waitUntil, way
+from tests.support.metrics import Watched
 from tests.support.table import datagrams
 
 

@@ -14,31 +14,9 @@ from threading import Thread
 import pytest
 
 from tests.support import rules
-from tests.support.live import PATIENCE, Server, figures, ours, waitUntil
+from tests.support.live import PATIENCE, Server, figures, lowPort, ours, waitUntil
 from tests.support.rules import MIB
-from tests.support.streams import Stream, connected
-
-
-def isServed(stream: Stream) -> bool:
-    """
-    Tell whether a connection is echoed on, or was reset.
-    """
-    try:
-        stream.sendall(b"x")
-        return stream.recv(1) == b"x"
-    except ConnectionError:
-        return False
-
-
-def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
-    """
-    Connect so often, and give those connections that are served.
-    """
-    streams = []
-    for _ in range(count):
-        with suppress(ConnectionError):  # which may be there before connect(2) is done
-            streams.append(stack.enter_context(connected(server.door)))
-    return [stream for stream in streams if isServed(stream)]
+from tests.support.streams import Stream, connected, isServed, serve
 
 
 def test_limitsWrapNothing(tmp_path: Path) -> None:
@@ -168,11 +146,9 @@ def test_lowPorts(tmp_path: Path, options: list[str], answered: bool) -> None:
     """
     Datagrams from ports below 1024 are answered only if asked to.
     """
+    port = lowPort()
     with ours(tmp_path, *options) as server, socket.socket(type=socket.SOCK_DGRAM) as client:
-        try:
-            client.bind(("127.0.0.1", 1023))
-        except PermissionError:
-            pytest.skip("needs root, for a low port")
+        client.bind(("127.0.0.1", port))
         client.settimeout(60 if answered else 0.5)
         client.sendto(b"hello", ("127.0.0.1", server.port))
         try:
@@ -180,5 +156,5 @@ def test_lowPorts(tmp_path: Path, options: list[str], answered: bool) -> None:
         except TimeoutError:
             assert not answered
             server.waitFor(
-                "UDP refused: low source port, last from 127.0.0.1:1023; .*--answer-low-ports"
+                f"UDP refused: low source port, last from 127.0.0.1:{port}; .*--answer-low-ports"
             )

@@ -9,7 +9,7 @@ import hashlib
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,14 +19,13 @@ import pytest
 
 from tests.support import namespaces, rules
 from tests.support.live import PATIENCE, Server, figures, waitUntil
+from tests.support.loops import LOOP_DATAGRAMS, LOOP_SECONDS, dies
 from tests.support.namespaces import WIRE, Namespace, Pair, Relay, ask, packet, received, udpOf
+from tests.support.noise import noise
 from tests.support.rules import MIB
 
 pytestmark = pytest.mark.slow
 
-#: What an exchange between two echo services may take: seconds, and datagrams.
-LOOP_SECONDS = 10.0
-LOOP_DATAGRAMS = 20_000
 
 #: Seconds for which the same bytes are sent: more than a loop may take.
 MONITORED = 12.0
@@ -35,15 +34,6 @@ MONITORED = 12.0
 METRICS = 9464
 
 BROADCAST = b"\xff" * 6
-
-
-@pytest.fixture
-def hosts() -> Iterator[Pair]:
-    """
-    Two hosts joined by a wire.
-    """
-    with namespaces.pair() as pair:
-        yield pair
 
 
 def numbers(hosts: Pair) -> dict[str, float]:
@@ -197,31 +187,6 @@ def test_lowPort(hosts: Pair, tmp_path: Path, options: list[str], answered: bool
 # Loops.
 
 
-def dies(sent: Callable[[], int], begin: Callable[[], object], quiet: float = 0.5) -> int:
-    """
-    An exchange ends in time, by itself.
-
-    :param sent: counts what both hosts have sent.
-    :param begin: begins it.
-    :param quiet: seconds without a datagram that show it has ended.
-    :return: how many datagrams there were.
-    """
-    first = last = sent()
-    start = time.monotonic()
-    begin()
-    changed = time.monotonic()
-    while time.monotonic() - changed < quiet:
-        now = sent()
-        if now != last:
-            last, changed = now, time.monotonic()
-        assert changed - start <= LOOP_SECONDS, f"still alive after {changed - start:.1f} s"
-        assert last - first <= LOOP_DATAGRAMS, f"still alive after {last - first} datagrams"
-        time.sleep(0.005)
-    figures.append(f"{last - first} datagrams in {changed - start:.2f} s")
-    assert last > first, "there was no exchange"
-    return last - first
-
-
 def loop(hosts: Pair, one: int, other: int, payloads: Sequence[bytes]) -> int:
     """
     Forged datagrams that set two echo services at each other end in time.
@@ -241,7 +206,7 @@ def loop(hosts: Pair, one: int, other: int, payloads: Sequence[bytes]) -> int:
 PAYLOADS = {
     "one": [b"loop"],
     "empty": [b""],
-    "large": [namespaces.noise(1400)],
+    "large": [noise(1400)],
     "fifty": [b"loop %d" % number for number in range(50)],
 }
 
@@ -608,7 +573,7 @@ def _slow(hosts: Pair, cwd: Path, room: int, size: int, bite: int) -> None:
     :param bite: bytes that it takes every half second.
     """
     near, far = hosts
-    data = namespaces.noise(size)
+    data = noise(size)
     with near.ours(cwd, "--stall-timeout=3", "--verbose") as server:
         with far.inside(), socket.socket() as stream:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
@@ -647,7 +612,7 @@ def test_loss(hosts: Pair, tmp_path: Path) -> None:
     for one in hosts:
         one.execute(*f"ethtool -K {WIRE} tso off gso off gro off".split())
         namespaces.lose(one, 0.02)
-    data = namespaces.noise(32 * MIB)
+    data = noise(32 * MIB)
     with near.ours(tmp_path) as server, far.connected(server.port, near.v4) as stream:
         start = time.monotonic()
         sender = Thread(target=_sendAndEnd, args=(stream, data))

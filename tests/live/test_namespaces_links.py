@@ -4,16 +4,15 @@ Network interfaces that go and come while the service runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.live.test_namespaces_raw import PROTOCOL, Raw
 from tests.support import namespaces
 from tests.support.live import Server, ours, waitUntil
 from tests.support.namespaces import WIRE, Namespace, Pair, ask
 from tests.support.peers import failing, needed
+from tests.support.raw import PROTOCOL, Raw
 from tests.support.rules import readAll
 
 pytestmark = [pytest.mark.slow, pytest.mark.oneWay]
@@ -21,15 +20,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.oneWay]
 #: A port number that nobody else in the namespace has.
 METRICS = 9464
 NUMBERS = f"--metrics=tcp:{METRICS}:interface=127.0.0.1"
-
-
-@pytest.fixture
-def hosts() -> Iterator[Pair]:
-    """
-    Two hosts joined by a wire.
-    """
-    with namespaces.pair() as pair:
-        yield pair
 
 
 def ready(where: Namespace) -> str:

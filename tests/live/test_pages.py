@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.test_limits import isServed, serve
-from tests.live.test_metrics import Watched, freePort
 from tests.support.kinds import keyAndCertificate
-from tests.support.live import PATIENCE, REACTORS, Server, ours, waitUntil
+from tests.support.live import PATIENCE, REACTORS, Server, freePort, ours, waitUntil
+from tests.support.metrics import Watched
 from tests.support.rules import MIB, asking, readAll
-from tests.support.streams import connected
+from tests.support.streams import connected, isServed, serve
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rules
-from tests.support.live import BIN, Server, ours
+from tests.support.live import BIN, Server, lowPort, ours
 
 pytestmark = [
     pytest.mark.oneWay,
@@ -26,30 +25,15 @@ pytestmark = [
 NOBODY = pwd.getpwnam("nobody") if hasattr(os, "geteuid") else None
 
 
-@pytest.fixture
-def lowPort() -> int:
-    """
-    A port below 1024 that nobody has.
-    """
-    for port in range(1023, 512, -1):
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("", port))
-                udp.bind(("", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
-
-
-def test_uid(tmp_path: Path, lowPort: int) -> None:
+def test_uid(tmp_path: Path) -> None:
     """
     A low port is bound first, and then no privilege is left.
     """
+    port = lowPort()
     command: list[str | Path] = [BIN / "twistd", "-n", "--pidfile=", "--uid=nobody"]
-    with Server([*command, "echo", f"-p{lowPort}"], tmp_path) as server:
-        rules.halfClose(lowPort, 1000, times=1)
-        rules.askedAddress(lowPort, "127.0.0.2")
+    with Server([*command, "echo", f"-p{port}"], tmp_path) as server:
+        rules.halfClose(port, 1000, times=1)
+        rules.askedAddress(port, "127.0.0.2")
         assert NOBODY is not None
         assert set(server.process.uids()) == {NOBODY.pw_uid}
         assert set(server.process.gids()) == {NOBODY.pw_gid}

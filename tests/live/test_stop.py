@@ -4,82 +4,20 @@ Stopping loses nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pty
-import random
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 
-import psutil
 import pytest
 
-from tests.support.live import BIN, PATIENCE, Server, figures, ours, stock, waitUntil
+from tests.support.live import BIN, PATIENCE, ours, stock
 from tests.support.rules import MIB, answers, offer, readAll
-from tests.support.streams import Stream, connected
-
-
-def stopped(server: Server, number: int = signal.SIGTERM) -> None:
-    """
-    Stop a server, and wait until it accepts nobody any more.
-    """
-    server.signal(number)
-    start = time.monotonic()
-    while True:
-        try:
-            connected(server.door).close()
-        except (ConnectionError, FileNotFoundError):
-            break
-        assert time.monotonic() - start < PATIENCE
-        time.sleep(0.001)  # a full queue would drop the SYN, which comes again after 1 s
-    figures.append(
-        f"connects are refused {(time.monotonic() - start) * 1000:.0f} ms after the signal"
-    )
-
-
-def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 256) -> None:
-    """
-    All of a stream that is stopped half-way comes back.
-    """
-    blocks = [random.Random(number).randbytes(MIB) for number in range(16)] * (mebibytes // 16)
-    got = hashlib.sha256()
-
-    def send(stream: Stream) -> None:
-        for number, block in enumerate(blocks):
-            if number == len(blocks) // 2:
-                stop(server)
-            with suppress(OSError):  # which the reader tells as well
-                stream.sendall(block)
-
-    with connected(server.door) as stream:
-        sender = Thread(target=send, args=(stream,))
-        sender.start()
-        for data in iter(lambda: stream.recv(MIB), b""):
-            got.update(data)
-        sender.join()
-    assert got.digest() == hashlib.sha256(b"".join(blocks)).digest(), "bytes were lost"
-
-
-def queued(server: Server) -> None:
-    """
-    All that was taken from a client that reads slowly comes back.
-    """
-    with connected(server.door) as stream:
-        taken = offer(stream, 64 * MIB)
-        server.signal(signal.SIGTERM)
-        stream.settimeout(30)
-        got = 0
-        while data := stream.recv(256 * 1024):
-            got += len(data)
-            time.sleep(0.02)
-    figures.append(f"{taken / MIB:.1f} MiB had been taken")
-    assert got == taken, f"{taken - got} of {taken} bytes were lost"
+from tests.support.stopping import halfWay, queued, sendAtOnce, stopped
+from tests.support.streams import connected
 
 
 def test_halfWay(tmp_path: Path, reactorName: str) -> None:
@@ -123,17 +61,6 @@ def test_manySignals(tmp_path: Path) -> None:
                 time.sleep(0.001)
             assert server.wait() == 0
             assert server.log.count("Received SIGTERM") == 1
-
-
-def sendAtOnce(server: Server, *numbers: int) -> None:
-    """
-    Send signals of which it sees none before the last.
-    """
-    server.process.suspend()
-    waitUntil(lambda: server.process.status() == psutil.STATUS_STOPPED, "it is stopped")
-    for number in numbers:
-        server.signal(number)
-    server.process.resume()
 
 
 @pytest.mark.oneWay

@@ -21,10 +21,12 @@ import psutil
 import pytest
 
 from tests.support import rules
-from tests.support.live import PATIENCE, Server, figures, ours, waitUntil
-from tests.support.peers import LOCAL, activated, failing, freePort, knocking, needed
+from tests.support.live import PATIENCE, Server, figures, freePort, ours, waitUntil
+from tests.support.noise import noise
+from tests.support.peers import LOCAL, activated, failing, knocking, needed
 from tests.support.rules import asking, readAll
 from tests.support.streams import connected
+from tests.support.systemd import Manager
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs UNIX sockets")
 
@@ -75,7 +77,7 @@ def test_datagrams(tmp_path: Path, names: list[str]) -> None:
     """
     The same for datagrams, whose replies bear the address that was asked.
     """
-    one, two, path = freePort(socket.SOCK_DGRAM), freePort(socket.SOCK_DGRAM), tmp_path / "echo"
+    one, two, path = freePort(), freePort(), tmp_path / "echo"
     sockets = ["-d", f"-l{one}", f"-l[::1]:{two}", f"-l{path}"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.bind(str(tmp_path / "client"))
@@ -234,7 +236,7 @@ class Load:
         self._port = port
         self._end = Event()
         self._threads = [Thread(target=self._work, args=(number,)) for number in range(clients)]
-        self._noise = random.Random(port).randbytes(300_000)
+        self._noise = noise(300_000)
         self._sizes = (0, 1, 1000, 100_000, 300_000)
         self.exchanges = 0
         self.failures: list[str] = []
@@ -336,41 +338,6 @@ def test_restart(tmp_path: Path) -> None:
 
 
 # Notifications.
-
-
-class Manager:
-    """
-    Hears what a service tells systemd.
-
-    :param place: where, as ``NOTIFY_SOCKET`` has it.
-    """
-
-    def __init__(self, place: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + place[1:] if place.startswith("@") else place)
-        self._socket.settimeout(PATIENCE)
-        self.close = self._socket.close
-
-    def next(self) -> dict[str, str]:
-        """
-        Wait for the next message.
-        """
-        lines = self._socket.recv(4096).decode().split("\n")
-        return dict(line.split("=", 1) for line in lines)
-
-    def rest(self) -> list[dict[str, str]]:
-        """
-        Give all messages that have come already.
-        """
-        self._socket.settimeout(0)
-        found = []
-        try:
-            while True:
-                found.append(self.next())
-        except BlockingIOError:
-            return found
-        finally:
-            self._socket.settimeout(PATIENCE)
 
 
 @pytest.fixture

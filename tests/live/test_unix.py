@@ -22,8 +22,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.live.test_metrics import Watched
 from tests.support.live import PATIENCE, Server, ours, waitUntil
+from tests.support.metrics import Watched
 from tests.support.peers import activated, failing, run, talking
 from tests.support.rules import MIB
 

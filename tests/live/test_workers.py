@@ -28,17 +28,22 @@ import pytest
 import twisted
 from echotwist.cores import cores
 from echotwist.workers.wire import ABORT, COMMANDS
-from tests.live.test_endpoints import certificate
-from tests.live.test_errors import mistake, taken
-from tests.live.test_metrics import Watched
-from tests.live.test_privileges import lowPort
-from tests.live.test_stop import halfWay, queued, sendAtOnce, stopped
 from tests.support import rules
-from tests.support.live import BIN, PATIENCE, ROOT, Server, figures, ours, waitUntil
+from tests.support.live import (
+    BIN,
+    PATIENCE,
+    ROOT,
+    Server,
+    figures,
+    lowPort,
+    mistake,
+    ours,
+    waitUntil,
+)
+from tests.support.metrics import Watched
 from tests.support.rules import asking, offer, readAll
+from tests.support.stopping import halfWay, queued, sendAtOnce, stopped
 from tests.support.streams import Stream, connected
-
-__all__ = ["certificate", "lowPort", "taken"]
 
 #: Connections, of which each of two workers gets some: that all go to one
 #: happens once in 2 ** 31 times.
@@ -807,15 +812,16 @@ def anybodys() -> Iterator[list[str | Path]]:
 
 @pytest.mark.oneWay
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
-def test_uid(tmp_path: Path, lowPort: int, anybodys: list[str | Path]) -> None:
+def test_uid(tmp_path: Path, anybodys: list[str | Path]) -> None:
     """
     A low port is bound first; then no process has any privilege left, and a
     killed worker is back all the same.
     """
+    port = lowPort()
     command: list[str | Path] = [*anybodys, "-n", "--pidfile=", "--uid=nobody"]
-    with Server([*command, "echo", f"-p{lowPort}", "--workers=2"], tmp_path) as server:
+    with Server([*command, "echo", f"-p{port}", "--workers=2"], tmp_path) as server:
         kill(server, server.workers[0])
-        rules.halfClose(lowPort, 1000, times=MANY)
+        rules.halfClose(port, 1000, times=MANY)
         nobody = pwd.getpwnam("nobody")
         for process in server.processes:
             assert set(process.uids()) == {nobody.pw_uid}

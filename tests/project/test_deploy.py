@@ -20,8 +20,7 @@ import pytest
 import yaml
 
 from echotwist import Options, Settings
-from tests.live.test_metrics import freePort
-from tests.support.live import BIN, PATIENCE, ROOT, Server
+from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
 from tests.support.peers import identity
 from tests.support.rules import answers
 from tests.support.systemd import SYSTEMD, Host, booted

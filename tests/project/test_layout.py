@@ -1,5 +1,5 @@
 """
-The folders and files of the package are floors: imports run down.
+The folders and files of the package are floors: imports run down. Tests import no tests.
 """
 
 from __future__ import annotations
@@ -82,3 +82,18 @@ def test_twisted(name: str) -> None:
     for node in ast.parse(text).body:
         if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":
             assert "reactor" not in {one.name for one in node.names}, name
+
+
+def test_shared() -> None:
+    """
+    Tests import no other tests: what they share is in ``support``, has no underscore,
+    and knows nothing of who shares it.
+    """
+    tests = ROOT / "tests"
+    for path in tests.rglob("*.py"):
+        name = str(path.relative_to(tests))
+        for words in imports(path.read_text()):
+            if words[0] == "tests":
+                where = f"{name} imports {'.'.join(words)}"
+                assert not [word for word in words if word.startswith(("test_", "_"))], where
+                assert not name.startswith("support/") or words[1:2] == ("support",), where

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from tests.support.live import PATIENCE, Server, ours, ownProtocol
+from tests.support.live import PATIENCE, Server, lowPort, ours, ownProtocol
 from tests.support.streams import Stream, TLSStream, asStream
 
 _LOCAL, _OTHER = "127.0.0.1", "127.0.0.9"
@@ -393,12 +392,9 @@ class DatagramKind(Kind):
         """
         Make a client that is not to be answered: its port is a service's.
         """
+        port = lowPort()
         client = socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            client.bind((_LOCAL, 1023))
-        except PermissionError:
-            client.close()
-            pytest.skip("needs root, for a low port")
+        client.bind((_LOCAL, port))
         client.connect((_LOCAL, server.port))
         return client
 

@@ -5,8 +5,10 @@ A service in a process of its own, to be talked to over real sockets.
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 if TYPE_CHECKING:
     from tests.support.streams import Door
@@ -41,6 +44,9 @@ REACTORS = ["lean", "epoll", "poll", "select", "asyncio"]
 #: of a machine get what comes for their protocol.
 _protocols = cycle(range(148, 252)[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: 8])
 
+#: Not that of the tests, which hypothesis sets to the same again and again.
+_chance = random.SystemRandom()
+
 #: What a test measured; pytest prints it in the end.
 figures: list[str] = []
 
@@ -50,6 +56,42 @@ def ownProtocol() -> int:
     Give an IP protocol that no other test uses now.
     """
     return next(_protocols)
+
+
+def freePort(numbers: range = range(10_000, 32_768)) -> int:
+    """
+    Find a port that nobody has at any address, of TCP and of UDP.
+
+    By default it is none of those that the system gives to whoever connects, so it is
+    still free when it is used (ip_local_port_range of ip(7)).
+
+    :raise PermissionError: for numbers that only root may use.
+    """
+    while True:
+        port = _chance.choice(numbers)
+        with (
+            socket.socket(socket.AF_INET6) as tcp,
+            socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp,
+        ):
+            try:
+                for one in (tcp, udp):
+                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                    one.bind(("::", port))
+            except PermissionError:
+                raise
+            except OSError:
+                continue
+            return port
+
+
+def lowPort() -> int:
+    """
+    Find one below 1024, or skip where only root may have it.
+    """
+    try:
+        return freePort(range(512, 1024))
+    except PermissionError:
+        pytest.skip("needs root, for a low port")
 
 
 def waitUntil(done: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
@@ -232,6 +274,26 @@ def ours(
         *options,
     ]
     return Server(command, cwd, limit, stdin)
+
+
+def mistake(cwd: Path, *command: str | Path, prepare: Callable[[], None] | None = None) -> str:
+    """
+    Run a command that cannot work, and give the line that it says.
+    """
+    run = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=prepare,
+    )
+    assert run.returncode == 1, run
+    [line] = run.stderr.splitlines()
+    assert "Traceback" not in run.stdout + line
+    assert not list(cwd.glob("*.pid")), "a pid file is left behind"
+    return line
 
 
 def stock(cwd: Path, reactor: str = "") -> Server:

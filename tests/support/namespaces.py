@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import random
 import select
 import shutil
 import socket
@@ -437,13 +436,6 @@ def flooding(where: Namespace, *arguments: object) -> subprocess.Popen[bytes]:
     code = f"from tests.support.namespaces import flood; flood{arguments!r}"
     with where.inside():
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-
-
-def noise(size: int) -> bytes:
-    """
-    Give bytes that do not repeat.
-    """
-    return random.Random(size).randbytes(size)
 
 
 def ask(client: socket.socket, payload: bytes, patience: float = 10.0) -> bool:

@@ -261,16 +261,6 @@ def blackbox(folder: Path, certificate: Path) -> Iterator[int]:
 # systemd.
 
 
-def freePort(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """
-    Find a port that nobody has at any address.
-    """
-    with socket.socket(socket.AF_INET6, kind) as found:
-        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        found.bind(("::", 0))
-        return int(found.getsockname()[1])
-
-
 def activated(
     cwd: Path,
     sockets: Sequence[str],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import re
 import shutil
 import socket
@@ -28,6 +27,7 @@ from threading import Thread
 import pytest
 
 from tests.support.live import PATIENCE, Server, figures, waitUntil, way
+from tests.support.noise import noise
 from tests.support.streams import Door, Stream, connected
 
 MIB = 2**20
@@ -35,7 +35,7 @@ MIB = 2**20
 #: Where the sizes of reads, buffers and windows have their edges.
 SIZES = [0, 1, 2, 30_000, 65_535, 65_536, 65_537, MIB]
 
-_noise = random.Random(862).randbytes(MIB)
+_NOISE = noise(MIB)
 
 
 def answers(door: Door) -> None:
@@ -74,7 +74,7 @@ def halfClose(door: Door, size: int, times: int, late: float = 0) -> None:
     :param late: seconds that the reader waits before it reads.
     """
     with ThreadPoolExecutor(times) as senders, ThreadPoolExecutor(times) as readers:
-        payload = _noise[:size]
+        payload = _NOISE[:size]
         exchanges = [
             readers.submit(_halfCloseOnce, door, payload, late, senders) for _ in range(times)
         ]
@@ -109,7 +109,7 @@ def bulk(door: Door, mebibytes: int, late: float = 0) -> None:
 
     def send(stream: Stream) -> None:
         for number in range(mebibytes):
-            block = number.to_bytes(8, "big") + _noise[8:]
+            block = number.to_bytes(8, "big") + _NOISE[8:]
             sent.update(block)
             stream.sendall(block)
         stream.endSending()
@@ -124,7 +124,7 @@ def bulk(door: Door, mebibytes: int, late: float = 0) -> None:
     assert got.digest() == sent.digest(), "the stream came back altered"
 
 
-def offer(stream: socket.socket, size: int, block: bytes = _noise, patience: float = 1.0) -> int:
+def offer(stream: socket.socket, size: int, block: bytes = _NOISE, patience: float = 1.0) -> int:
     """
     Send until nothing more is taken.
 
@@ -150,14 +150,14 @@ def untilReset(stream: socket.socket) -> None:
     stream.settimeout(PATIENCE)
     with pytest.raises(ConnectionError):
         while True:
-            stream.send(_noise)
+            stream.send(_NOISE)
 
 
 def backPressure(
     server: Server,
     clients: int,
     growth: int,
-    block: bytes = _noise,
+    block: bytes = _NOISE,
     patience: float = 1.0,
     most: int = 16 * MIB,
 ) -> None:
@@ -280,7 +280,7 @@ def resets(server: Server, cycles: int) -> None:
             stream.setblocking(False)
             for _ in range(3):
                 try:
-                    stream.send(_noise)
+                    stream.send(_NOISE)
                 except BlockingIOError:
                     break
         stream.reset()
@@ -311,7 +311,7 @@ def whole(client: socket.socket, size: int) -> None:
 
     :param client: a connected datagram socket.
     """
-    datagram = _noise[:size]
+    datagram = _NOISE[:size]
     client.send(datagram)
     assert client.recv(MIB) == datagram, f"a datagram of {size} bytes came back altered"
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from threading import Lock
 from typing import Any
 
 from OpenSSL import SSL
 
-from tests.support.live import PATIENCE
+from tests.support.live import PATIENCE, Server
 
 #: Bytes in one record of TLS, at most (RFC 8446, section 5.1).
 RECORD = 2**14
@@ -176,3 +177,25 @@ def asStream(plain: socket.socket, kind: type[Stream] = Stream) -> Stream:
     stream = kind(fileno=plain.detach())
     stream.settimeout(PATIENCE)
     return stream
+
+
+def isServed(stream: Stream) -> bool:
+    """
+    Tell whether a connection is echoed on, or was reset.
+    """
+    try:
+        stream.sendall(b"x")
+        return stream.recv(1) == b"x"
+    except ConnectionError:
+        return False
+
+
+def serve(server: Server, stack: ExitStack, count: int) -> list[Stream]:
+    """
+    Connect so often, and give those connections that are served.
+    """
+    streams = []
+    for _ in range(count):
+        with suppress(ConnectionError):  # which may be there before connect(2) is done
+            streams.append(stack.enter_context(connected(server.door)))
+    return [stream for stream in streams if isServed(stream)]

@@ -7,6 +7,7 @@ Needs root, and systemd for cgroup v2.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,3 +184,38 @@ def booted(folder: Path) -> Iterator[Host]:
         yield host
     finally:
         host.kill()
+
+
+class Manager:
+    """
+    Hears what a service tells systemd.
+
+    :param place: where, as ``NOTIFY_SOCKET`` has it.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + place[1:] if place.startswith("@") else place)
+        self._socket.settimeout(PATIENCE)
+        self.close = self._socket.close
+
+    def next(self) -> dict[str, str]:
+        """
+        Wait for the next message.
+        """
+        lines = self._socket.recv(4096).decode().split("\n")
+        return dict(line.split("=", 1) for line in lines)
+
+    def rest(self) -> list[dict[str, str]]:
+        """
+        Give all messages that have come already.
+        """
+        self._socket.settimeout(0)
+        found = []
+        try:
+            while True:
+                found.append(self.next())
+        except BlockingIOError:
+            return found
+        finally:
+            self._socket.settimeout(PATIENCE)

@@ -1,0 +1,95 @@
+"""
+What tests share that talk to a service.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import live, namespaces
+from tests.support.kinds import Kind
+from tests.support.live import REACTORS, ROOT, Server, freePort, ours
+from tests.support.namespaces import Pair
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """
+    Run all tests of the service's behaviour in both of its ways, if there are two.
+    """
+    oneWay = metafunc.definition.get_closest_marker("oneWay")
+    ways = ["fast"] if oneWay else live.WAYS
+    metafunc.parametrize("way", ways, indirect=True, scope="module")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """
+    The way in which services are started.
+    """
+    live.way[:] = live.WAYS[request.param]
+    yield request.param
+    live.way.clear()
+
+
+@pytest.fixture(scope="module")
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """
+    The kind of listener that is tested.
+    """
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture(params=REACTORS)
+def reactorName(request: pytest.FixtureRequest) -> str:
+    """
+    Each reactor in turn.
+    """
+    return str(request.param)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """
+    The service, as it is by default, on a free port.
+    """
+    with ours(tmp_path) as service:
+        yield service
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """
+    A port that another program has, of TCP and of UDP.
+    """
+    port = freePort()
+    with socket.create_server(("127.0.0.1", port)), socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", port))
+        yield port
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """
+    A key and its certificate, in the folder that this is, as README makes them.
+    """
+    readme = (ROOT / "README.rst").read_text()
+    [command] = re.findall(r"\$ (openssl req .*)", readme)
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+@pytest.fixture
+def hosts() -> Iterator[Pair]:
+    """
+    Two hosts joined by a wire.
+    """
+    with namespaces.pair() as pair:
+        yield pair
