@@ -43,7 +43,7 @@ class Kind:
         """
         return text
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """
         See that a value is one of these.
 
@@ -73,7 +73,7 @@ class Number(Kind):
             raise ValueError(self._fault(name, text))
         return self.words[text] if text in self.words else int(text)
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """
         See that a number is in the range.
         """
@@ -122,7 +122,7 @@ class Bytes(Kind):
         """
         return text.encode("utf-8", "surrogateescape")
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """
         See that it is bytes.
         """
@@ -184,7 +184,7 @@ class Flag(Kind):
     isFlag = True
     means: bool = True
 
-    def check(self, name: str, value: Any) -> None:
+    def check(self, name: str, value: object) -> None:
         """
         See that it is one of the two.
         """
@@ -215,11 +215,13 @@ class Option:
     takes: str = ""
 
 
-def said(*words: Any, **more: Any) -> dict[str, Option]:
+def said(
+    name: str, kind: Kind, help: str, short: str | None = None, takes: str = ""
+) -> dict[str, Option]:
     """
     Declare the option of a field, as its metadata; see :class:`Option`.
     """
-    return {_KEY: Option(*words, **more)}
+    return {_KEY: Option(name, kind, help, short, takes)}
 
 
 def validate(_: object, attribute: Attribute[Any], value: Any) -> None:

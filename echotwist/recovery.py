@@ -17,10 +17,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
 from echotwist.sockets.errors import inWords
-from echotwist.sockets.opening import listenerText
+from echotwist.sockets.opening import Socket, listenerText
 from echotwist.sockets.options import ignoreReports
 
 #: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
@@ -137,7 +139,13 @@ def _say(why: str) -> None:
     _log.critical("{why}", why=why)
 
 
-class RecoveringPort:
+class IReactor(IReactorCore, IReactorFDSet, IReactorTime):
+    """
+    What runs ports: any of Twisted's reactors.
+    """
+
+
+class RecoveringPort(FileDescriptor):
     """
     What ports of streams and of datagrams have in common: no event closes them.
 
@@ -145,13 +153,10 @@ class RecoveringPort:
     """
 
     giveUp: Callable[[str], object] = staticmethod(_say)
-    socket: Any
-    reactor: Any
-    disconnecting: Any
-    startReading: Any
-    stopReading: Any
+    socket: Socket
+    reactor: IReactor
 
-    def remember(self, listener: socket.socket, transport: str) -> None:
+    def remember(self, listener: Socket, transport: str) -> None:
         """
         Remember what a socket is bound to.
 

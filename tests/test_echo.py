@@ -241,7 +241,7 @@ class StreamPortTests(SynchronousTestCase):
         """
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        port = StreamPort(listener, self.port.factory, self.limitedLog, self.reactor)
+        port: Any = StreamPort(listener, self.port.factory, self.limitedLog, self.reactor)
         self.assertEqual(port.getHost().port, listener.getsockname()[1])
         port.startListening()
         port.startListening()
@@ -292,8 +292,9 @@ class StreamPortTests(SynchronousTestCase):
             "RuntimeError": lambda _: Broken(),
         }
         for name, build in builders.items():
-            self.port.factory = Factory()
-            self.port.factory.buildProtocol = build
+            factory: Any = Factory()
+            factory.buildProtocol = build
+            self.port.factory = factory
             for _ in range(3):
                 client = self.connect()
                 self.port.doRead()

@@ -21,7 +21,7 @@ from zope.interface import Interface, implementer
 
 from echotwist.datagrams.loops import ENTRIES, LOCAL_LOOP_DATAGRAMS, Loops, Recent
 from echotwist.sockets.access import Access
-from echotwist.sockets.addresses import peerNetwork, unmapped
+from echotwist.sockets.addresses import InternetName, UnixName, peerNetwork, unmapped
 
 #: Ports below this belong to services, not to clients (RFC 6335, section 6).
 FIRST_CLIENT_PORT = 1024
@@ -84,7 +84,7 @@ class Guard:
         self._loops = Loops(loopRate, prefix)
         self._kindOf = _kindOf if access is None else _kindUnder(access)
 
-    def refusal(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: InternetName, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 
@@ -98,7 +98,7 @@ class Guard:
             return "own port as source"
         return self._refusalTo(source, toGroup, datagram)
 
-    def _refusalTo(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def _refusalTo(self, source: InternetName, toGroup: bool, datagram: bytes) -> str:
         if toGroup:
             return "multicast or broadcast"
         kind, peer = self._kindOf(source[0], *source[3:])
@@ -111,11 +111,11 @@ class Guard:
             return "rate"
         return "loop" if self._loops.end(source, datagram, now) else ""
 
-    def _loopbackRefusal(self, source: tuple[Any, ...], datagram: bytes) -> str:
+    def _loopbackRefusal(self, source: InternetName, datagram: bytes) -> str:
         # No packet from the wire can bear an address of loopback.
         return ""
 
-    def trusts(self, source: tuple[Any, ...]) -> bool:
+    def trusts(self, source: InternetName) -> bool:
         """
         Tell whether a source is answered whatever it sends, except to a group.
 
@@ -154,13 +154,13 @@ class RawGuard(Guard):
         super().__init__(rate=rate, prefix=prefix, clock=clock, loopRate=loopRate, access=access)
         self._local = LocalGuard(prefix, clock, loopRate)
 
-    def refusal(self, source: tuple[Any, ...], toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: InternetName, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a packet must not be answered, or nothing.
         """
         return self._refusalTo(source, toGroup, datagram)
 
-    def _loopbackRefusal(self, source: tuple[Any, ...], datagram: bytes) -> str:
+    def _loopbackRefusal(self, source: InternetName, datagram: bytes) -> str:
         # Other echo services on this machine may see it too, and answer it.
         return self._local.refusal(source[0], False, datagram)
 
@@ -224,7 +224,7 @@ class UnixGuard(LocalGuard):
         super().__init__(prefix, clock, loopRate)
         self._own = frozenset(own)
 
-    def refusal(self, source: str | bytes | None, toGroup: bool, datagram: bytes) -> str:
+    def refusal(self, source: UnixName, toGroup: bool, datagram: bytes) -> str:
         """
         Say why a datagram must not be answered, or nothing.
 

@@ -5,7 +5,7 @@ How datagrams are found that go round and round between two echo services.
 from __future__ import annotations
 
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import define
 from attrs.setters import NO_OP
@@ -184,7 +184,7 @@ class Loops:
         self._known: Recent[Known] = Recent(ENTRIES, FORGET_SECONDS)
         self._sources: Recent[Source] = Recent(ENTRIES // 4, inf)
 
-    def end(self, address: Any, datagram: bytes, now: float) -> bool:
+    def end(self, address: object, datagram: bytes, now: float) -> bool:
         """
         Tell whether a datagram must be left unanswered, to end a loop.
         """
@@ -212,7 +212,7 @@ class Loops:
         self._known.put(key, (now, times, first, source.turn if ends else turn), now)
         return ends
 
-    def _find(self, address: Any, datagram: bytes) -> tuple[int, Known | None]:
+    def _find(self, address: object, datagram: bytes) -> tuple[int, Known | None]:
         """
         Find what is known of a datagram, or of the one that it is a reply to our reply
         of: that has our prefix, with the prefix of the other echo before it, which may

@@ -9,7 +9,10 @@ import socket
 from typing import Any
 
 from twisted.internet import udp
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
 
 from echotwist.datagrams.guard import IDatagramGuard
 from echotwist.recovery import RecoveringPort
@@ -51,7 +54,7 @@ class DatagramPort(RecoveringPort, udp.Port):
         protocol: DatagramProtocol,
         guard: IDatagramGuard,
         limitedLog: RateLimitedLog,
-        reactor: Any,
+        reactor: IReactorFDSet,
     ) -> None:
         host, port = placeOf(listener)
         super().__init__(port, protocol, interface=host, maxPacketSize=LARGEST, reactor=reactor)
@@ -149,16 +152,17 @@ class DatagramPort(RecoveringPort, udp.Port):
         elif call == "send" and error.errno == errno.EPIPE:
             self.lose(error)
 
-    def stopListening(self) -> Any:
+    def stopListening(self) -> Deferred[None] | None:
         """
         Close the port.
 
         :return: fires when that is done.
         """
         self.disconnecting = True
-        return super().stopListening()
+        stopped: Deferred[None] | None = super().stopListening()
+        return stopped
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: Failure | None = None) -> None:
         """
         Go on after whatever the reactor takes for the end; close when we stop.
         """

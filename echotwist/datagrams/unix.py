@@ -156,7 +156,7 @@ class UnixDatagramPort(DatagramPort):
         self.connected = 1
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
 
-    def getHost(self) -> Any:
+    def getHost(self) -> UNIXAddress:
         """
         Give our own address.
         """

@@ -9,7 +9,6 @@ import os
 import socket
 from contextlib import closing, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
 
 from attrs import evolve, frozen
 
@@ -18,6 +17,12 @@ from echotwist.sockets.altname import indexOf
 #: ``SO_BINDTODEVICE`` of socket(7); other systems have nothing like it.
 BIND_TO_DEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
 
+#: What ``accept``, ``recvfrom`` and ``getsockname`` give of IPv4 and IPv6: host and port,
+#: and of IPv6 flow and scope.
+InternetName = tuple[str, int] | tuple[str, int, int, int]
+
+#: The same of UNIX sockets: a path, or an abstract name as bytes that begin with NUL.
+UnixName = str | bytes | None
 
 _NAT64 = ip_network("64:ff9b::/96")
 
@@ -41,7 +46,7 @@ class Address:
     device: str = ""
     dual: bool = False
 
-    def withPort(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    def withPort(self, port: int) -> InternetName:
         """
         Give the form that bind(2) takes in Python.
         """
@@ -73,7 +78,7 @@ class Address:
         return (place.removesuffix(":0") if port is None else place) + device
 
 
-def peerText(address: tuple[Any, ...]) -> str:
+def peerText(address: InternetName) -> str:
     """
     Write a socket's address as a person reads it.
 
@@ -96,7 +101,7 @@ def placeOf(listener: socket.socket) -> tuple[str, int]:
     return (host, port)
 
 
-def nameText(name: str | bytes | None) -> str:
+def nameText(name: UnixName) -> str:
     """
     Write the name of a UNIX socket as a person reads it: abstract ones begin
     with ``@`` (unix(7)), and most clients have none.
@@ -107,7 +112,7 @@ def nameText(name: str | bytes | None) -> str:
     return ascii(f"@{text[1:]}" if text.startswith("\0") else text)[1:-1]
 
 
-def whoText(peer: Any) -> str:
+def whoText(peer: object) -> str:
     """
     Write a peer as a person reads it: an address with its port, if it has one, or
     the name of a UNIX socket.
@@ -117,13 +122,13 @@ def whoText(peer: Any) -> str:
     """
     if isinstance(peer, tuple):
         return peerText(peer) if peer[1] else unmapped(str(scoped(peer)[0]))
-    if hasattr(peer, "host"):
+    if hasattr(peer, "host") and hasattr(peer, "port"):
         return peerText((peer.host, peer.port))
     name = getattr(peer, "name", peer)
     return unmapped(nameText(name)) if isinstance(name, str | bytes | None) else str(peer)
 
 
-def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
+def scoped(address: InternetName) -> InternetName:
     """
     Write the scope of a link-local IPv6 address into the address itself, as
     Twisted does: ``fe80::1%eth0`` (RFC 4007, section 11).
@@ -132,8 +137,7 @@ def scoped(address: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     if len(address) < 4 or not address[3] or "%" in address[0]:
         return address
-    host, *rest = address
-    return (f"{host}%{_interfaceName(address[3])}", *rest)
+    return (f"{address[0]}%{_interfaceName(address[3])}", *address[1:])
 
 
 def unmapped(host: str) -> str:

@@ -8,10 +8,11 @@ import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet import tcp
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
@@ -37,6 +38,8 @@ _ENDINGS = (
 #: How often a change of what the reactor watches is tried.
 WATCH_TRIES = 3
 
+Later = TypeVar("Later", bound=int | None)
+
 
 class Connection(tcp.Server):
     """
@@ -49,26 +52,28 @@ class Connection(tcp.Server):
     #: The :class:`StreamPort` that accepted it.
     server: Any
     #: The address of who speaks through a proxy, if one does.
-    peer: Any = None
+    peer: IAddress | None = None
     #: Seconds of ``SO_LINGER``; ``None`` for as long as it takes.
     lingers: int | None = None
     lastError = 0
     _saidAll = False
-    _lingering: Any = None
+    _lingering: IDelayedCall | None = None
 
-    def getPeer(self) -> Any:
+    def getPeer(self) -> IAddress:
         """
         Give the peer's address.
         """
-        return self.peer or self.server.addressOf(self.client)
+        peer: IAddress = self.peer or self.server.addressOf(self.client)
+        return peer
 
-    def getHost(self) -> Any:
+    def getHost(self) -> IAddress:
         """
         Give our own address.
         """
-        return self.server.addressOf(self.socket.getsockname())
+        host: IAddress = self.server.addressOf(self.socket.getsockname())
+        return host
 
-    def setProtocol(self, protocol: Any) -> None:
+    def setProtocol(self, protocol: IProtocol) -> None:
         """
         Have another protocol go on from here.
         """
@@ -94,7 +99,7 @@ class Connection(tcp.Server):
             return self._failed("receive", error, None)
         return self._dataReceived(data)
 
-    def writeSomeData(self, data: bytes) -> Any:
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         """
         Write what the kernel takes.
         """
@@ -103,7 +108,7 @@ class Connection(tcp.Server):
         except OSError as error:
             return self._failed("send", error, 0)
 
-    def _failed(self, call: str, error: OSError, later: int | None) -> Any:
+    def _failed(self, call: str, error: OSError, later: Later) -> Later | ConnectionLost:
         if error.errno == errno.EAGAIN:
             return later
         if error.errno in _LATER:
@@ -156,7 +161,7 @@ class Connection(tcp.Server):
                 self.server.reactor.callLater(0, self.connectionLost, Failure(CONNECTION_LOST))
             return
 
-    def _postLoseConnection(self) -> Any:
+    def _postLoseConnection(self) -> ConnectionDone | None:
         """
         All is written: say so to the peer, and wait until it has taken it.  If
         there is something that we have not read, close(2) resets the connection;

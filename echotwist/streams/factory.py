@@ -5,12 +5,11 @@ The factory of stream echoes, which knows all that are open.
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -64,37 +63,35 @@ class EchoFactory(Factory):
         stallTimeout: float = 0,
         idleTimeout: float = 0,
         limitedLog: RateLimitedLog | None = None,
-        reactor: Any = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
-        if reactor is None:
-            from twisted.internet import reactor
         self.prefix = prefix
         self.limitedLog = limitedLog or RateLimitedLog(Counters("TCP"))
         self.counters = self.limitedLog.counters
         self._verbose = verbose
         self.limits = limits or Limits()
-        self._reactor = keepSteady(reactor)
-        self._open: dict[CountedEcho, tuple[float, Any]] = {}
+        self._reactor: IReactorTime = keepSteady(reactor or _globalReactor())
+        self._open: dict[CountedEcho, tuple[float, IAddress | None]] = {}
         self._watched: set[CountedEcho] = set()
         self._handshakes: dict[IHandshake, int] = {}
         self._stallTimeout = InactivityTimeout(
-            stallTimeout, self._waiting, self._stalled, reactor, lambda: bool(self._watched)
+            stallTimeout, self._waiting, self._stalled, self._reactor, lambda: bool(self._watched)
         )
         self._idleTimeout = InactivityTimeout(
-            idleTimeout, self._quiet, self._idle, reactor, lambda: bool(self._open)
+            idleTimeout, self._quiet, self._idle, self._reactor, lambda: bool(self._open)
         )
         self._drainTimeout = InactivityTimeout(
-            DRAIN_QUIET, self._quiet, self._drained, reactor, lambda: bool(self._open)
+            DRAIN_QUIET, self._quiet, self._drained, self._reactor, lambda: bool(self._open)
         )
         self._handshakeTimeout = InactivityTimeout(
             min(HANDSHAKE_TIMEOUT, stallTimeout or HANDSHAKE_TIMEOUT),
             lambda: self._handshakes,
             self._handshakeTimedOut,
-            reactor,
+            self._reactor,
             lambda: bool(self._handshakes),
         )
         self._drains: list[Deferred[None]] = []
-        self._deadline: Any = None
+        self._deadline: IDelayedCall | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> CountedEcho | None:
         """
@@ -287,6 +284,12 @@ class EchoFactory(Factory):
         echo.finish()
 
 
+def _globalReactor() -> IReactorTime:
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)
+
+
 _ENDS: dict[object, str] = {
     ConnectionDone: "closed",
     ConnectionLost: "lost",
@@ -303,7 +306,7 @@ def written(echo: CountedEcho) -> int:
     return sent
 
 
-def unsent(transport: Any) -> int:
+def unsent(transport: ITransport) -> int:
     """
     Tell how many bytes wait for the peer, in the transport and in the kernel;
     0 for a transport that does not say.
@@ -317,7 +320,7 @@ def unsent(transport: Any) -> int:
     return waiting + queued(connection)
 
 
-def _unread(transport: Any) -> int:
+def _unread(transport: ITransport) -> int:
     # After a hiccup of the machine we may be asked before we could read.
     connection = lowestTransport(transport)
     return unread(connection) if isinstance(connection, FileDescriptor) else 0

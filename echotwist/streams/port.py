@@ -12,7 +12,8 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorFDSet
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from echotwist.recovery import RecoveringPort
@@ -45,15 +46,14 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     accepts = ACCEPTS
     transport: type[Connection] = Connection
-    factory: Any
-    reactor: Any
+    factory: Factory
 
     def __init__(
         self,
         listener: socket.socket,
         factory: IProtocolFactory,
         limitedLog: RateLimitedLog,
-        reactor: Any,
+        reactor: IReactorFDSet,
         backlog: int = 50,
     ) -> None:
         host, port = placeOf(listener)
@@ -89,7 +89,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         return listener.getsockname()[1]
 
-    def getHost(self) -> Any:
+    def getHost(self) -> IAddress:
         """
         Give our own address, which is known before we listen.
         """
@@ -137,11 +137,12 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         return scoped(name)
 
-    def addressOf(self, name: Any) -> Any:
+    def addressOf(self, name: Any) -> IAddress:
         """
         Make an ``IAddress`` of that, or of what ``getsockname`` gave.
         """
-        return self._buildAddr(scoped(name))
+        found: IAddress = self._buildAddr(scoped(name))
+        return found
 
     def handleRest(self) -> None:
         """
@@ -153,7 +154,7 @@ class StreamPort(RecoveringPort, tcp.Port):
     def _serve(self, stream: socket.socket, peer: Any) -> None:
         try:
             protocol = self.factory.buildProtocol(self.addressOf(peer))
-            if innermostProtocol(protocol) is None:
+            if protocol is None or innermostProtocol(protocol) is None:
                 refuse(stream)
                 return
             number, self.sessionno = self.sessionno, self.sessionno + 1

@@ -6,11 +6,13 @@ The header by which a proxy tells whom it speaks for (PROXY protocol, versions
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address as IPv4
+from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
@@ -55,12 +57,12 @@ def split(data: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
-def peerOf(header: bytes) -> Any:
+def peerOf(header: bytes) -> IPv4Address | IPv6Address | None:
     """
     Tell whom a header speaks for.
 
-    :return: an ``IAddress``, or nothing if the proxy speaks for itself, or for
-        somebody who has no IP address.
+    :return: nothing if the proxy speaks for itself, or for somebody who has no IP
+        address.
     :raise Exception: it is no header that means anything.
     """
     # Which may end here or go on.
@@ -79,7 +81,7 @@ def peerOf(header: bytes) -> Any:
     return kind("TCP", str(host), port)
 
 
-def _source(header: bytes) -> tuple[Any, int]:
+def _source(header: bytes) -> tuple[IPv4 | IPv6, int]:
     """
     Read a header of version 1 (section 2.1), which must be exactly that: Twisted's
     parser takes much for a number, and any text for an address.
@@ -142,7 +144,7 @@ class ProxyHeader(Protocol):
             return
         self._introduce(peer, found[1])
 
-    def _introduce(self, peer: Any, rest: bytes) -> None:
+    def _introduce(self, peer: IAddress | None, rest: bytes) -> None:
         self._uncount()
         if peer is not None:
             self.transport.peer = peer

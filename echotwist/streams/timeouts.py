@@ -5,7 +5,9 @@ Timeouts of connections that make no progress.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: How often connections are checked within the time that they have.
 CHECKS = 8
@@ -26,7 +28,7 @@ class InactivityTimeout(Generic[Watched]):
     :param seconds: how long is too long; 0 for never.
     :param progress: gives what is watched now, each with how far it has come.
     :param end: ends one of them.
-    :param reactor: tells the time and calls later (``IReactorTime``).
+    :param reactor: tells the time and calls later.
     :param isNeeded: tells whether to check again.
     """
 
@@ -35,7 +37,7 @@ class InactivityTimeout(Generic[Watched]):
         seconds: float,
         progress: Callable[[], Mapping[Watched, int]],
         end: Callable[[Watched], object],
-        reactor: Any,
+        reactor: IReactorTime,
         isNeeded: Callable[[], bool],
     ) -> None:
         self._seconds = seconds
@@ -44,7 +46,7 @@ class InactivityTimeout(Generic[Watched]):
         self._reactor = reactor
         self._isNeeded = isNeeded
         self._pause = seconds / CHECKS
-        self._next: Any = None
+        self._next: IDelayedCall | None = None
         #: How far each had come, and since when.
         self._seen: dict[Watched, tuple[int, float]] = {}
 

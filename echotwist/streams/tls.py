@@ -16,7 +16,12 @@ from OpenSSL.SSL import (
     WantReadError,
     ZeroReturnError,
 )
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    ITransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -57,7 +62,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
     _inputEnded = False
     _isPaused = False
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: ITransport) -> None:
         """
         Begin the handshake, which must not take for ever.
         """
@@ -176,7 +181,9 @@ class EchoTLS(TLSMemoryBIOProtocol):
             super().connectionLost(reason)
 
 
-def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFactory:
+def overTLS(
+    contextFactory: Any, factory: IProtocolFactory, reactor: IReactorTime
+) -> TLSMemoryBIOFactory:
     """
     Put TLS around what a factory makes.
 
@@ -193,7 +200,7 @@ def overTLS(contextFactory: Any, factory: Any, reactor: Any) -> TLSMemoryBIOFact
     return around
 
 
-def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
+def _chooseNone(connection: Connection, offered: list[bytes]) -> object:
     """
     Take no notice of the protocols that a peer offers (ALPN, RFC 7301), like a
     server that knows nothing of it.
@@ -203,7 +210,7 @@ def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
     return NO_OVERLAPPING_PROTOCOLS
 
 
-def mend(factory: Any) -> bool:
+def mend(factory: object) -> bool:
     """
     Have the TLS that somebody has put around a factory be of this kind.
 

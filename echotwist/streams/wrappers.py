@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITransport
 from twisted.protocols.policies import ProtocolWrapper
 
 
-def innermostProtocol(protocol: Any) -> Any:
+def innermostProtocol(protocol: IProtocol | None) -> Any:
     """
     Find what is inside of all wrappers: the echo, or nothing if there is none.
     """
@@ -22,7 +22,7 @@ def innermostProtocol(protocol: Any) -> Any:
     return protocol
 
 
-def lowestTransport(transport: Any) -> Any:
+def lowestTransport(transport: ITransport | None) -> Any:
     """
     Find the connection that is below all wrappers.
     """
@@ -31,7 +31,7 @@ def lowestTransport(transport: Any) -> Any:
     return transport
 
 
-def halfCloseTarget(protocol: Any) -> Any:
+def halfCloseTarget(protocol: IProtocol) -> IHalfCloseableProtocol | None:
     """
     Find who is to hear that the peer has sent its last byte.
 

@@ -8,8 +8,8 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from echotwist.sockets.errors import inWords
@@ -33,7 +33,7 @@ class Notifier:
     def __init__(
         self,
         environ: Mapping[str, str],
-        reactor: Any,
+        reactor: IReactorTime,
         checkAlive: Callable[[], object] = lambda: None,
     ) -> None:
         self._place = environ.get("NOTIFY_SOCKET", "")
@@ -46,7 +46,7 @@ class Notifier:
             with suppress(ValueError, OverflowError):
                 # It asks to hear from us twice in that time.
                 self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
-        self._next: Any = None
+        self._next: IDelayedCall | None = None
         self._hasFailed = False
 
     def ready(self, text: str) -> None:

@@ -541,7 +541,7 @@ class OtherGuardTests(SynchronousTestCase):
         """
         A loop of raw packets is ended, as one of datagrams is.
         """
-        guard = RawGuard(rate=0)
+        guard = RawGuard(rate=0, clock=Clock().seconds)
         said = [guard.refusal(("192.0.2.1", 0), False, b"x") for _ in range(LOOP_DATAGRAMS + 2)]
         self.assertEqual((said[-1], set(said[:-1])), ("loop", {""}))
 

@@ -65,7 +65,7 @@ class PortTests(SynchronousTestCase):
         """
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
-        self.clock = Reactor()
+        self.clock: Any = Reactor()
         self.counters = Counters("UNIX datagram")
         self.listener = openUnixDatagram(NAME)
         self.addCleanup(self.listener.close)
@@ -75,10 +75,8 @@ class PortTests(SynchronousTestCase):
         """
         Start the port of the first of some listeners.
         """
-        guard, limitedLog = (
-            UnixGuard(placesOf(listeners)),
-            RateLimitedLog(self.counters, self.clock.seconds),
-        )
+        guard = UnixGuard(placesOf(listeners))
+        limitedLog = RateLimitedLog(self.counters, self.clock.seconds)
         port: Any = UnixDatagramPort(listeners[0], DatagramEcho(), guard, limitedLog, self.clock)
         port.clock = self.clock.seconds
         port.startListening()

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from echotwist.sockets import addresses, packetinfo
 from echotwist.sockets import opening as sockets
-from echotwist.sockets.addresses import Address, addressesOf, peerText, wildcards
+from echotwist.sockets.addresses import Address, InternetName, addressesOf, peerText, wildcards
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import openAll, openDatagram, openStream
 
@@ -111,14 +111,15 @@ class AddressTests(SynchronousTestCase):
         A person reads addresses as they are written everywhere.
         """
         index = socket.if_nametoindex("lo")
-        for address, text in [
+        texts: list[tuple[InternetName, str]] = [
             (("127.0.0.1", 7), "127.0.0.1:7"),
             (("::1", 7, 0, 0), "[::1]:7"),
             (("::ffff:127.0.0.1", 7, 0, 0), "127.0.0.1:7"),
             (("fe80::1", 7, 0, index), "[fe80::1%lo]:7"),
             (("fe80::1%lo", 7, 0, index), "[fe80::1%lo]:7"),
             (("fe80::1", 7, 0, 99999), "[fe80::1%99999]:7"),
-        ]:
+        ]
+        for address, text in texts:
             self.assertEqual(peerText(address), text)
 
 

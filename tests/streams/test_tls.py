@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -379,4 +380,4 @@ class LayerTests(SynchronousTestCase):
         self.assertIs(lowestTransport(echo.transport), transport)
         self.assertIs(halfCloseTarget(wrapped), echo)
         self.assertTrue(IHalfCloseableProtocol.providedBy(echo))
-        self.assertIsNone(halfCloseTarget(object()))
+        self.assertIsNone(halfCloseTarget(Protocol()))
