@@ -7,7 +7,7 @@ Each is declared once, beside its field of :class:`echotwist.Settings`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import Attribute, field, fields, frozen
@@ -16,6 +16,12 @@ from echotwist.sockets.access import networkOf
 
 #: The key of an option among the metadata of a field.
 _KEY = "option"
+
+#: Port numbers; 0 asks the kernel for a free one.
+PORTS = range(65536)
+
+#: Connections that may wait to be accepted, listen(2).
+BACKLOGS = range(1, 65536)
 
 #: Seconds, for which nobody waits any longer: some 24 days, what
 #: ``TCP_USER_TIMEOUT`` holds in milliseconds.
@@ -29,10 +35,12 @@ class Kind:
 
     :ivar isFlag: it is said without a value.
     :ivar isRepeatable: it may be said several times.
+    :ivar takes: what a value is, in a word.
     """
 
     isFlag = False
     isRepeatable = False
+    takes = ""
 
     def parse(self, name: str, text: str) -> Any:
         """
@@ -61,6 +69,7 @@ class Number(Kind):
     :param words: that stand for numbers outside of these.
     """
 
+    takes = "number"
     allowed: range
     words: Mapping[str, int] = field(factory=dict)
 
@@ -92,6 +101,8 @@ class Seconds(Kind):
     """
     Times.
     """
+
+    takes = "seconds"
 
     def parse(self, name: str, text: str) -> float:
         """
@@ -153,6 +164,8 @@ class Networks(Texts):
     """
     Any number of addresses and networks.
     """
+
+    takes = "address or network"
 
     def parse(self, name: str, text: str) -> str:
         """
@@ -220,16 +233,32 @@ def said(
 ) -> dict[str, Option]:
     """
     Declare the option of a field, as its metadata; see :class:`Option`.
+
+    :param takes: what its value is, if its kind does not say it.
     """
-    return {_KEY: Option(name, kind, help, short, takes)}
+    return {_KEY: Option(name, kind, help, short, takes or kind.takes)}
 
 
 def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
     """
-    Validate a field, as its option says; what is nothing by default may be nothing.
+    Check the value of a field; what is nothing by default may be nothing.
     """
     if value is not None or attribute.default is not None:
         attribute.metadata[_KEY].kind.check(attribute.name, value)
+
+
+def manyOf(words: Iterable[str]) -> tuple[str, ...]:
+    """
+    Take one text for a list of it (a ``converter``).
+    """
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
+def checked(_: type, found: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    """
+    Have each field of settings checked, as its option says (a ``field_transformer``).
+    """
+    return [one.evolve(validator=validate) for one in found]
 
 
 def optionsOf(settings: type[Any]) -> list[tuple[Attribute[Any], Option]]:

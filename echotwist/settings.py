@@ -6,57 +6,31 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
 
 from attrs import field, frozen
 
 from echotwist.cores import cores
-from echotwist.option import Bytes, Flag, Kind, Networks, Number, Seconds, Texts, said, validate
-
-#: Port numbers; 0 asks the kernel for a free one.
-PORTS = range(65536)
+from echotwist.option import (
+    BACKLOGS,
+    PORTS,
+    Bytes,
+    Flag,
+    Kind,
+    Networks,
+    Number,
+    Seconds,
+    Texts,
+    checked,
+    manyOf,
+    said,
+)
+from echotwist.sockets.protocols import OWNED, PROTOCOLS
 
 #: The port, where nothing else is said.
 PORT = 1234
 
-#: Numbers of IP protocols.
-PROTOCOLS = range(256)
-
-#: Protocols whose packets the kernel itself answers, unwraps or relies on (IANA's
-#: numbers); an echo of them would meddle.
-OWNED = {
-    0: "IPv6 hop-by-hop options",
-    1: "ICMP",
-    2: "IGMP",
-    4: "IPv4 in IP",
-    6: "TCP",
-    17: "UDP",
-    33: "DCCP",
-    41: "IPv6 in IP",
-    43: "IPv6 routing header",
-    44: "IPv6 fragments",
-    47: "GRE",
-    50: "ESP",
-    51: "AH",
-    58: "ICMPv6",
-    59: "IPv6 without a next header",
-    60: "IPv6 destination options",
-    103: "PIM",
-    108: "IPComp",
-    115: "L2TP",
-    132: "SCTP",
-    135: "IPv6 mobility header",
-    136: "UDP-Lite",
-    137: "MPLS in IP",
-    255: "raw packets that are only sent",
-}
-
-#: Connections that may wait to be accepted, listen(2).
-BACKLOGS = range(1, 65536)
-
 #: Seconds, ``SO_LINGER`` of socket(7).  The BSDs keep a short integer.
 LINGERS = range(32768)
-
 
 #: What can be counted.
 COUNTS = range(10**9 + 1)
@@ -65,11 +39,7 @@ COUNTS = range(10**9 + 1)
 WORKERS = range(1, 257)
 
 
-def _manyOf(words: Iterable[str]) -> tuple[str, ...]:
-    return (words,) if isinstance(words, str) else tuple(words)
-
-
-@frozen(kw_only=True)
+@frozen(kw_only=True, field_transformer=checked)
 class Settings:
     """
     Everything that can be chosen about an echo service.
@@ -123,7 +93,6 @@ class Settings:
 
     port: int | None = field(
         default=None,
-        validator=validate,
         metadata=said(
             "port",
             Number(PORTS),
@@ -134,8 +103,7 @@ class Settings:
     )
     interfaces: tuple[str, ...] = field(
         default=(),
-        converter=_manyOf,
-        validator=validate,
+        converter=manyOf,
         metadata=said(
             "interface",
             Texts(),
@@ -146,8 +114,7 @@ class Settings:
     )
     listen: tuple[str, ...] = field(
         default=(),
-        converter=_manyOf,
-        validator=validate,
+        converter=manyOf,
         metadata=said(
             "listen",
             Texts(),
@@ -157,20 +124,16 @@ class Settings:
     )
     unixDatagrams: tuple[str, ...] = field(
         default=(),
-        converter=_manyOf,
-        validator=validate,
+        converter=manyOf,
         metadata=said(
             "unix-datagram", Texts(), "UNIX socket for datagrams; repeatable", takes="path"
         ),
     )
     systemd: bool = field(
-        default=False,
-        validator=validate,
-        metadata=said("systemd", Flag(), "serve on the sockets that systemd passes"),
+        default=False, metadata=said("systemd", Flag(), "serve on the sockets that systemd passes")
     )
     raw: int | None = field(
         default=None,
-        validator=validate,
         metadata=said(
             "raw",
             Number(PROTOCOLS),
@@ -180,27 +143,20 @@ class Settings:
     )
     reuse: bool = field(
         default=False,
-        validator=validate,
         metadata=said(
             "reuse", Flag(), "share address and port with others (SO_REUSEPORT)", short="r"
         ),
     )
-    tcp: bool = field(
-        default=True, validator=validate, metadata=said("no-tcp", Flag(False), "leave TCP out")
-    )
-    udp: bool = field(
-        default=True, validator=validate, metadata=said("no-udp", Flag(False), "leave UDP out")
-    )
+    tcp: bool = field(default=True, metadata=said("no-tcp", Flag(False), "leave TCP out"))
+    udp: bool = field(default=True, metadata=said("no-udp", Flag(False), "leave UDP out"))
     prefix: bytes = field(
         default=b"",
-        validator=validate,
         metadata=said(
             "prefix", Bytes(), "text put before each line and each datagram", takes="text"
         ),
     )
     linger: int | None = field(
         default=None,
-        validator=validate,
         metadata=said(
             "linger",
             Number(LINGERS),
@@ -210,110 +166,72 @@ class Settings:
     )
     backlog: int = field(
         default=1024,
-        validator=validate,
-        metadata=said(
-            "backlog", Number(BACKLOGS), "connections that wait to be accepted", takes="number"
-        ),
+        metadata=said("backlog", Number(BACKLOGS), "connections that wait to be accepted"),
     )
     verbose: bool = field(
         default=False,
-        validator=validate,
         metadata=said("verbose", Flag(), "log each connection and each datagram", short="v"),
     )
     answerLowPorts: bool = field(
         default=False,
-        validator=validate,
         metadata=said("answer-low-ports", Flag(), "answer datagrams from ports below 1024"),
     )
     allow: tuple[str, ...] = field(
         default=(),
-        converter=_manyOf,
-        validator=validate,
+        converter=manyOf,
         metadata=said(
             "allow",
             Networks(),
             "serve this network, and no other; repeatable",
-            takes="address or network",
         ),
     )
     deny: tuple[str, ...] = field(
         default=(),
-        converter=_manyOf,
-        validator=validate,
-        metadata=said(
-            "deny", Networks(), "do not serve this network; repeatable", takes="address or network"
-        ),
+        converter=manyOf,
+        metadata=said("deny", Networks(), "do not serve this network; repeatable"),
     )
     udpRate: int = field(
         default=10_000,
-        validator=validate,
-        metadata=said(
-            "udp-rate",
-            Number(COUNTS),
-            "replies a second to one peer; 0: any",
-            takes="number",
-        ),
+        metadata=said("udp-rate", Number(COUNTS), "replies a second to one peer; 0: any"),
     )
     loopRate: int = field(
         default=100,
-        validator=validate,
-        metadata=said(
-            "loop-rate",
-            Number(COUNTS),
-            "repeats a second of one peer; 0: any",
-            takes="number",
-        ),
+        metadata=said("loop-rate", Number(COUNTS), "repeats a second of one peer; 0: any"),
     )
     maxConnections: int = field(
         default=0,
-        validator=validate,
         metadata=said(
             "max-connections",
             Number(COUNTS),
             "connections; 0: as many as files allow",
-            takes="number",
         ),
     )
     maxPerPeer: int = field(
         default=0,
-        validator=validate,
-        metadata=said(
-            "max-per-peer",
-            Number(COUNTS),
-            "connections of one peer; 0: any number",
-            takes="number",
-        ),
+        metadata=said("max-per-peer", Number(COUNTS), "connections of one peer; 0: any number"),
     )
     stallTimeout: float = field(
         default=900.0,
-        validator=validate,
         metadata=said(
             "stall-timeout",
             Seconds(),
             "seconds until who takes nothing is reset; 0: never",
-            takes="seconds",
         ),
     )
     idleTimeout: float = field(
         default=0.0,
-        validator=validate,
         metadata=said(
             "idle-timeout",
             Seconds(),
             "seconds of silence that end a connection; 0: never",
-            takes="seconds",
         ),
     )
     drain: float = field(
         default=10.0,
-        validator=validate,
-        metadata=said(
-            "drain", Seconds(), "seconds that connections go on when it stops", takes="seconds"
-        ),
+        metadata=said("drain", Seconds(), "seconds that connections go on when it stops"),
     )
     metrics: str | None = field(
         default=None,
-        validator=validate,
         metadata=said(
             "metrics",
             Kind(),
@@ -322,18 +240,14 @@ class Settings:
         ),
     )
     portable: bool = field(
-        default=False,
-        validator=validate,
-        metadata=said("portable", Flag(), "do without what only Linux has"),
+        default=False, metadata=said("portable", Flag(), "do without what only Linux has")
     )
     workers: int = field(
         default=1,
-        validator=validate,
         metadata=said(
             "workers",
             Number(WORKERS, {"auto": 0}),
             "processes that share the port; auto: one a core",
-            takes="number",
         ),
     )
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import errno
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,21 +17,18 @@ from zope.interface import implementer
 from echotwist.clock import keepSteady
 from echotwist.sockets.addresses import whoText
 from echotwist.sockets.errors import reasonOfTLS
-from echotwist.sockets.options import queued, unread
 from echotwist.streams.counted import CountedEcho, IEchoOwner
+from echotwist.streams.handshakes import HANDSHAKE_TIMEOUT, Handshakes
 from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.limits import Limits
 from echotwist.streams.prefixed import PrefixEcho
+from echotwist.streams.progress import pending, unsent, written
 from echotwist.streams.timeouts import InactivityTimeout
-from echotwist.streams.wrappers import lowestTransport
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
 #: Seconds without a byte after which a connection is over, once the service stops.
 DRAIN_QUIET = 0.6
-
-#: Seconds that a peer may take for its handshake: of TLS, or what a proxy says first.
-HANDSHAKE_TIMEOUT = 10.0
 
 
 @implementer(IEchoOwner)
@@ -73,7 +69,6 @@ class EchoFactory(Factory):
         self._reactor: IReactorTime = keepSteady(reactor or _globalReactor())
         self._open: dict[CountedEcho, tuple[float, IAddress | None]] = {}
         self._watched: set[CountedEcho] = set()
-        self._handshakes: dict[IHandshake, int] = {}
         self._stallTimeout = InactivityTimeout(
             stallTimeout, self._waiting, self._stalled, self._reactor, lambda: bool(self._watched)
         )
@@ -83,13 +78,8 @@ class EchoFactory(Factory):
         self._drainTimeout = InactivityTimeout(
             DRAIN_QUIET, self._quiet, self._drained, self._reactor, lambda: bool(self._open)
         )
-        self._handshakeTimeout = InactivityTimeout(
-            min(HANDSHAKE_TIMEOUT, stallTimeout or HANDSHAKE_TIMEOUT),
-            lambda: self._handshakes,
-            self._handshakeTimedOut,
-            self._reactor,
-            lambda: bool(self._handshakes),
-        )
+        seconds = min(HANDSHAKE_TIMEOUT, stallTimeout or HANDSHAKE_TIMEOUT)
+        self._handshakes = Handshakes(seconds, self.limitedLog, self._reactor)
         self._drains: list[Deferred[None]] = []
         self._deadline: IDelayedCall | None = None
 
@@ -124,22 +114,14 @@ class EchoFactory(Factory):
 
         :param connection: its protocol, which names its ``handshake``.
         """
-        self._handshakes[connection] = 0
-        self._handshakeTimeout.start()
+        self._handshakes.started(connection)
 
     def handshakeFinished(self, connection: IHandshake) -> None:
         """
         Hear that its peer has said it, or is gone.
         """
-        self._handshakes.pop(connection, None)
-        self._handshakeTimeout.forget(connection)
+        self._handshakes.finished(connection)
         self._finishIfAlone()
-
-    def _handshakeTimedOut(self, connection: IHandshake) -> None:
-        peer = connection.transport.getPeer()
-        self.limitedLog.refused(f"unfinished {connection.handshake}", peer)
-        connection.givenUp = True
-        connection.transport.abortConnection()
 
     def opened(self, echo: CountedEcho) -> None:
         """
@@ -215,7 +197,7 @@ class EchoFactory(Factory):
         drained: Deferred[None] = Deferred()
         self._drains.append(drained)
         self._drainTimeout.start()
-        self._reactor.callLater(min(DRAIN_QUIET, seconds), self._abortHandshakes)
+        self._reactor.callLater(min(DRAIN_QUIET, seconds), self._handshakes.abortAll)
         if self._deadline is None:
             self._deadline = self._reactor.callLater(seconds, self._finishAll)
         return drained
@@ -230,14 +212,9 @@ class EchoFactory(Factory):
         """
         Reset all connections at once.
         """
-        self._abortHandshakes()
+        self._handshakes.abortAll()
         for echo in list(self._open):
             echo.transport.abortConnection()
-
-    def _abortHandshakes(self) -> None:
-        for connection in list(self._handshakes):
-            connection.givenUp = True
-            connection.transport.abortConnection()
 
     def _closeInBackground(self) -> None:
         for echo in list(self._open):
@@ -265,7 +242,7 @@ class EchoFactory(Factory):
         return {
             echo: echo.received
             for echo in self._open
-            if not (echo.ending or unsent(echo.transport) or _unread(echo.transport))
+            if not (echo.ending or unsent(echo.transport) or pending(echo.transport))
         }
 
     def _stalled(self, echo: CountedEcho) -> None:
@@ -295,35 +272,6 @@ _ENDS: dict[object, str] = {
     ConnectionLost: "lost",
     ConnectionAborted: "reset",
 }
-
-
-def written(echo: CountedEcho) -> int:
-    """
-    Tell how many bytes have gone out to the peer, or wait to: as many as TLS
-    made of them, if there is TLS.
-    """
-    sent: int = getattr(echo.transport, "sent", echo.sent)
-    return sent
-
-
-def unsent(transport: ITransport) -> int:
-    """
-    Tell how many bytes wait for the peer, in the transport and in the kernel;
-    0 for a transport that does not say.
-    """
-    connection = lowestTransport(transport)
-    if not isinstance(connection, FileDescriptor):
-        return 0
-    waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
-    # Where the kernel holds much, it takes more only when a third of it is
-    # gone: at 10 kB/s that may take minutes.
-    return waiting + queued(connection)
-
-
-def _unread(transport: ITransport) -> int:
-    # After a hiccup of the machine we may be asked before we could read.
-    connection = lowestTransport(transport)
-    return unread(connection) if isinstance(connection, FileDescriptor) else 0
 
 
 def _endText(reason: Failure) -> str:

@@ -19,7 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.echo import Echo
 from echotwist.sockets.access import Access
-from echotwist.streams.factory import DRAIN_QUIET, HANDSHAKE_TIMEOUT, EchoFactory
+from echotwist.streams.factory import DRAIN_QUIET, EchoFactory
+from echotwist.streams.handshakes import HANDSHAKE_TIMEOUT
 from echotwist.streams.limits import Limits
 from echotwist.streams.proxy import ProxyFactory, split
 
@@ -276,7 +277,7 @@ class ProxyTests(SynchronousTestCase):
         Who goes before the header is whole leaves nothing behind.
         """
         self.connect().protocol.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual((self.limits._all, self.echoes._handshakes), (0, {}))
+        self.assertEqual((self.limits._all, self.echoes._handshakes._open), (0, {}))
         self.assertEqual(self.echoes.counters.refused, {})
 
     def test_drain(self) -> None:

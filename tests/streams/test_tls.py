@@ -22,7 +22,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotwist.streams.factory import HANDSHAKE_TIMEOUT, EchoFactory, written
+from echotwist.streams.factory import EchoFactory
+from echotwist.streams.handshakes import HANDSHAKE_TIMEOUT
+from echotwist.streams.progress import written
 from echotwist.streams.tls import EchoTLS, mend, overTLS
 from echotwist.streams.wrappers import halfCloseTarget, innermostProtocol, lowestTransport
 
@@ -229,7 +231,7 @@ class TLSTests(SynchronousTestCase):
         protocol: Any = overTLS(Options(), self.echoes, self.clock).buildProtocol(None)
         self.assertRaises(ZeroDivisionError, protocol.makeConnection, self.transport)
         protocol.connectionLost(Failure(ConnectionAborted()))
-        self.assertNotIn(protocol, self.echoes._handshakes)
+        self.assertNotIn(protocol, self.echoes._handshakes._open)
 
     def test_garbage(self) -> None:
         """
@@ -287,7 +289,7 @@ class TLSTests(SynchronousTestCase):
             if known:
                 self.handshake()
             self.protocol.connectionLost(Failure(ConnectionDone()))
-            self.assertEqual((self.echoes._handshakes, self.echoes.counters.active), ({}, 0))
+            self.assertEqual((self.echoes._handshakes._open, self.echoes.counters.active), ({}, 0))
 
     def test_broken(self) -> None:
         """

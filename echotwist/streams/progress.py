@@ -1,0 +1,44 @@
+"""
+How far a connection has come, in bytes.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import ITransport
+
+from echotwist.sockets.options import queued, unread
+from echotwist.streams.counted import CountedEcho
+from echotwist.streams.wrappers import lowestTransport
+
+
+def written(echo: CountedEcho) -> int:
+    """
+    Tell how many bytes have gone out to the peer, or wait to: as many as TLS
+    made of them, if there is TLS.
+    """
+    sent: int = getattr(echo.transport, "sent", echo.sent)
+    return sent
+
+
+def unsent(transport: ITransport) -> int:
+    """
+    Tell how many bytes wait for the peer, in the transport and in the kernel;
+    0 for a transport that does not say.
+    """
+    connection = lowestTransport(transport)
+    if not isinstance(connection, FileDescriptor):
+        return 0
+    waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
+    # Where the kernel holds much, it takes more only when a third of it is
+    # gone: at 10 kB/s that may take minutes.
+    return waiting + queued(connection)
+
+
+def pending(transport: ITransport) -> int:
+    """
+    Tell how many bytes wait for us: after a hiccup of the machine we may be asked
+    before we could read.
+    """
+    connection = lowestTransport(transport)
+    return unread(connection) if isinstance(connection, FileDescriptor) else 0
