@@ -54,8 +54,9 @@ class DeclaredOptions(usage.Options):
         )
         for option in options:
             if option.kind.isRepeatable:
+                add = _repeatable(option)  # one for both names: so Twisted knows them for one
                 for name in filter(None, (option.name, option.short)):
-                    setattr(cls, f"opt_{name.replace('-', '_')}", _repeatable(option))
+                    setattr(cls, f"opt_{name.replace('-', '_')}", add)
 
     def __init__(self) -> None:
         super().__init__()
