@@ -8,12 +8,13 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.report import Report
+    from bench.rounds import Results
     from bench.rows import Setting
 
 #: What is imported, and not part of Python or of the service.
@@ -47,11 +48,13 @@ def parser(rows: Sequence[str], servers: Sequence[str]) -> argparse.ArgumentPars
     :param servers: all that there are.
     """
 
-    def some(text: str) -> list[str]:
-        names = text.split(",")
-        for name in names:
-            if name not in servers:
-                raise argparse.ArgumentTypeError(f"no such server: {name}")
+    def some(known: Sequence[str]) -> Callable[[str], list[str]]:
+        def names(text: str) -> list[str]:
+            for name in text.split(","):
+                if name not in known:
+                    raise argparse.ArgumentTypeError(f"there is no {name}")
+            return text.split(",")
+
         return names
 
     words = argparse.ArgumentParser(
@@ -62,45 +65,54 @@ def parser(rows: Sequence[str], servers: Sequence[str]) -> argparse.ArgumentPars
     add("--short", action="store_true", help="one short round, to see that everything runs")
     add("--rounds", type=int, metavar="N", help="paired rounds (7)")
     add("--seconds", type=float, metavar="N", help="of each measurement (0.5)")
-    add("--only", action="append", choices=rows, metavar="ROW", help=f"of {', '.join(rows)}")
-    add("--servers", type=some, default=servers, metavar="A,B", help=f"of {', '.join(servers)}")
+    for name, known in {"only": rows, "servers": servers}.items():
+        text = f"of {', '.join(known)}"
+        add(f"--{name}", type=some(known), default=known, metavar="A,B", help=text)
     add("--workers", type=int, nargs="?", const=2, metavar="N", help="compare N workers with one")
+    add("--from", type=Path, dest="source", metavar="FILE", help="show an older --json again")
     add("--chart", type=Path, default=Path("bench.svg"), metavar="FILE", help="SVG (bench.svg)")
     add("--table", type=Path, metavar="FILE", help="the tables as reST")
     add("--json", type=Path, metavar="FILE", help="all that was measured")
+    add("--publish", action="store_true", help="write README.rst and docs/speed.* of this checkout")
     return words
 
 
-def reports(options: argparse.Namespace, setting: Setting, folder: Path) -> Iterator[Report]:
+def compared(options: argparse.Namespace, setting: Setting, folder: Path) -> Report:
     """
     Measure what was asked for.
     """
-    from bench.comparison import compare, compareStartups
-    from bench.rows import ROWS, STARTUP
+    from bench.comparison import compare
     from bench.workers import compareWorkers
 
     if options.workers:
-        yield compareWorkers(options.workers, setting, say)
-        return
-    rows = [row for row in ROWS if not options.only or row.key in options.only]
-    if rows:
-        yield compare(rows, options.servers, folder, options.chart, setting, say)
-    if not options.only or STARTUP in options.only:
-        yield compareStartups(setting, say)
+        return compareWorkers(options.workers, setting, say)
+    return shown(compare(options.only, options.servers, folder, setting, say), options)
 
 
-def measure(options: argparse.Namespace) -> Report:
+def shown(results: Results, options: argparse.Namespace) -> Report:
     """
-    Build the generator, measure, and put all into one report.
+    Draw the chart, and give all else that there is to say.
+    """
+    from bench.chart import draw
+    from bench.pages import publish
+    from bench.tables import told
+
+    draw(options.chart, results)
+    if options.publish:
+        publish(results)
+    return told(results)
+
+
+def measured(options: argparse.Namespace) -> Report:
+    """
+    Build the generator, and measure.
 
     :raise bench.toolchains.Missing: when the generator cannot be built.
     """
     from bench.generator import built
     from bench.process import Cores
-    from bench.report import Report, circumstances
     from bench.rows import Setting
 
-    whole = Report()
     with tempfile.TemporaryDirectory() as name:
         setting = Setting.chosen(
             built(Path(name)),
@@ -109,10 +121,7 @@ def measure(options: argparse.Namespace) -> Report:
             options.rounds,
             options.seconds,
         )
-        whole.notes += circumstances(setting)
-        for report in reports(options, setting, Path(name)):
-            whole.add(report)
-    return whole
+        return compared(options, setting, Path(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,19 +135,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"bench: {wrong}")
         return 1
 
+    from bench.rounds import Results, Unreadable
     from bench.rows import ROWS, STARTUP
     from bench.servers import MAKERS
     from bench.toolchains import Missing
 
     options = parser([*(row.key for row in ROWS), STARTUP], list(MAKERS)).parse_args(arguments)
     try:
-        report = measure(options)
+        if options.source:
+            report = shown(Results.read(options.source), options)
+        else:
+            report = measured(options)
     except Missing as missing:
         say(f"bench: no load generator: {missing}")
         return 1
+    except Unreadable as unreadable:
+        say(f"bench: {unreadable}")
+        return 1
     report.print()
     if options.table:
-        report.writeTable(options.table)
+        options.table.write_text(report.reST())
     if options.json:
         report.writeJSON(options.json)
     for fault in report.faults:

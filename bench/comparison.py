@@ -7,63 +7,46 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import report, startup
-from bench.chart import draw
+from bench import startup
+from bench.machine import circumstances
 from bench.rounds import Results, run
-from bench.rows import Row, Setting
-from bench.servers import Server, made
-
-#: To whom all are compared, where they take part: the least that it takes, and ours.
-BASES = ["C", "echotwist"]
+from bench.rows import ROWS, STARTUP, Setting
+from bench.servers import NotStarted, Running, Server, made
 
 
-def _tables(results: Results, rows: Sequence[Row], servers: Sequence[Server]) -> list[report.Table]:
-    names = [server.name for server in servers]
-    if not rows or not names:
-        return []
-    found = [report.medians(results, rows, names)]
-    found += [report.ratios(results, rows, names, base) for base in BASES if base in names]
-    if any(row.timed for row in rows):
-        found.append(report.latencies(results, rows, names))
+def _reactors(servers: Sequence[Server], setting: Setting) -> dict[str, str]:
+    found = {}
+    for server in servers:
+        if server.name.startswith("echotwist"):
+            try:
+                with Running(server.commands["tcp"], setting.cores.server) as running:
+                    found[server.name] = running.reactor
+            except NotStarted as error:
+                found[server.name] = str(error)
     return found
 
 
 def compare(
-    rows: Sequence[Row],
+    keys: Sequence[str],
     names: Sequence[str],
     folder: Path,
-    chart: Path,
     setting: Setting,
     say: Callable[[str], object],
-) -> report.Report:
+) -> Results:
     """
-    Build the servers, measure them, and draw the chart.
+    Build the servers and measure them.
 
+    :param keys: of the rows.
     :param names: of the servers.
     :param folder: where to build.
-    :param chart: the SVG.
     :param say: is told what is going on.
     """
-    servers, skipped = made(names, folder)
+    rows = [row for row in ROWS if row.key in keys]
+    servers, skipped = made(names, folder) if rows else ([], {})
     results = run(rows, servers, setting, say)
-    notes = [f"skipped: {name}, {reason}" for name, reason in skipped.items()]
-    timed = [row for row in rows if row.timed]
-    if timed and servers:
-        draw(chart, results, timed, [server.name for server in servers])
-        notes.append(f"chart: {chart.name}")
-    return report.Report(
-        _tables(results, rows, servers),
-        [*notes, *report.losses(results)],
-        {"skipped": skipped, "rows": results.cells},
-        results.faults,
-    )
-
-
-def compareStartups(setting: Setting, say: Callable[[str], object]) -> report.Report:
-    """
-    Measure how long it takes until a server answers.
-    """
-    say("start-up")
-    results = startup.run(setting.rounds, setting.cores)
-    table = report.startups(results, list(startup.APPLICATIONS))
-    return report.Report([table], [], results.cells, results.faults)
+    if STARTUP in keys:
+        say("start-up")
+        startup.run(results, setting.rounds, setting.cores)
+    results.about |= circumstances(setting) | _reactors(servers, setting)
+    results.about |= {f"skipped {name}": reason for name, reason in skipped.items()}
+    return results

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as versionOf
 from pathlib import Path
 
+from bench.rows import Setting
 from bench.toolchains import version
 
 
@@ -26,10 +27,7 @@ def _package(name: str) -> str:
         return ""
 
 
-def machine() -> dict[str, str]:
-    """
-    Give what there is, by name.
-    """
+def _parts() -> dict[str, str]:
     found = {
         "processor": _model(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -43,3 +41,15 @@ def machine() -> dict[str, str]:
         "PHP": version("php", "--version").partition(" (")[0].removeprefix("PHP "),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def circumstances(setting: Setting) -> dict[str, str]:
+    """
+    Say where and how it is measured, by name.
+    """
+    found = _parts()
+    found["rounds"] = f"{setting.rounds}, {setting.seconds} s for each measurement"
+    found["connections"] = f"{setting.most:,} at most"
+    if not setting.cores.apart:
+        found["not pinned"] = "server and client share the cores"
+    return found

@@ -4,15 +4,53 @@ Paired rounds: in each, every server does everything once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 from bench.generator import WrongReply
-from bench.rows import Row, Setting
+from bench.rows import Figure, Row, Setting
 from bench.servers import NotStarted, Server
 
-Cell = Mapping[str, float]
+#: Figures of a row and a server by name, one for each round.
+Cell = dict[str, list[float]]
+
+
+class Unreadable(Exception):
+    """
+    There is no result in a file; the text says why.
+    """
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """
+    What one server has for each one that another has in the same round.
+
+    :param median: of all rounds.
+    :param least: of all rounds.
+    :param most: of all rounds.
+    """
+
+    median: float
+    least: float
+    most: float
+
+    def standing(self, figure: Figure) -> str:
+        """
+        Say how the first server stands: ``ahead`` or ``behind`` if it is in
+        every round, as far as two decimals show; ``level`` otherwise.
+
+        One round tells nothing.
+        """
+        least, most = round(self.least, 2), round(self.most, 2)
+        if self.least == self.most:
+            return "–"
+        if least <= 1 <= most:
+            return "level"
+        return "ahead" if (least > 1) is figure.more else "behind"
 
 
 @dataclass
@@ -20,24 +58,43 @@ class Results:
     """
     What was found.
 
-    :ivar cells: by row and server, one for each round.
+    :ivar cells: by row and server.
+    :ivar about: where and how, by name.
     :ivar faults: what servers did wrong, a line each.
     """
 
-    cells: dict[str, dict[str, list[Cell]]] = field(default_factory=dict)
+    cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
-    def add(self, row: str, server: str, cell: Cell) -> None:
+    @classmethod
+    def read(cls, file: Path) -> Results:
         """
-        Note what a round found.
+        Read what was written, see :meth:`bench.report.Report.writeJSON`.
+
+        :raise Unreadable: when it is something else.
         """
-        self.cells.setdefault(row, {}).setdefault(server, []).append(cell)
+        try:
+            data = json.loads(file.read_text())
+            return cls(data["rows"], data["about"], data["faults"])
+        except OSError as error:
+            raise Unreadable(f"cannot read {file}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise Unreadable(f"no result of a measurement: {file}") from None
+
+    def add(self, row: str, server: str, found: Mapping[str, float]) -> None:
+        """
+        Note what a round found, with four digits.
+        """
+        cell = self.cells.setdefault(row, {}).setdefault(server, {})
+        for name, value in found.items():
+            cell.setdefault(name, []).append(float(f"{value:.4g}"))
 
     def figures(self, row: str, server: str, figure: str) -> list[float]:
         """
         Give a figure, for each round.
         """
-        return [cell[figure] for cell in self.cells.get(row, {}).get(server, [])]
+        return self.cells.get(row, {}).get(server, {}).get(figure, [])
 
     def median(self, row: str, server: str, figure: str) -> float | None:
         """
@@ -46,16 +103,25 @@ class Results:
         figures = self.figures(row, server, figure)
         return median(figures) if figures else None
 
-    def ratio(self, row: str, server: str, base: str, figure: str) -> float | None:
+    def ratio(self, row: str, server: str, base: str, figure: str) -> Ratio | None:
         """
-        Give the median of what a server has for each one that another has in
-        the same round.
+        Compare two servers, if both have the figure.
         """
         pairs = zip(
             self.figures(row, server, figure), self.figures(row, base, figure), strict=False
         )
         ratios = [ours / theirs for ours, theirs in pairs if theirs > 0]
-        return median(ratios) if ratios else None
+        return Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None
+
+    def best(self, row: str, servers: Sequence[str], figure: Figure) -> str | None:
+        """
+        Name the one of some servers with the best median, if one has the figure.
+        """
+        medians = {server: self.median(row, server, figure.name) for server in servers}
+        known = {server: value for server, value in medians.items() if value is not None}
+        if not known:
+            return None
+        return (max if figure.more else min)(known, key=known.__getitem__)
 
 
 def rotated(servers: Sequence[Server], by: int) -> list[Server]:
@@ -64,6 +130,18 @@ def rotated(servers: Sequence[Server], by: int) -> list[Server]:
     """
     start = by % max(1, len(servers))
     return [*servers[start:], *servers[:start]]
+
+
+def _pairs(
+    rows: Sequence[Row], servers: Sequence[Server], setting: Setting, say: Callable[[str], object]
+) -> Iterator[tuple[Row, Server]]:
+    for number in range(setting.rounds):
+        for row in rows:
+            say(f"round {number + 1} of {setting.rounds}: {row.label}")
+            some = servers if row.sample or not setting.sample else servers[:1]
+            for server in rotated(some, number):
+                if row.takes(server):
+                    yield row, server
 
 
 def run(
@@ -81,15 +159,12 @@ def run(
     """
     results = Results()
     out: set[tuple[str, str]] = set()
-    for number in range(setting.rounds):
-        for row in rows:
-            say(f"round {number + 1} of {setting.rounds}: {row.label}")
-            for server in rotated(servers, number):
-                if not row.takes(server) or (row.key, server.name) in out:
-                    continue
-                try:
-                    results.add(row.key, server.name, row.run(server, setting))
-                except (WrongReply, NotStarted) as error:
-                    out.add((row.key, server.name))
-                    results.faults.append(f"{server.name}, {row.label}: {error}")
+    for row, server in _pairs(rows, servers, setting, say):
+        if (row.key, server.name) in out:
+            continue
+        try:
+            results.add(row.key, server.name, row.run(server, setting))
+        except (WrongReply, NotStarted) as error:
+            out.add((row.key, server.name))
+            results.faults.append(f"{server.name}, {row.label}: {error}")
     return results

@@ -28,6 +28,9 @@ PATIENCE = 30.0
 #: How servers say where they listen.
 PORT = re.compile(r"(?m)(?:^port |echo on TCP \S*:)(\d+)[,\n]")
 
+#: How ours say what they run on.
+REACTOR = re.compile(r"reactor class: \S*?(\w+)\.\n")
+
 
 class NotStarted(Exception):
     """
@@ -42,12 +45,12 @@ class Server:
 
     :param name: heads its column.
     :param commands: how to start it, for ``tcp`` and ``udp``.
-    :param only: the rows in which it makes sense; ``None`` is all.
+    :param most: connections that it can take.
     """
 
     name: str
     commands: Mapping[str, Sequence[str | Path]]
-    only: frozenset[str] | None = None
+    most: int = sys.maxsize
 
 
 class Running:
@@ -57,6 +60,7 @@ class Running:
     :param command: how to start it.
     :param cores: where it may run.
     :ivar port: where it listens on 127.0.0.1.
+    :ivar reactor: what ours runs on.
     :raise NotStarted: when it does not say so.
     """
 
@@ -77,8 +81,10 @@ class Running:
     def _waitForPort(self, log: Path) -> int:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
-            found = PORT.search(log.read_text(errors="replace"))
+            said = log.read_text(errors="replace")
+            found = PORT.search(said)
             if found:
+                self.reactor = "".join(REACTOR.findall(said))
                 return int(found[1])
             time.sleep(0.005)
         lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
@@ -107,24 +113,36 @@ def echo(*options: str) -> list[str | Path]:
     return [BIN / "twistd", "--nodaemon", "--pidfile=", "echo", "--port=0", *options]
 
 
-def _ours(*options: str) -> Callable[[Path], Server]:
+def _ours(name: str, *options: str) -> Callable[[Path], Server]:
     def make(folder: Path) -> Server:
         command = echo(*options)
-        return Server(" ".join(["echotwist", *options]), {"tcp": command, "udp": command})
+        return Server(name, {"tcp": command, "udp": command})
 
     return make
 
 
-def _c(folder: Path) -> Server:
-    programs = {"tcp": "stream", "udp": "datagram"}
-    return Server(
-        "C", {kind: [compiled([PEERS / f"{p}.c"], folder / p)] for kind, p in programs.items()}
-    )
+def _cPolling(folder: Path) -> Server:
+    stream = compiled([PEERS / "stream.c"], folder / "stream")
+    return Server("C epoll", {"tcp": [stream], "udp": [_cDatagram(folder), "epoll"]})
+
+
+def _cBlocking(folder: Path) -> Server:
+    return Server("C blocking", {"udp": [_cDatagram(folder), "blocking"]})
+
+
+def _cDatagram(folder: Path) -> Path:
+    return compiled([PEERS / "datagram.c"], folder / "datagram")
 
 
 def _go(folder: Path) -> Server:
     program = compiledGo(PEERS / "echo.go", folder / "go")
     return Server("Go", {kind: [program, kind] for kind in ("tcp", "udp")})
+
+
+def _goCopying(folder: Path) -> Server:
+    program = compiledGo(PEERS / "echo.go", folder / "go")
+    # A pipe for each connection: three files, where 20,000 is a usual limit.
+    return Server("Go io.Copy", {"tcp": [program, "copy"]}, most=5000)
 
 
 def _python(name: str, module: str, *words: str | Path) -> Callable[[Path], Server]:
@@ -140,15 +158,24 @@ def _php(folder: Path) -> Server:
     php = tool("php")
     if "sockets" not in subprocess.check_output([php, "-m"], text=True).split():
         raise Missing("php has no sockets")
-    return Server("PHP", {"tcp": [php, PEERS / "echo.php"]}, frozenset({"tcp-1x64"}))
+    # It naps, so that more clients would measure the naps.
+    return Server("PHP", {"tcp": [php, PEERS / "echo.php"]}, most=1)
 
+
+#: Ours, as it comes.
+OURS = "echotwist fast"
+
+#: To whom it is compared: the better of these at each load; and the least that it takes.
+RIVALS, LEAST = ("uvloop", "Go", "Go io.Copy"), ("C epoll", "C blocking")
 
 #: How each is made, in the order of the columns.
 MAKERS: Mapping[str, Callable[[Path], Server]] = {
-    "echotwist": _ours(),
-    "echotwist --portable": _ours("--portable"),
-    "C": _c,
+    OURS: _ours(OURS),
+    "echotwist portable": _ours("echotwist portable", "--portable"),
+    "C epoll": _cPolling,
+    "C blocking": _cBlocking,
     "Go": _go,
+    "Go io.Copy": _goCopying,
     "uvloop": _python("uvloop", "uvloop", PEERS / "loop.py", "uvloop"),
     "asyncio": _python("asyncio", "asyncio", PEERS / "loop.py", "asyncio"),
     "Twisted": _python("Twisted", "twisted", PEERS / "stock.py"),

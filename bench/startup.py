@@ -61,13 +61,14 @@ def seconds(words: Sequence[str], cores: Cores) -> float:
             process.wait()
 
 
-def run(rounds: int, cores: Cores) -> Results:
+def run(results: Results, rounds: int, cores: Cores) -> None:
     """
     Start each once in every round, in turns.
 
     The first round, which fills caches, does not count.
+
+    :param results: get what is found.
     """
-    results = Results()
     for number in range(-1, rounds):
         names = list(APPLICATIONS)
         for name in names if number % 2 else reversed(names):
@@ -78,4 +79,3 @@ def run(rounds: int, cores: Cores) -> Results:
                 continue
             if number >= 0:
                 results.add(STARTUP, name, {"seconds": took})
-    return results

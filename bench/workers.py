@@ -15,8 +15,9 @@ from statistics import median
 import psutil
 
 from bench.generator import Generator, Load, WrongReply
+from bench.machine import circumstances
 from bench.process import family, processorTime
-from bench.report import Report, Table, number
+from bench.report import Report, Table, lines, number
 from bench.rows import Setting
 from bench.servers import NotStarted, Running, echo
 
@@ -158,4 +159,5 @@ def compareWorkers(workers: int, setting: Setting, say: Callable[[str], object])
         label: {count: list(map(asdict, cells)) for count, cells in counts.items()}
         for label, counts in found.items()
     }
-    return Report([_table(found)], data={"workers": data})
+    about = circumstances(setting)
+    return Report([_table(found)], lines(about), {"about": about, "workers": data})

@@ -1,16 +1,21 @@
-// An echo as one writes it in Go.  A loop of Read and Write, where io.Copy
-// would splice within the kernel, so that all servers see their bytes.
+// An echo as one writes it in Go.
+//
+//	echo tcp|copy|udp
+//
+// tcp is a loop of Read and Write; copy is io.Copy, which splices within the
+// kernel on Linux.
 
 package main
 
 import (
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"os"
 )
 
-func echo(stream net.Conn) {
+func loop(stream net.Conn) {
 	defer stream.Close()
 	buffer := make([]byte, 65536)
 	for {
@@ -24,7 +29,12 @@ func echo(stream net.Conn) {
 	}
 }
 
-func streams() {
+func copies(stream net.Conn) {
+	defer stream.Close()
+	io.Copy(stream, stream)
+}
+
+func streams(echo func(net.Conn)) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -47,18 +57,22 @@ func datagrams() {
 	fmt.Printf("port %d\n", socket.LocalAddr().(*net.UDPAddr).Port)
 	buffer := make([]byte, 65536)
 	for {
-		count, peer, err := socket.ReadFromUDP(buffer)
+		// With netip.AddrPort, which needs no memory from the heap.
+		count, peer, err := socket.ReadFromUDPAddrPort(buffer)
 		if err != nil {
 			continue
 		}
-		socket.WriteToUDP(buffer[:count], peer)
+		socket.WriteToUDPAddrPort(buffer[:count], peer)
 	}
 }
 
 func main() {
-	if os.Args[1] == "tcp" {
-		streams()
-	} else {
+	switch os.Args[1] {
+	case "tcp":
+		streams(loop)
+	case "copy":
+		streams(copies)
+	default:
 		datagrams()
 	}
 }

@@ -33,6 +33,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "tcp":
         port = reactor.listenTCP(0, Factory.forProtocol(Echo), interface="127.0.0.1")
     else:
-        port = reactor.listenUDP(0, DatagramEcho(), interface="127.0.0.1")
+        # By default it cuts what is longer than 8,192 bytes.
+        port = reactor.listenUDP(0, DatagramEcho(), interface="127.0.0.1", maxPacketSize=65536)
     print("port", port.getHost().port, flush=True)
     reactor.run()

@@ -8,17 +8,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.__main__ import parser
+from bench.__main__ import main, parser
 from bench.generator import WrongReply, built
 from bench.process import Cores
-from bench.rounds import Results, rotated, run
-from bench.rows import ROWS, Row, Setting
-from bench.servers import MAKERS, Server, made
+from bench.rounds import Ratio, Results, rotated, run
+from bench.rows import CPU, LATENCIES, ROWS, STARTUP, Figure, Row, Setting
+from bench.servers import MAKERS, OURS, Server, made
 from bench.toolchains import Missing
 from tests.support.live import ROOT
 
@@ -50,7 +51,11 @@ with socket.socket(type=socket.SOCK_DGRAM) as server:
             server.sendto(reply, peer)
 """
 
-STREAM, DATAGRAM = (next(row for row in ROWS if row.key == key) for key in ("tcp-1x64", "udp-64"))
+BY_KEY = {row.key: row for row in ROWS}
+STREAM, DATAGRAM = BY_KEY["tcp-1x64"], BY_KEY["udp-10x10x64"]
+
+#: Bytes that a chart may have.
+SMALL = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -155,15 +160,41 @@ def test_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is no generator.
     """
     monkeypatch.setenv("PATH", str(tmp_path))
-    servers, skipped = made(["C", "Go", "PHP", "asyncio"], tmp_path)
+    servers, skipped = made(["C epoll", "Go", "PHP", "asyncio"], tmp_path)
     assert [server.name for server in servers] == ["asyncio"]
     assert skipped == {
-        "C": "cc is not installed",
+        "C epoll": "cc is not installed",
         "Go": "go is not installed",
         "PHP": "php is not installed",
     }
     with pytest.raises(Missing, match="cc is not installed"):
         built(tmp_path)
+
+
+def test_notCompiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A server that does not compile is skipped, with the compiler's last line.
+    """
+    for name in ("cc", "go"):
+        (tmp_path / name).write_text("#!/bin/sh\necho one; echo no luck; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    servers, skipped = made(["C epoll", "Go", "asyncio"], tmp_path)
+    assert [server.name for server in servers] == ["asyncio"]
+    assert skipped == {
+        "C epoll": "stream.c does not compile: no luck",
+        "Go": "echo.go does not compile: no luck",
+    }
+
+
+def test_tooMany(tmp_path: Path) -> None:
+    """
+    A server is left out of rows with more connections than it can take.
+    """
+    napping = Server("napping", {"tcp": [], "udp": []}, most=1)
+    assert [row.key for row in ROWS if row.load.transport == "tcp" and row.takes(napping)] == [
+        "tcp-1x64"
+    ]
 
 
 def test_pairs() -> None:
@@ -175,10 +206,95 @@ def test_pairs() -> None:
         results.add("row", "ours", {"cpu": ours})
         results.add("row", "theirs", {"cpu": theirs})
     assert results.median("row", "ours", "cpu") == 4
-    assert results.ratio("row", "ours", "theirs", "cpu") == 3
+    assert results.ratio("row", "ours", "theirs", "cpu") == Ratio(3, 2, 4)
     servers = [Server(name, {}) for name in "abc"]
     orders = ["".join(server.name for server in rotated(servers, n)) for n in range(4)]
     assert orders == ["abc", "bca", "cab", "abc"]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "word"),
+    [
+        ([0.90, 0.99], "ahead"),
+        ([0.90, 0.996], "level"),
+        ([0.90, 1.10], "level"),
+        ([1.00, 1.20], "level"),
+        ([1.01, 1.20], "behind"),
+        ([0.50], "–"),
+    ],
+)
+def test_standing(ratios: Sequence[float], word: str) -> None:
+    """
+    Who is better in every round is ahead, where two decimals show it; if less
+    is better, and the other way round if more is.  One round tells nothing.
+    """
+    ratio = Ratio(ratios[0], min(ratios), max(ratios))
+    assert ratio.standing(CPU) == word
+    turned = {"ahead": "behind", "behind": "ahead"}.get(word, word)
+    assert ratio.standing(Figure("rate", more=True)) == turned
+
+
+def test_best() -> None:
+    """
+    The best of others is the one with the best median, as far as it has one.
+    """
+    results = Results()
+    for cheap, dear in [(1.0, 2.0), (9.0, 2.0), (1.0, 2.0)]:
+        results.add("row", "cheap", {"cpu": cheap})
+        results.add("row", "dear", {"cpu": dear})
+    others = ["dear", "absent", "cheap"]
+    assert results.best("row", others, CPU) == "cheap"
+    assert results.best("row", others, Figure("cpu", more=True)) == "dear"
+    assert results.best("row", ["absent"], CPU) is None
+
+
+def complete(rounds: int = 7) -> Results:
+    """
+    Make up figures for all servers in all rows.
+    """
+    results = Results(about={"processor": "none"})
+    for number, row, server in product(range(rounds), ROWS, MAKERS):
+        names = ["messages", "lost", *(figure.name for figure in [*row.figures, *LATENCIES])]
+        value = 1 + number / 10 + len(server)
+        results.add(row.key, server, dict.fromkeys(names, value))
+    return results
+
+
+def test_chart(tmp_path: Path) -> None:
+    """
+    The chart is small, and the same figures give the same file.
+    """
+    from bench.chart import draw
+
+    charts = [tmp_path / "one.svg", tmp_path / "two.svg"]
+    for chart in charts:
+        draw(chart, complete())
+    assert charts[0].read_bytes() == charts[1].read_bytes()
+    assert charts[0].stat().st_size < SMALL
+    assert ElementTree.parse(charts[0]).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_filled() -> None:
+    """
+    Figures are put between their comments, in place of older ones.
+    """
+    from bench.pages import filled
+
+    page = "One\n\n.. figures: all\n\nold\n\n.. figures end\n\nTwo\n"
+    assert filled(page, {"all": "new\n"}) == page.replace("old", "new")
+
+
+def test_readAgain(tmp_path: Path) -> None:
+    """
+    A result that was written and is read gives the same tables.
+    """
+    from bench.tables import told
+
+    report = told(complete())
+    report.writeJSON(tmp_path / "json")
+    again = told(Results.read(tmp_path / "json"))
+    assert again.reST() == report.reST()
+    assert again.data == report.data
 
 
 def bench(*options: str) -> subprocess.CompletedProcess[str]:
@@ -198,24 +314,23 @@ def files(folder: Path, *names: str) -> Sequence[str]:
 
 def test_short(tmp_path: Path) -> None:
     """
-    The short form measures every row, names what it skips, and draws a chart.
+    The short form measures every row, has every server do something, names
+    what it skips and says on what ours runs.
     """
     done = bench(*files(tmp_path, "chart", "table", "json"))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "json").read_text())
-    assert list(found["rows"]) == [row.key for row in ROWS]
-    assert sorted(found["startup"]) == ["twistd -n echo", "twistd -n web"]
-    present = found["rows"]["tcp-1x64"].keys()
-    assert "echotwist" in present
-    assert sorted(present | found["skipped"].keys()) == sorted(MAKERS)
+    assert list(found["rows"]) == [*(row.key for row in ROWS), STARTUP]
+    about, rows = found["about"], found["rows"].values()
+    for server in MAKERS:
+        assert f"skipped {server}" in about or any(server in cells for cells in rows)
+    assert all(OURS in found["rows"][row.key] for row in ROWS)
+    assert about[OURS] == "LeanReactor"
+    assert about["echotwist portable"] == "EPollReactor"
     table = (tmp_path / "table").read_text()
-    for name, reason in found["skipped"].items():
-        assert f"skipped: {name}, {reason}" in done.stdout
-        assert f"- skipped: {name}, {reason}" in table
-    for row in ROWS:
-        assert row.label in done.stdout
-        assert row.label in table
-    assert ElementTree.parse(tmp_path / "chart").getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    for text in [*(row.label for row in ROWS), *(f"{name}: {about[name]}" for name in about)]:
+        assert text in done.stdout
+        assert text in table
 
 
 def test_shortWorkers(tmp_path: Path) -> None:
@@ -229,10 +344,30 @@ def test_shortWorkers(tmp_path: Path) -> None:
     assert all(sorted(counts) == ["1", "2"] for counts in found["workers"].values())
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "bench: cannot read {}: No such file or directory"),
+        ("{}", "bench: no result of a measurement: {}"),
+    ],
+)
+def test_unreadable(
+    tmp_path: Path, text: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A file without a result is refused in one line.
+    """
+    file = tmp_path / "json"
+    if text:
+        file.write_text(text)
+    assert main([f"--from={file}"]) == 1
+    assert capsys.readouterr().err == words.format(file) + "\n"
+
+
 def test_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     """
     A server that does not exist is refused in one line.
     """
     with pytest.raises(SystemExit):
-        parser([], list(MAKERS)).parse_args(["--servers=C,Nope"])
-    assert capsys.readouterr().err.splitlines()[-1].endswith("no such server: Nope")
+        parser([], list(MAKERS)).parse_args(["--servers=Go,Nope"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith("there is no Nope")
