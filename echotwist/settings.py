@@ -35,9 +35,6 @@ LINGERS = range(32768)
 #: What can be counted.
 COUNTS = range(10**9 + 1)
 
-#: Processes.
-WORKERS = range(1, 257)
-
 
 @frozen(kw_only=True, field_transformer=checked)
 class Settings:
@@ -246,7 +243,7 @@ class Settings:
         default=1,
         metadata=said(
             "workers",
-            Number(WORKERS, {"auto": 0}),
+            Number(range(1, 257), {"auto": 0}),
             "processes that share the port; auto: one a core",
         ),
     )

@@ -59,13 +59,13 @@ class UnixDatagramPort(DatagramPort):
         """
         Handle datagrams that wait; but only few who have to be looked for.
         """
-        looks = self._readers.looks
+        searches = self._readers.searches
         for number in range(self.atOnce):
             if not self.handleNext():
                 if not number:
                     self.examine()
                 return
-            if self._readers.looks != looks:
+            if self._readers.searches != searches:
                 return
 
     def _receive(self) -> packetinfo.Received:

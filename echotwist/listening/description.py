@@ -45,7 +45,7 @@ _TEXTS = {
     "sslmethod": (r"(SSLv|TLS)\w*_METHOD", "not a method of OpenSSL"),
 }
 
-_NUMBERS = {"port": PORTS, "backlog": BACKLOGS}
+_RANGES = {"port": PORTS, "backlog": BACKLOGS}
 
 
 @frozen
@@ -153,7 +153,7 @@ def _check(kind: str, parameters: Mapping[str, str]) -> None:
             raise ValueError(f"{name} holds a zero byte")
         if name == "interface" and not value:
             raise ValueError("interface is empty")
-        allowed = _NUMBERS.get(name)
+        allowed = _RANGES.get(name)
         if allowed:
             try:
                 Number(allowed).parse(name, value)

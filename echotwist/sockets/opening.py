@@ -223,12 +223,12 @@ def _whichOfOurs(kind: socket.SocketKind, address: Address, port: int) -> str:
     """
     for one in ownSockets():
         isLike = one.type == kind and one.family in (socket.AF_INET, socket.AF_INET6)
-        if isLike and placeOf(one)[1] == port and address.overlaps(_addressOf(one)):
+        if isLike and placeOf(one)[1] == port and address.overlaps(_boundAddress(one)):
             return f"we have it ourselves, for {listenerText(one, transportOf(one))}"
     return ""
 
 
-def _addressOf(listener: socket.socket) -> Address:
+def _boundAddress(listener: socket.socket) -> Address:
     host, _, *more = listener.getsockname()
     isSix = listener.family == socket.AF_INET6
     dual = isSix and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)

@@ -54,14 +54,14 @@ class Readers:
     Know whose sockets are and who reads, by asking the kernel.
 
     :param clock: tells the time in seconds.
-    :ivar looks: how often all sockets were looked at, which may take milliseconds.
+    :ivar searches: how often all sockets were searched, which may take milliseconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._inodes: dict[bytes, int] = {}
         self._until: dict[bytes, float] = {}
-        self.looks = 0
+        self.searches = 0
 
     def hasRead(self, name: bytes) -> bool:
         """
@@ -73,7 +73,7 @@ class Readers:
         now = self._clock()
         if now < self._until.get(name, 0.0):
             return False
-        peer = self._ask(name) or self._look(name, now)
+        peer = self._ask(name) or self._search(name, now)
         if peer is None:
             self._until[name] = now + UNSEEN_PAUSE
         elif peer.unread:
@@ -84,15 +84,15 @@ class Readers:
         """
         Give the user whose socket has a name, if there is one and the kernel tells.
         """
-        peer = self._ask(name) or self._look(name, self._clock())
+        peer = self._ask(name) or self._search(name, self._clock())
         return peer.user if peer else None
 
     def _ask(self, name: bytes) -> Peer | None:
         inode = self._inodes.get(name)
         return _find(name, inode) if inode else None
 
-    def _look(self, name: bytes, now: float) -> Peer | None:
-        self.looks += 1
+    def _search(self, name: bytes, now: float) -> Peer | None:
+        self.searches += 1
         peer = _find(name)
         if len(self._inodes) >= KNOWN_PEERS:
             self._inodes.clear()
@@ -114,7 +114,7 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
     """
     Ask the kernel for a datagram socket by its name.
 
-    :param inode: its number, if it is known; otherwise all are looked at.
+    :param inode: its number, if it is known; otherwise all are searched.
     :return: of two that had the same name the later, which has it.
     """
     # One of a file ends with NUL; an abstract one begins with it.

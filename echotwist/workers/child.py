@@ -37,7 +37,7 @@ from echotwist.telemetry.counters import toLine
 from echotwist.workers.wire import ABORT, ADOPT, COMMANDS, CONFIG, COUNTERS, LEAVE, TELL, Plan
 
 #: Bytes of commands that are read at once.
-ROOM = 4096
+COMMAND_BYTES = 4096
 
 
 class Worker(EchoService):
@@ -162,7 +162,7 @@ class Commands(FileDescriptor):
         """
         Do what the parent says.
         """
-        said = os.read(COMMANDS, ROOM)
+        said = os.read(COMMANDS, COMMAND_BYTES)
         *lines, self._unfinished = (self._unfinished + said).split(b"\n")
         for line in lines:
             self._worker.execute(line)

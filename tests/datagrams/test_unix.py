@@ -532,14 +532,14 @@ class ReadersTests(SynchronousTestCase):
         self.assertTrue(self.hasRead("one"))
         self.assertTrue(self.hasRead("other"))
         self.assertTrue(self.hasRead("one"))
-        self.assertEqual(self.readers.looks, 2)
+        self.assertEqual(self.readers.searches, 2)
         late = self.bound("late")
         self.other.sendto(b"hello", NAME + "one")
         self.one.close()
         self.bound("one")
         for name in ("late", "one"):
             self.assertEqual([self.hasRead(name) for _ in range(3)], [True, True, True])
-        self.assertEqual(self.readers.looks, 4)
+        self.assertEqual(self.readers.searches, 4)
         self.other.sendto(b"hello", NAME + "late")
         self.assertFalse(self.hasRead("late"))
         late.close()
@@ -551,7 +551,7 @@ class ReadersTests(SynchronousTestCase):
         for _ in range(3):
             self.assertEqual([self.hasRead("unseen") for _ in range(3)], [True, False, False])
             self.clock.advance(2 * UNSEEN_PAUSE)
-        self.assertEqual(self.readers.looks, 3)
+        self.assertEqual(self.readers.searches, 3)
 
     def test_streams(self) -> None:
         """

@@ -5,7 +5,9 @@ The folders and files of the package are floors: imports run down. Tests import 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -97,3 +99,124 @@ def test_shared() -> None:
                 where = f"{name} imports {'.'.join(words)}"
                 assert not [word for word in words if word.startswith(("test_", "_"))], where
                 assert not name.startswith("support/") or words[1:2] == ("support",), where
+
+
+#: Lines of a module; one with more is usually two.
+MOST_LINES = 300
+
+#: Modules that are still to be split.
+TO_SPLIT = {
+    "listening/endpoints.py",
+    "monitoring/pages.py",
+    "service.py",
+    "workers/monitor.py",
+}
+
+#: Names that the code had and the field does not, each with what it says instead.
+RETIRED = {
+    "Entrance": "DeferredFactory",
+    "Journal": "RateLimitedLog",
+    "Judge": "IDatagramGuard",
+    "NUMBERS": "COUNTERS",
+    "ORDERS": "COMMANDS",
+    "Overseer": "InactivityTimeout",
+    "Owner": "IConnectionOwner, IWorkerOwner",
+    "PLAN": "CONFIG",
+    "Patience": "InactivityTimeout",
+    "Shape": "an interface of zope.interface",
+    "WORDS": "STDERR",
+    "awaits": "handshakeStarted",
+    "awaitsNoMore": "handshakeFinished",
+    "handOver": "setProtocol",
+    "heir": "nextProtocol",
+    "hurry": "abort",
+    "innermost": "innermostProtocol",
+    "journal": "limitedLog",
+    "layers": "wrappers",
+    "letGo": "closeInBackground",
+    "look": "checkAlive",
+    "newcomer": "connection",
+    "objection": "refusal",
+    "objectionTo": "refusalTo",
+    "underneath": "lowestTransport",
+    "whoEnds": "halfCloseTarget",
+}
+
+#: Who chooses between the fast and the portable way.
+CHOOSERS = {"service.py", "listening/ways.py"}
+
+#: Names that each module may have for itself: its own logger.
+OWN = {"_log"}
+
+
+def identifiers(text: str) -> Iterator[str]:
+    """
+    Give the names that a module has or uses, without the underscore before them.
+    """
+    for node in ast.walk(ast.parse(text)):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            if isinstance(name := getattr(node, field, None), str):
+                yield name.lstrip("_")
+
+
+def defined(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """
+    Give the names that statements define, one by one, but not those in functions
+    and classes.
+    """
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif not isinstance(node, ast.expr) or isinstance(node, ast.Tuple):
+            yield from defined(ast.iter_child_nodes(node))
+
+
+def test_chosen() -> None:
+    """
+    Only who chooses between the fast and the portable way knows of the fast one, and
+    no way but late: elsewhere than on Linux it cannot be imported.
+    """
+    for path in FILES:
+        name = str(path.relative_to(PACKAGE))
+        known = {words[:2] for words in imports(path.read_text())}
+        atTop = {
+            f"{node.module}"
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.ImportFrom)
+        }
+        if not name.startswith("fast/"):
+            assert ("echotwist", "fast") not in known or name in CHOOSERS, name
+            assert not [one for one in atTop if one.startswith("echotwist.fast")], name
+
+
+def test_size() -> None:
+    """
+    A module has at most 300 lines.
+    """
+    sizes = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES}
+    assert {name for name, size in sizes.items() if size > MOST_LINES} <= TO_SPLIT
+
+
+def test_retired() -> None:
+    """
+    No name in the package or its documentation is one that was retired.
+    """
+    pages = [*ROOT.glob("*.rst"), *(ROOT / "docs").glob("*.rst")]
+    spans = [(page, span) for page in pages for span in re.findall("``(.+?)``", page.read_text())]
+    found = [(path.name, name) for path in FILES for name in identifiers(path.read_text())]
+    found += [(page.name, word) for page, span in spans for word in re.findall("[A-Za-z]+", span)]
+    assert not [f"{where}: {name}, say {RETIRED[name]}" for where, name in found if name in RETIRED]
+
+
+def test_once() -> None:
+    """
+    A name at the top of a module means one thing in all of the service; the probe is
+    a program of its own.
+    """
+    places = defaultdict(set)
+    for path in (path for path in FILES if path.parent.name != "probe"):
+        for name in defined(ast.parse(path.read_text()).body):
+            places[name].add(str(path.relative_to(PACKAGE)))
+    assert not {name: found for name, found in places.items() if len(found) > 1 and name not in OWN}
