@@ -15,12 +15,13 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
+from echotwist.sockets.addresses import SocketName
 from echotwist.sockets.errors import inWords
 from echotwist.sockets.opening import Socket, listenerText
 from echotwist.sockets.options import ignoreReports
@@ -48,7 +49,7 @@ class Place(NamedTuple):
     :param interface: the name of the network interface, if any.
     """
 
-    name: Any
+    name: SocketName
     interface: str
 
     @classmethod

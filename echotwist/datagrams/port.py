@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from echotwist.datagrams.guard import IDatagramGuard
 from echotwist.recovery import RecoveringPort
 from echotwist.sockets import packetinfo
-from echotwist.sockets.addresses import placeOf
+from echotwist.sockets.addresses import SocketName, placeOf
 from echotwist.telemetry.log import RateLimitedLog
 
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
@@ -104,7 +104,7 @@ class DatagramPort(RecoveringPort, udp.Port):
         return packetinfo.receive(self.socket, LARGEST)
 
     def _handleOne(
-        self, datagram: bytes, peer: Any, answering: list[packetinfo.Control], toGroup: bool
+        self, datagram: bytes, peer: SocketName, answering: list[packetinfo.Control], toGroup: bool
     ) -> None:
         self._counters.receivedDatagrams += 1
         self._counters.receivedBytes += len(datagram)
@@ -119,7 +119,7 @@ class DatagramPort(RecoveringPort, udp.Port):
             self._limitedLog.broke("handle")
         self._answering = []
 
-    def write(self, datagram: bytes, addr: Any = None) -> None:
+    def write(self, datagram: bytes, addr: SocketName | None = None) -> None:
         """
         Send a datagram; one that cannot be sent is counted and forgotten.
 

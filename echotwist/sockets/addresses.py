@@ -24,6 +24,9 @@ InternetName = tuple[str, int] | tuple[str, int, int, int]
 #: The same of UNIX sockets: a path, or an abstract name as bytes that begin with NUL.
 UnixName = str | bytes | None
 
+#: The same of any socket that has a name.
+SocketName = InternetName | str | bytes
+
 _NAT64 = ip_network("64:ff9b::/96")
 
 

@@ -20,6 +20,8 @@ from contextlib import nullcontext, suppress
 from functools import lru_cache
 from typing import Any
 
+from echotwist.sockets.addresses import SocketName
+
 #: Python has no name for it; from Linux's ``in.h`` and macOS' ``netinet/in.h``.
 _IP_PKTINFO = {"linux": 8, "darwin": 26}.get(sys.platform)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", None)
@@ -41,7 +43,7 @@ Control = tuple[int, int, bytes]
 
 #: A datagram, where it came from, what to pass to :func:`send` with the reply,
 #: and whether it was sent to a multicast or broadcast address.
-Received = tuple[bytes, Any, list[Control], bool]
+Received = tuple[bytes, SocketName, list[Control], bool]
 
 
 def ask(listener: socket.socket) -> None:
@@ -107,7 +109,9 @@ def _receive(listener: socket.socket, largest: int) -> Received:
     return datagram, peer, control, toGroup
 
 
-def _send(listener: socket.socket, datagram: bytes, answering: list[Control], peer: Any) -> None:
+def _send(
+    listener: socket.socket, datagram: bytes, answering: list[Control], peer: SocketName | None
+) -> None:
     """
     Send a datagram, from the address that :func:`receive` told of.
     """

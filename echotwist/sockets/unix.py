@@ -10,7 +10,6 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any
 
 from echotwist.sockets.addresses import nameText
 from echotwist.sockets.errors import ListenError
@@ -182,7 +181,7 @@ def openUnix(
     :param backlog: connections that may wait to be accepted.
     :raise ListenError: nothing is left open then.
     """
-    listener: Any = FileSocket(socket.AF_UNIX, kind)
+    listener = FileSocket(socket.AF_UNIX, kind)
     isFile = not name.startswith("\0")
     try:
         listener.setblocking(False)
@@ -205,7 +204,7 @@ def openUnix(
         if cause.errno == errno.EADDRINUSE and _isTakenByUs(name):
             hint = "we listen there ourselves"
         raise ListenError(transport, nameText(name), cause, hint) from None
-    return listener  # type: ignore[no-any-return]
+    return listener
 
 
 def _isTakenByUs(name: str) -> bool:

@@ -9,7 +9,6 @@ import re
 from ipaddress import IPv4Address as IPv4
 from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address
-from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IProtocolFactory
@@ -19,6 +18,7 @@ from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echotwist.streams.connection import Connection
 from echotwist.streams.interfaces import IConnectionOwner, IHandshake
 from echotwist.streams.prefixed import chunk
 from echotwist.streams.wrappers import innermostProtocol
@@ -110,7 +110,7 @@ class ProxyHeader(Protocol):
 
     handshake = "PROXY header"
     givenUp = False
-    transport: Any
+    transport: Connection
 
     def __init__(self, factory: IProtocolFactory, owner: IConnectionOwner) -> None:
         self._next = factory

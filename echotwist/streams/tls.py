@@ -18,6 +18,8 @@ from OpenSSL.SSL import (
 )
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
+    IOpenSSLContextFactory,
+    IOpenSSLServerConnectionCreator,
     IProtocolFactory,
     IReactorTime,
     ITransport,
@@ -182,7 +184,9 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
 
 def overTLS(
-    contextFactory: Any, factory: IProtocolFactory, reactor: IReactorTime
+    contextFactory: IOpenSSLContextFactory | IOpenSSLServerConnectionCreator,
+    factory: IProtocolFactory,
+    reactor: IReactorTime,
 ) -> TLSMemoryBIOFactory:
     """
     Put TLS around what a factory makes.
@@ -200,7 +204,7 @@ def overTLS(
     return around
 
 
-def _chooseNone(connection: Connection, offered: list[bytes]) -> object:
+def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
     """
     Take no notice of the protocols that a peer offers (ALPN, RFC 7301), like a
     server that knows nothing of it.
