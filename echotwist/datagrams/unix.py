@@ -30,10 +30,10 @@ from echotwist.sockets.unixpeer import (
 
 #: Parts of our buffer: when one of so many is full of what nobody reads, only who
 #: reads is answered...
-SHARES = 4
+BUFFER_SHARES = 4
 
 #: ...and nobody gets more than one of so many of what is left.
-PARTS = 4
+REPLY_PARTS = 4
 
 
 class UnixDatagramPort(DatagramPort):
@@ -141,13 +141,13 @@ class UnixDatagramPort(DatagramPort):
         # Nobody can see whether an empty one is still unread, or what is behind it.
         if not size or name in self._hadEmpty or not self._readers.hasRead(name):
             return "peer reads nothing"
-        return "others read nothing" if size > (self._buffer - waiting) // PARTS else ""
+        return "others read nothing" if size > (self._buffer - waiting) // REPLY_PARTS else ""
 
     def _bindSocket(self) -> None:
         self.socket, self._preexistingSocket = self._preexistingSocket, None
         # Which is what a peer may send at the most; see openUnixDatagram.
         self._buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
-        self._share = self._buffer // SHARES
+        self._share = self._buffer // BUFFER_SHARES
         self._room = bytearray(self._buffer)
         self._readers = Readers(self.clock)
         self._hadEmpty: set[bytes] = set()

@@ -16,7 +16,7 @@ from echotwist.sockets.options import ignoreReports
 from echotwist.sockets.unix import prepareDatagram
 
 #: The first descriptor that is passed.
-FIRST = 3
+FIRST_DESCRIPTOR = 3
 
 _WANTED = {
     socket.AF_INET: (socket.SOCK_STREAM, socket.SOCK_DGRAM),
@@ -63,7 +63,7 @@ def find() -> None:
         why = OSError("no socket was passed to this process")
         hint = "it must be started by a .socket unit, or by systemd-socket-activate"
         raise ListenError("sockets of", "systemd", why, hint)
-    for fd in range(FIRST, FIRST + count):
+    for fd in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count):
         try:
             os.fstat(fd)
         except OSError as error:
@@ -79,7 +79,11 @@ def adopt(linger: int | None) -> list[socket.socket]:
     """
     global _taken
     _taken = True
-    return [_adopted(fd, linger) for fd in range(FIRST, FIRST + passed()) if _isPassed(fd)]
+    return [
+        _adopted(fd, linger)
+        for fd in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + passed())
+        if _isPassed(fd)
+    ]
 
 
 def _isPassed(fd: int) -> bool:

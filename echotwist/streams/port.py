@@ -23,13 +23,13 @@ from echotwist.streams.wrappers import innermostProtocol
 from echotwist.telemetry.log import RateLimitedLog
 
 #: Connections accepted in one go, before others have their turn.
-ACCEPTS = 64
+ACCEPTS_AT_ONCE = 64
 
 #: Seconds without accepting, after the system had no room for one more.
-BREATH = 0.1
+ACCEPT_PAUSE = 0.1
 
 #: How often in a row a socket may be found not to listen.
-LOSSES = 8
+MAX_LOSSES = 8
 
 
 class StreamPort(RecoveringPort, tcp.Port):
@@ -44,7 +44,7 @@ class StreamPort(RecoveringPort, tcp.Port):
     :ivar accepts: how many are accepted in one go.
     """
 
-    accepts = ACCEPTS
+    accepts = ACCEPTS_AT_ONCE
     transport: type[Connection] = Connection
     factory: Factory
 
@@ -181,7 +181,7 @@ class StreamPort(RecoveringPort, tcp.Port):
             self._refuseOne(self._spare)
         else:
             self.stopReading()
-            self.reactor.callLater(BREATH, self._acceptAgain)
+            self.reactor.callLater(ACCEPT_PAUSE, self._acceptAgain)
         return True
 
     def _refuseOne(self, spare: int) -> None:
@@ -208,7 +208,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         if call != "accept" or error.errno != errno.EINVAL:
             return
         self._losses += 1
-        if self._losses > LOSSES:
+        if self._losses > MAX_LOSSES:
             self.lose(error)
         else:
             self.renew()

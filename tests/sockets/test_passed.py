@@ -47,7 +47,7 @@ class AdoptTests(SynchronousTestCase):
         """
         # These stand for 3 and on, which pytest may have.
         self.first = max(map(int, os.listdir("/dev/fd"))) + 10
-        self.patch(systemd, "FIRST", self.first)
+        self.patch(systemd, "FIRST_DESCRIPTOR", self.first)
         for number, one in enumerate(sockets, self.first):
             os.dup2(one.fileno(), number)
         count = count or str(len(sockets))
