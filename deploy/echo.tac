@@ -8,10 +8,10 @@ What is left out keeps its default; all there is to choose is shown.
 
 from twisted.application.service import Application
 
-from echotwist import Settings, serviceFor
+from echotwist import EchoService, Settings
 
 application = Application("echo")
-serviceFor(
+EchoService(
     Settings(
         port=1234,  # TCP and UDP; 0 takes a free one
         interfaces=[],  # everywhere; or "127.0.0.1", "fe80::1%eth0", "eth0", "localhost"

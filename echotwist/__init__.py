@@ -3,9 +3,8 @@ The echo service (RFC 862), as a Twisted application.
 
 :class:`Echo`, :class:`EchoFactory` and :class:`DatagramEcho` are plain Twisted
 protocols and a factory, to use anywhere.  :class:`EchoService` is the whole
-service in one process; :func:`serviceFor` makes it of :class:`Settings` in a
-tac file, in as many processes as they say, and :func:`makeService` of a command
-line's :class:`Options`.
+service, in as many processes as its :class:`Settings` say; :func:`makeService`
+makes it of a command line's :class:`Options`.
 """
 
 from echotwist.echo import DatagramEcho, Echo

@@ -21,7 +21,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
-from echotwist.sockets.addresses import SocketName
+from echotwist.sockets.addresses import SocketName, interfaceName
 from echotwist.sockets.errors import inWords
 from echotwist.sockets.opening import Socket, listenerText
 from echotwist.sockets.options import ignoreReports
@@ -94,16 +94,6 @@ def bindToDevice(listener: socket.socket, index: int) -> None:
     """
     assert _BIND_TO_INDEX is not None
     listener.setsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX, index)
-
-
-def interfaceName(index: int) -> str:
-    """
-    Give the name of a network interface; none if there is none.
-    """
-    try:
-        return socket.if_indextoname(index)
-    except OSError:
-        return ""
 
 
 def _eventsOf(listener: socket.socket) -> int:

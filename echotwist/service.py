@@ -4,52 +4,37 @@ The service: opens the listeners, starts them, and stops them without loss.
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
-import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Generator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from twisted.application.service import IProcess, Service
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred, succeed
-from twisted.internet.error import ReactorNotRunning
+from twisted.application.service import IProcess, IServiceCollection, Service
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
 from echotwist.clock import keepSteady
-from echotwist.datagrams.port import DatagramPort
+from echotwist.listening.interfaces import IServing
 from echotwist.listening.links import Links, watchLinks
-from echotwist.listening.listeners import Listener, closeAll, openOwn, openShared
-from echotwist.listening.ports import Ports
+from echotwist.listening.listeners import Sockets, closeAll
+from echotwist.listening.serving import Serving
+from echotwist.monitoring.serving import Monitoring
 from echotwist.settings import Settings
+from echotwist.signals import StopSignals, stopAsFailed
 from echotwist.sockets.errors import ListenError, StartError, oneLine
-from echotwist.streams.connection import Connection
-from echotwist.streams.factory import EchoFactory
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.logstream import keepFromBlocking
+from echotwist.values import rulesOf, socketsOf
 
-_LINUX = sys.platform == "linux"
-
-#: A terminal has closed; Windows has no such signal.
-_HANG_UP: int | None = getattr(signal, "SIGHUP", None)
-
-
-def installReactor() -> None:
-    """
-    Install the fastest reactor there is, unless somebody has chosen one.
-    """
-    if _LINUX and "twisted.internet.reactor" not in sys.modules:
-        from echotwist.fast.reactor import install
-
-        install()
+if TYPE_CHECKING:
+    from echotwist.telemetry.notifier import Notifier
 
 
 class EchoService(Service):
     """
-    The echo service.
+    The echo service, in this process or in several, as the settings say.
 
     Its sockets are opened when it joins an application, or else when it is
     started.  The former is the last moment at which a ``twistd`` that is going
@@ -59,39 +44,52 @@ class EchoService(Service):
     :param settings: what was chosen.
     :param reactor: runs the service; by default the global one.  From then on it
         waits by a clock that nobody can set (:func:`keepSteady`).
-    :ivar ports: the listening ports while the service runs
-        (``IListeningPort``), TCP before UDP at each address.
-    :ivar counters: what happened, for each transport.
+    :param options: those of ``twistd`` itself, as far as they are known.
+    :ivar counters: what happened, for each transport; with workers the sums, as old
+        as the last look at ``/metrics``.
     """
 
     _log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any = None) -> None:
-        self.settings = settings
-        self.ports: list[Any] = []
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any = None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        # A quota may be another the next time.
+        self.settings = evolve(settings, workers=settings.processes)
         self.counters = [Counters(transport) for transport in settings.transports]
-        self._reactor: Any = reactor
-        self._listeners: list[Listener] = []
-        self._metrics: list[Listener] = []
-        self._metricsPorts: list[Any] = []
-        self._ports: Ports | None = None
-        self._sizes: list[int] = []
-        self._isInterfaceTaken = False
-        self._draining: list[EchoFactory] = []
-        self._isProgram = self._hasFailed = self._isAborted = False
-        self._openedBy = 0
-        self._notifier: Any = None
+        self._reactor = reactor
+        self._options = options
+        self._process: Any = None
+        # For a program: then signals, its status and systemd are ours.
+        self._signals: StopSignals | None = None
+        self._serving: IServing | None = None
+        self._monitoring = Monitoring(
+            settings.metrics, self.counters, self._state, self._health, self._refresh
+        )
+        self._isOpen = self._hasFailed = False
+        self._notifier: Notifier | None = None
         self._links: Links | None = None
 
-    def setServiceParent(self, parent: Any) -> None:
+    @property
+    def ports(self) -> list[Any]:
+        """
+        The listening ports while the service runs (``IListeningPort``), TCP before UDP
+        at each address; none with workers, who have them.
+        """
+        return list(self._serving.ports) if self._serving else []
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
         """
         Join other services; with an application, open the sockets.
 
         :raise SystemExit: the application cannot run.  The text is one line.
         """
-        if IProcess(parent, None) is not None:
-            self._isProgram = True
-            self._openedBy = os.getpid()
+        self._process = IProcess(parent, None)
+        if self._process is not None:
+            self._signals = StopSignals(self._stopping, self.abort)
             try:
                 self.open()
             except StartError as error:
@@ -105,155 +103,65 @@ class EchoService(Service):
         :raise ListenError: for the first that cannot be opened.
         :raise StartError: something else keeps it from starting.
         """
-        if self._listeners or self.ports:
+        if self._isOpen:
             return
-        self._findPassed()
+        sockets = socketsOf(self.settings)
+        if sockets.systemd:
+            from echotwist.sockets.passed import find
+
+            find()
         self._load()
-        self._ports = Ports(
-            self.settings, self.counters, self._theReactor, self.fail, *self._kinds()
-        )
-        if self.settings.metrics is not None:
-            self._metrics = self._openMetrics(self.settings.metrics)
+        serving = self._choose(sockets)
         try:
-            self._listeners = self._openListeners()
-            if not self._listeners:
-                why = OSError("all are taken; none is left to serve on")
-                raise ListenError("sockets of", "systemd", why)
-            self._ports.load(self._listeners)
+            self._monitoring.open(sockets.binding, sockets.endpoints, self._reactor)
+            serving.open()
+            self._check(serving)
         except BaseException:
-            self._closeMetrics()
+            closeAll(serving.listeners)
+            self._monitoring.stop()
             raise
+        self._serving, self._isOpen = serving, True
 
     def _load(self) -> None:
         """
         Import what is needed later, while its files can be read: ``--chroot`` and
         ``--uid`` take them away before we start.
         """
-        self._theReactor()
-        if "NOTIFY_SOCKET" in os.environ:
-            import echotwist.telemetry.notifier  # noqa: F401
-
-    def _findPassed(self) -> None:
-        """
-        See that systemd passed sockets, if it should have.
-        """
-        if self.settings.systemd:
-            from echotwist.sockets.passed import find
-
-            find()
-
-    def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
-        """
-        Choose what does the work, while we may read its files and have descriptors.
-        """
-        if self.settings.portable or not _LINUX:
-            return Connection, DatagramPort
-        from echotwist.fast.batch import BatchPort, works
-        from echotwist.fast.connection import FastConnection
-        from echotwist.fast.splice import pipe
-
-        pipe()
-        exact = not (self.settings.prefix or self.settings.verbose)
-        return FastConnection, BatchPort if exact and works() else DatagramPort
-
-    def _openListeners(self) -> list[Listener]:
-        if self.settings.processes > 1:
-            raise ValueError("this is the service of one process; serviceFor(settings) gives more")
-        # Endpoints may take sockets of systemd's; the rest is for --systemd.
-        endpoints = self._openEndpoints()
-        opened: list[Listener] = []
-        try:
-            opened = openOwn(self.settings)
-            return [*opened, *openShared(self.settings), *endpoints]
-        except BaseException:
-            closeAll([*opened, *endpoints])
-            raise
-
-    def _openEndpoints(
-        self, given: Iterator[Sequence[socket.socket]] | None = None
-    ) -> list[Listener]:
-        """
-        Have the endpoints listen.
-
-        :param given: sockets for them, if they are open already.
-        """
-        opened: list[Listener] = []
-        self._sizes = []
-        isTaken = self._isInterfaceTaken or bool(self.settings.transports)
-        isTaken |= self.settings.raw is not None
-        try:
-            for text in self.settings.listen:
-                endpoint = self._endpoint(text, given)
-                opened += endpoint.open()
-                self._sizes += endpoint.sizes
-                isTaken |= endpoint.isAnywhere
-            if self.settings.interfaces and not isTaken and given is None:
-                why = OSError("no listener takes it; endpoints name their own, or have none")
-                raise ListenError("interface", " ".join(self.settings.interfaces), why)
-        except BaseException:
-            closeAll(opened)
-            raise
-        return opened
-
-    def _endpoint(self, text: str, given: Iterator[Sequence[socket.socket]] | None) -> Any:
-        # This takes longer to import than all else.
-        from echotwist.listening.endpoints import EndpointReactor
-
-        assert self._ports is not None
-        return EndpointReactor(self._theReactor(), self.settings, text, self._ports, given)
-
-    def _openMetrics(self, endpoint: str) -> list[Listener]:
-        # Both are only needed here, and take longer to import than all else.
-        from echotwist.listening.endpoints import EndpointReactor
-
-        try:
-            from echotwist.monitoring.metrics import site
-        except ImportError as error:
-            why = OSError(f"{error}; pip install 'echotwist[metrics]'")
-            raise ListenError("metrics", endpoint, why) from None
-        reactor = self._theReactor()
-        pages = site(self.counters, self._state, self._health, self._refresh, reactor)
-        # Each page is to come whole, and from this service.
-        settings = evolve(self.settings, linger=None, reuse=False)
-        found = EndpointReactor(reactor, settings, endpoint, pages, what="metrics")
-        opened = found.open()
-        self._isInterfaceTaken = found.isAnywhere
-        return opened
-
-    def _health(self) -> str:
-        """
-        Say how it does: ``healthy``, or more beginning so, unless only a new start would help.
-        """
-        return "healthy"
-
-    def _state(self) -> str:
-        if self._hasFailed:
-            return "failed"
-        if self._links is not None and self._links.fault:
-            return "interface lost"
-        return "ready" if self.running else "stopping"
-
-    def _refresh(self) -> Deferred[Any]:
-        """
-        Bring the counters up to date.
-        """
-        return succeed(None)
-
-    def _theReactor(self) -> Any:
         if self._reactor is None:
             from twisted.internet import reactor
 
             self._reactor = reactor
-        return keepSteady(self._reactor)
+        keepSteady(self._reactor)
+        if "NOTIFY_SOCKET" in os.environ:
+            import echotwist.telemetry.notifier  # noqa: F401
 
-    def _closeListeners(self) -> None:
-        closeAll(self._listeners)
-        self._listeners = []
+    def _choose(self, sockets: Sockets) -> IServing:
+        """
+        Choose what serves: this process, or several.
+        """
+        rules = rulesOf(self.settings)
+        if self.settings.workers == 1:
+            return Serving(sockets, rules, self.counters, self._reactor, self.fail)
+        from echotwist.workers.pool import Pool
+        from echotwist.workers.tryout import Identity
 
-    def _closeMetrics(self) -> Deferred[Any]:
-        closeAll(self._metrics)
-        ports, self._metrics, self._metricsPorts = self._metricsPorts, [], []
-        return gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        identity = Identity.of(self._options, self._process)
+        count = self.settings.workers
+        return Pool(sockets, rules, self.counters, self._reactor, self.fail, count, identity)
+
+    def _check(self, serving: IServing) -> None:
+        """
+        See that all that was asked for is of some use.
+
+        :raise ListenError: it is not.
+        """
+        if not serving.listeners:
+            why = OSError("all are taken; none is left to serve on")
+            raise ListenError("sockets of", "systemd", why)
+        isUsed = serving.usesInterfaces or self._monitoring.usesInterfaces
+        if self.settings.interfaces and not isUsed:
+            why = OSError("no listener takes it; endpoints name their own, or have none")
+            raise ListenError("interface", " ".join(self.settings.interfaces), why)
 
     def privilegedStartService(self) -> None:
         """
@@ -261,7 +169,7 @@ class EchoService(Service):
         reads the log can keep us waiting, which may need it for a terminal.
         """
         self.open()
-        if self._isProgram:
+        if self._signals is not None:
             for stream in (sys.__stdout__, sys.__stderr__):
                 keepFromBlocking(stream)
 
@@ -271,58 +179,34 @@ class EchoService(Service):
         """
         self.privilegedStartService()
         super().startService()
-        reactor = self._theReactor()
-        if self._isProgram:
-            reactor.callWhenRunning(self._takeSignals)
-        self._watchLinks()
-        self._startServing()
-        self._startMetrics()
-
-    def _watchLinks(self) -> None:
-        """
-        Follow the network interfaces that our sockets are bound to.
-        """
-        listeners = [*self._listeners, *self._metrics]
-        pairs = [(one.socket, one.text) for one in listeners if one.socket is not None]
-        self._links = watchLinks(pairs, self._reactor)
-
-    def _startMetrics(self) -> None:
-        listeners, self._metrics = self._metrics, []
-        self._metricsPorts = [listener.port for listener in listeners]
-        _startAll(listeners, self._metricsPorts)
-
-    def _startServing(self) -> None:
-        listeners, self._listeners = self._listeners, []
-        text = ", ".join(listener.text for listener in listeners)
-        assert self._ports is not None
-        self.ports = self._ports.on(listeners)
-        _startAll(listeners, self.ports)
-        self._warn()
-        # Signals that come before the reactor runs would end it without a drain.
-        self._reactor.callWhenRunning(self._announce, text)
-
-    def _warn(self) -> None:
+        assert self._serving is not None
+        if self._signals is not None:
+            self._reactor.callWhenRunning(self._signals.take, self._reactor)
+        opened = [*self._serving.listeners, *self._monitoring.listeners]
+        self._links = watchLinks(opened, self._reactor)
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+        self._serving.start().addCallback(self._announce, self._serving.text)
+        self._monitoring.start()
 
-    def _announce(self, text: str) -> None:
-        self._log.info("echo on {listeners}", listeners=text)
-        self._notify(text)
-
-    def _notify(self, text: str) -> None:
+    def _announce(self, _: object, text: str) -> None:
         """
-        Tell systemd that peers are served, if it wants to know.
+        Tell whoever reads the log, and systemd, that peers are served.
         """
-        if "NOTIFY_SOCKET" in os.environ and self._isProgram:
+        count = self.settings.workers
+        if count == 1:
+            self._log.info("echo on {listeners}", listeners=text)
+        else:
+            self._log.info("echo on {listeners}; {workers} workers", listeners=text, workers=count)
+        if "NOTIFY_SOCKET" in os.environ and self._signals is not None:
             from echotwist.telemetry.notifier import Notifier
 
-            self._notifier = Notifier(os.environ, self._reactor, self._checkAlive)
+            assert self._serving is not None
+            self._notifier = Notifier(os.environ, self._reactor, self._serving.checkAlive)
             self._notifier.ready(f"echo on {text}")
 
-    def _checkAlive(self) -> None:
-        """
-        See that all processes live, before we say so.
-        """
+    def _stopping(self, name: str) -> None:
+        self._log.info("Received {signal}, shutting down.", signal=name)
 
     def fail(self, why: str) -> None:
         """
@@ -332,15 +216,11 @@ class EchoService(Service):
         """
         self._log.critical("{why}", why=why)
         hadFailed, self._hasFailed = self._hasFailed, True
-        if hadFailed or not self._isProgram:
-            return
-        # twistd itself would end with status 0, whatever its reactor was stopped for.
-        atexit.register(os._exit, 1)
-        with suppress(ReactorNotRunning):
-            self._reactor.stop()
+        if self._signals is not None and not hadFailed:
+            stopAsFailed(self._reactor)
 
     @inlineCallbacks
-    def stopService(self) -> Any:
+    def stopService(self) -> Generator[Deferred[Any], object, None]:
         """
         Stop without losing a byte: listen no more, give back what has come
         and still comes, then end.
@@ -348,86 +228,36 @@ class EchoService(Service):
         :return: fires when nothing is left open.
         """
         super().stopService()
+        self._isOpen = False
         if self._links is not None:
             self._links.loseConnection()
             self._links = None
-        self._closeListeners()
         if self._notifier is not None:
             self._notifier.stopping("stopping: what has come in goes out")
-        stopped = self._stopServing()
-        if self._isAborted:
-            self._abortAll()
-        yield stopped
-        yield self._closeMetrics()
+        if self._serving is not None:
+            yield self._serving.stop()
+        yield self._monitoring.stop()
         if self._notifier is not None:
             self._notifier.stopped()
-
-    @inlineCallbacks
-    def _stopServing(self) -> Any:
-        ports, self.ports = self.ports, []
-        for port in ports:
-            getattr(port, "handleRest", lambda: None)()
-        if self._ports is not None:
-            self._draining = list(self._ports.factories.values())
-        yield gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        yield gatherResults([one.drain(self.settings.drain) for one in self._draining])
-
-    def _takeSignals(self) -> None:
-        """
-        Have a signal stop the program, with status 0, and a second end it at once.
-
-        Where the reactor has the signals, that is: then it is the program's.  A
-        terminal that closes is a signal too; nohup(1) has it ignored.  A daemon has no
-        terminal, and nothing that it could read again: it ignores that one.
-        """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            handler: Any = signal.getsignal(number)
-            if getattr(handler, "__self__", None) == self._reactor:
-                self._takeSignal(number, self._onSignal)
-        isOurs = signal.getsignal(signal.SIGTERM) == self._onSignal
-        if isOurs and _HANG_UP and signal.getsignal(_HANG_UP) == signal.SIG_DFL:
-            isDaemon = os.getpid() != self._openedBy
-            self._takeSignal(_HANG_UP, signal.SIG_IGN if isDaemon else self._onSignal)
-
-    def _takeSignal(self, number: int, handler: Any) -> None:
-        signal.signal(number, handler)
-        # Python restores the default actions before it ends; what comes then would end
-        # it another way.
-        self._reactor.addSystemEventTrigger(
-            "after", "shutdown", signal.signal, number, signal.SIG_IGN
-        )
-
-    def _onSignal(self, number: int, _: object) -> None:
-        # It may come at any moment, also in the midst of another.
-        self._reactor.callFromThread(self._end, number)
-
-    def _end(self, number: int) -> None:
-        try:
-            self._reactor.stop()
-        except ReactorNotRunning:
-            # A shell passes on that its terminal has closed, and the kernel says so too.
-            if number != _HANG_UP:
-                self.abort()
-        else:
-            name = signal.Signals(number).name
-            self._log.info("Received {signal}, shutting down.", signal=name)
 
     def abort(self) -> None:
         """
         Drain no longer; or not at all, if it is only about to.
         """
-        self._isAborted = True
-        self._abortAll()
+        if self._serving is not None:
+            self._serving.abort()
 
-    def _abortAll(self) -> None:
-        for factory in self._draining:
-            factory.abortAll()
+    def _state(self) -> str:
+        if self._hasFailed:
+            return "failed"
+        if self.running and self._serving and not self._serving.isServing:
+            return "starting"
+        if self._links is not None and self._links.fault:
+            return "interface lost"
+        return "ready" if self.running else "stopping"
 
+    def _health(self) -> str:
+        return self._serving.health if self.running and self._serving else "healthy"
 
-def _startAll(listeners: Sequence[Listener], ports: Sequence[Any]) -> None:
-    """
-    Have ports listen, but for those of endpoints that do so already.
-    """
-    for listener, port in zip(listeners, ports, strict=True):
-        if listener.socket is not None:
-            port.startListening()
+    def _refresh(self) -> Deferred[None]:
+        return self._serving.refresh() if self._serving else succeed(None)

@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-from attrs import evolve
 from twisted.python import usage
 
-from echotwist.service import EchoService, installReactor
+from echotwist.listening.ways import installReactor
+from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.errors import ListenError, oneLine
 from echotwist.sockets.opening import findAll
@@ -121,20 +121,15 @@ def makeService(options: Options) -> EchoService:
     # The log of ``twist`` goes to a file of its own; what ``--log-file`` names may be a pipe.
     caller: Any = options.parent or {}
     keepFromBlocking(caller.get("logFile"))
-    return serviceFor(options.settings, caller)
+    return EchoService(options.settings, options=caller)
 
 
 def serviceFor(
     settings: Settings, options: Mapping[str, Any] = MappingProxyType({})
 ) -> EchoService:
     """
-    Make the service of one process, or of several, as the settings say.
+    Make the service that settings ask for; it is the same as :class:`EchoService`.
 
     :param options: those of ``twistd`` itself, as far as they are known.
     """
-    count = settings.processes  # A quota may be another the next time.
-    if count == 1:
-        return EchoService(evolve(settings, workers=1))
-    from echotwist.workers.pool import WorkersService
-
-    return WorkersService(evolve(settings, workers=count), options)
+    return EchoService(settings, options=options)

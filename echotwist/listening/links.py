@@ -12,13 +12,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from echotwist.recovery import bindToDevice, deviceOf, interfaceName
+from echotwist.listening.listeners import Listener
+from echotwist.recovery import bindToDevice, deviceOf
+from echotwist.sockets.addresses import interfaceName
 from echotwist.sockets.errors import inWords
 
 #: Of ``linux/netlink.h`` and ``linux/rtnetlink.h``.
@@ -88,7 +90,7 @@ class Links(FileDescriptor):
     :raise OSError: the system does not tell us.
     """
 
-    def __init__(self, links: Iterable[Link], reactor: Any) -> None:
+    def __init__(self, links: Iterable[Link], reactor: IReactorFDSet) -> None:
         super().__init__(reactor)
         self._links = list(links)
         family = socket.AF_NETLINK
@@ -133,16 +135,16 @@ class Links(FileDescriptor):
         self._socket.close()
 
 
-def watchLinks(listeners: Iterable[tuple[socket.socket, str]], reactor: Any) -> Links | None:
+def watchLinks(listeners: Iterable[Listener], reactor: IReactorFDSet) -> Links | None:
     """
     Follow the network interfaces of sockets.
 
-    :param listeners: them, each with where it listens, as a person reads it.
     :return: nothing if none is bound to one.
     """
-    links = [link for link in (Link(*one) for one in listeners) if link.isNeeded]
+    links = [Link(one.socket, one.text) for one in listeners if one.socket is not None]
+    needed = [link for link in links if link.isNeeded]
     try:
-        return Links(links, reactor) if links else None
+        return Links(needed, reactor) if needed else None
     except OSError as error:
         _log.warn("cannot watch network interfaces: {why}", why=inWords(error))
         return None

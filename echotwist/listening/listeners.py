@@ -1,5 +1,5 @@
 """
-The sockets that settings ask for, apart from those of endpoints.
+The sockets that are asked for; those of endpoints are opened elsewhere.
 """
 
 from __future__ import annotations
@@ -7,16 +7,57 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import combinations
-from typing import Any
 
 from attrs import evolve, frozen
+from twisted.internet.interfaces import IListeningPort
 
-from echotwist.settings import Settings
 from echotwist.sockets.addresses import Address
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import Socket, findAll, listenerText, openAll, transportOf
+
+
+@frozen(kw_only=True)
+class Binding:
+    """
+    Where and how sockets are bound that say nothing else themselves.
+
+    :param interfaces: words that :func:`findAll` knows; none means everywhere.
+    :param reuse: share address and port with other processes (``SO_REUSEPORT``).
+    :param backlog: connections that may wait to be accepted.
+    :param linger: seconds that a close waits for the peer (``SO_LINGER``); 0 resets the
+        connection; ``None`` leaves it to the kernel.
+    """
+
+    interfaces: Sequence[str]
+    reuse: bool
+    backlog: int
+    linger: int | None
+
+
+@frozen(kw_only=True)
+class Sockets:
+    """
+    Which sockets are asked for.
+
+    :param binding: where and how they are bound.
+    :param port: the number for all of ``transports``; 0 takes one that is free.
+    :param transports: what is served on the port: ``TCP``, ``UDP`` or both.
+    :param endpoints: Twisted's, for streams.
+    :param unixDatagrams: names of UNIX datagram sockets.
+    :param systemd: all that systemd passes, but for those that endpoints take.
+    :param raw: the number of an IP protocol, if any.
+    """
+
+    binding: Binding
+    port: int | None
+    transports: Sequence[str]
+    endpoints: Sequence[str]
+    unixDatagrams: Sequence[str]
+    systemd: bool
+    raw: int | None
 
 
 @frozen(eq=False)
@@ -31,7 +72,7 @@ class Listener:
 
     socket: Socket | None
     transport: str
-    port: Any = None
+    port: IListeningPort | None = None
 
     @classmethod
     def of(cls, opened: Socket) -> Listener:
@@ -51,58 +92,78 @@ class Listener:
 
     def close(self) -> None:
         """
-        Close the socket.
+        Close the socket, or have the endpoint do so.
         """
-        if self.socket is None:
-            self.port.stopListening()
-        else:
+        if self.socket is not None:
             self.socket.close()
+        elif self.port is not None:
+            self.port.stopListening()
 
 
-def openOwn(settings: Settings) -> list[Listener]:
+@contextmanager
+def allOrNone() -> Iterator[list[Listener]]:
     """
-    Open the sockets of ``--port``, of which each worker has its own.
+    Give a list for what is opened; close all that is on it if something goes wrong.
+    """
+    opened: list[Listener] = []
+    try:
+        yield opened
+    except BaseException:
+        closeAll(opened)
+        raise
+
+
+def openPlain(sockets: Sockets) -> list[Listener]:
+    """
+    Open all that are no endpoint's.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
-    if settings.port is None:
+    with allOrNone() as opened:
+        opened += openOwn(sockets)
+        opened += openShared(sockets)
+    return opened
+
+
+def openOwn(sockets: Sockets) -> list[Listener]:
+    """
+    Open the sockets of the port, of which each worker has its own.
+
+    :raise ListenError: for the first that cannot be opened; nothing is left open.
+    """
+    if sockets.port is None:
         return []
     opened = openAll(
-        settings.interfaces,
-        settings.port,
-        settings.transports,
-        reuse=settings.reuse,
-        backlog=settings.backlog,
-        linger=settings.linger,
+        sockets.binding.interfaces,
+        sockets.port,
+        sockets.transports,
+        reuse=sockets.binding.reuse,
+        backlog=sockets.binding.backlog,
+        linger=sockets.binding.linger,
     )
     return [Listener.of(one) for one in opened]
 
 
-def openShared(settings: Settings) -> list[Listener]:
+def openShared(sockets: Sockets) -> list[Listener]:
     """
     Open the sockets that workers share.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
-    opened: list[Listener] = []
-    try:
-        if settings.systemd:
+    with allOrNone() as opened:
+        if sockets.systemd:
             from echotwist.sockets.passed import adopt
 
-            opened += map(Listener.of, adopt(settings.linger))
-        if settings.unixDatagrams:
+            opened += map(Listener.of, adopt(sockets.binding.linger))
+        if sockets.unixDatagrams:
             from echotwist.sockets.unix import named, openUnixDatagram
 
-            for text in settings.unixDatagrams:
-                opened.append(Listener.of(openUnixDatagram(named(text))))
-        if settings.raw is not None:
+            opened += (Listener.of(openUnixDatagram(named(text))) for text in sockets.unixDatagrams)
+        if sockets.raw is not None:
             from echotwist.datagrams.raw import openRaw
 
-            for address in _rawAddresses(settings.interfaces, settings.raw):
-                opened.append(Listener.of(openRaw(address, settings.raw)))
-    except BaseException:
-        closeAll(opened)
-        raise
+            places = _rawAddresses(sockets.binding.interfaces, sockets.raw)
+            opened += (Listener.of(openRaw(place, sockets.raw)) for place in places)
     return opened
 
 
@@ -129,9 +190,25 @@ def _rawAddresses(interfaces: Iterable[str], protocol: int) -> list[Address]:
     return places
 
 
+def textOf(listeners: Iterable[Listener]) -> str:
+    """
+    Write where sockets listen, as a person reads it.
+    """
+    return ", ".join(listener.text for listener in listeners)
+
+
 def closeAll(listeners: Iterable[Listener]) -> None:
     """
     Close sockets.
     """
     for listener in listeners:
         listener.close()
+
+
+def startAll(listeners: Iterable[Listener], ports: Iterable[IListeningPort]) -> None:
+    """
+    Have ports listen, but for those of endpoints that do so already.
+    """
+    for listener, port in zip(listeners, ports, strict=True):
+        if listener.socket is not None:
+            port.startListening()

@@ -8,14 +8,16 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IProtocolFactory
-from zope.interface import Interface, implementer
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from zope.interface import implementer
 
 from echotwist.datagrams.guard import Guard, IDatagramGuard, RawGuard, UnixGuard
 from echotwist.datagrams.port import DatagramPort
 from echotwist.echo import DatagramEcho
-from echotwist.listening.listeners import Listener
-from echotwist.settings import Settings
+from echotwist.listening.interfaces import IPortMaker
+from echotwist.listening.listeners import Binding, Listener
+from echotwist.listening.rules import Rules
+from echotwist.recovery import IReactor
 from echotwist.sockets.access import Access
 from echotwist.sockets.addresses import placeOf
 from echotwist.sockets.options import roomForConnections, roomForScrapers
@@ -27,30 +29,15 @@ from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
 
-class IPortMaker(Interface):
-    """
-    Whoever makes what serves the sockets of an endpoint.
-    """
-
-    def factory(transport: str) -> IProtocolFactory:
-        """
-        Give what makes the protocols of a transport.
-        """
-
-    def stream(listener: socket.socket, transport: str, factory: IProtocolFactory) -> StreamPort:
-        """
-        Make the port of a socket that listens.
-        """
-
-
 @implementer(IPortMaker)
 class Ports:
     """
     Make the ports of a service.
 
-    :param settings: what was chosen.
+    :param rules: for what comes in.
+    :param binding: of the sockets.
     :param counters: those of each transport; more are added as they are needed.
-    :param theReactor: gives what runs the ports, once it has to be known.
+    :param reactor: runs the ports.
     :param giveUp: is told, in words, that a port can serve no more.
     :param connection: the class of connections.
     :param udpPort: the class of ports of UDP.
@@ -59,26 +46,28 @@ class Ports:
 
     def __init__(
         self,
-        settings: Settings,
+        rules: Rules,
+        binding: Binding,
         counters: list[Counters],
-        theReactor: Callable[[], Any],
+        reactor: IReactor,
         giveUp: Callable[[str], object],
         connection: type[Connection] = Connection,
         udpPort: type[DatagramPort] = DatagramPort,
     ) -> None:
-        self._settings = settings
+        self._rules = rules
+        self._backlog = binding.backlog
         self._counters = counters
-        self._theReactor = theReactor
+        self._reactor = reactor
         self._giveUp = giveUp
-        isOpen = not (settings.allow or settings.deny)
-        self._access = None if isOpen else Access(settings.allow, settings.deny)
-        self._limits = Limits(None, settings.maxPerPeer or None, self._access)
+        isOpen = not (rules.allow or rules.deny)
+        self._access = None if isOpen else Access(rules.allow, rules.deny)
+        self._limits = Limits(None, rules.streams.maxPerPeer or None, self._access)
         self._limitedLogs: dict[str, RateLimitedLog] = {}
         self.factories: dict[str, EchoFactory] = {}
         self._udpPort = udpPort
         self._connection = connection
-        if settings.linger is not None:
-            self._connection = lingering(settings.linger, connection)
+        if binding.linger is not None:
+            self._connection = lingering(binding.linger, connection)
 
     def limitedLog(self, transport: str) -> RateLimitedLog:
         """
@@ -98,29 +87,31 @@ class Ports:
         """
         if transport not in self.factories:
             self.factories[transport] = EchoFactory(
-                prefix=self._settings.prefix,
-                verbose=self._settings.verbose,
+                prefix=self._rules.prefix,
+                verbose=self._rules.verbose,
                 limits=self._limits,
-                stallTimeout=self._settings.stallTimeout,
-                idleTimeout=self._settings.idleTimeout,
+                stallTimeout=self._rules.streams.stallTimeout,
+                idleTimeout=self._rules.streams.idleTimeout,
                 limitedLog=self.limitedLog(transport),
-                reactor=self._theReactor(),
+                reactor=self._reactor,
             )
         return self.factories[transport]
 
-    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
+    def stream(
+        self, listener: socket.socket, transport: str, factory: IProtocolFactory
+    ) -> StreamPort:
         """
         Make the port of a socket that listens.
 
         :param factory: makes the protocols.
         """
-        limitedLog, backlog = self.limitedLog(transport), self._settings.backlog
-        port = portOf(listener, factory, limitedLog, self._theReactor(), backlog)
+        limitedLog = self.limitedLog(transport)
+        port = portOf(listener, factory, limitedLog, self._reactor, self._backlog)
         port.transport = self._connection
         port.giveUp = self._giveUp
         return port
 
-    def on(self, listeners: Sequence[Listener]) -> list[Any]:
+    def on(self, listeners: Sequence[Listener]) -> list[IListeningPort]:
         """
         Make the ports of sockets, of each that has none yet.
         """
@@ -133,23 +124,23 @@ class Ports:
         Tell how many connections there may be at a time.  Where there are numbers,
         their files are theirs, however many connections somebody has allowed.
         """
-        chosen, hasNumbers = self._settings.maxConnections, self._settings.metrics is not None
-        if chosen and not hasNumbers:
+        chosen, isScraped = self._rules.streams.maxConnections, self._rules.streams.isScraped
+        if chosen and not isScraped:
             return chosen
         # select(2) knows no file above 1,023.
-        most = 1024 if hasattr(self._theReactor(), "doSelect") else None
-        room = roomForConnections(most, roomForScrapers(most) if hasNumbers else 0)
+        most = 1024 if hasattr(self._reactor, "doSelect") else None
+        room = roomForConnections(most, roomForScrapers(most) if isScraped else 0)
         return min(filter(None, (chosen, room)), default=None)
 
-    def _port(self, listener: Listener, others: Sequence[Listener]) -> Any:
+    def _port(self, listener: Listener, others: Sequence[Listener]) -> StreamPort | DatagramPort:
         assert listener.socket is not None
         if listener.socket.type == socket.SOCK_STREAM:
             factory = self.factory(listener.transport)
             return self.stream(listener.socket, listener.transport, factory)
         kind, guard = self._kindOf(listener.transport), self._guardOf(listener.transport, others)
-        protocol = DatagramEcho(self._settings.prefix, verbose=self._settings.verbose)
+        protocol = DatagramEcho(self._rules.prefix, verbose=self._rules.verbose)
         limitedLog = self.limitedLog(listener.transport)
-        port = kind(listener.socket, protocol, guard, limitedLog, self._theReactor())
+        port = kind(listener.socket, protocol, guard, limitedLog, self._reactor)
         port.giveUp = self._giveUp
         return port
 
@@ -173,25 +164,20 @@ class Ports:
         return self._udpPort
 
     def _guardOf(self, transport: str, others: Sequence[Listener]) -> IDatagramGuard:
-        chosen = self._settings
+        prefix, rules = self._rules.prefix, self._rules.datagrams
         if transport == "raw":
-            return RawGuard(
-                chosen.udpRate, chosen.prefix, loopRate=chosen.loopRate, access=self._access
-            )
+            return RawGuard(rules.rate, prefix, loopRate=rules.loopRate, access=self._access)
         if transport == "UNIX datagram":
             from echotwist.sockets.unixpeer import placesOf
 
             own = placesOf(one.socket for one in others if one.socket)
-            return UnixGuard(own, chosen.prefix, loopRate=chosen.loopRate)
-        numbers = {
-            placeOf(one.socket)[1] for one in others if one.socket and one.transport == "UDP"
-        }
+            return UnixGuard(own, prefix, loopRate=rules.loopRate)
         return Guard(
-            numbers,
-            chosen.udpRate,
-            chosen.answerLowPorts,
-            chosen.prefix,
-            loopRate=chosen.loopRate,
+            {placeOf(one.socket)[1] for one in others if one.socket and one.transport == "UDP"},
+            rules.rate,
+            rules.answerLowPorts,
+            prefix,
+            loopRate=rules.loopRate,
             access=self._access,
         )
 

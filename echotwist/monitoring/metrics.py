@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -16,7 +15,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred
 
-from echotwist.monitoring.pages import Page, Reply, Site
+from echotwist.monitoring.http import Reply
+from echotwist.monitoring.pages import Page, Site
+from echotwist.recovery import IReactor
 from echotwist.telemetry.counters import DATAGRAMS, Counters
 from echotwist.telemetry.refusals import remediesOf
 
@@ -122,8 +123,8 @@ def site(
     counters: Sequence[Counters],
     state: Callable[[], str],
     health: Callable[[], str],
-    refresh: Callable[[], Deferred[Any]],
-    reactor: Any,
+    refresh: Callable[[], Deferred[None]],
+    reactor: IReactor,
 ) -> Site:
     """
     Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.

@@ -1,38 +1,38 @@
 """
 Pages for programs that ask by HTTP: Prometheus and health checks.
 
-Just enough of HTTP/1.1 (RFC 9110, RFC 9112) for that.  One request is answered
-on each connection, nothing after its head is kept, and every wait has an end.
+One request is answered on each connection, nothing after its head is kept, and
+every wait has an end.
 ``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
 stops it for the reply, and logs what it ends; what changes that is private.
 """
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Callable, Mapping
-from email.utils import formatdate
+from collections.abc import Callable, Generator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from attrs import frozen
-from twisted.internet.defer import inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.listening.ports import IPortMaker, portOf
+from echotwist.listening.interfaces import IPortMaker
+from echotwist.listening.ports import portOf
+from echotwist.monitoring.http import Reply, Request, RequestError, parse
+from echotwist.recovery import IReactor
 from echotwist.sockets.options import roomForScrapers
+from echotwist.streams.interfaces import IConnectionOwner
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
 from echotwist.streams.wrappers import lowestTransport
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Bytes of a request without its body, and of what is thrown away after it.
-LONGEST_HEAD = 16_384
+#: Bytes that are thrown away after a request.
 LONGEST_REST = 65_536
 
 #: Seconds that a request may take to come.
@@ -41,116 +41,8 @@ REQUEST_TIMEOUT = 5.0
 #: Seconds that its reply may then take to be made and read: Prometheus waits as long.
 REPLY_TIMEOUT = 10.0
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/(\d)\.\d\r?\n" % _TOKEN)
-_FIELDS = re.compile(rb"(?:%b:[^\0\r\n]*\r?\n)*\r?\n" % _TOKEN)
-_BODY = re.compile(
-    rb"^(?:transfer-encoding:|content-length:(?![ \t]*(?:0+[ \t]*)?\r?$))", re.I | re.M
-)
-_END = re.compile(rb"\n\r?\n")
-_ORIGIN = re.compile(rb"(?i)https?://[^/?#]*")
-
-
-class RequestError(Exception):
-    """
-    A request that no page can answer.
-
-    :param status: says why.
-    """
-
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-@frozen
-class Request:
-    """
-    What is asked for.
-
-    :param path: of the page, without a query.
-    :param withBody: whether the reply has a body; it has none for ``HEAD``.
-    """
-
-    path: bytes
-    withBody: bool
-
-
-@frozen
-class Reply:
-    """
-    What is answered.
-
-    :param body: the page.
-    :param contentType: of the page.
-    """
-
-    body: bytes
-    contentType: str = "text/plain; charset=utf-8"
-    status: HTTPStatus = HTTPStatus.OK
-
-    @classmethod
-    def of(cls, status: HTTPStatus) -> Reply:
-        """
-        Say no more than a status.
-        """
-        return cls(f"{status.value} {status.phrase}\n".encode("ascii"), status=status)
-
-    def toBytes(self, withBody: bool) -> bytes:
-        """
-        Write it as it goes to the peer.
-        """
-        lines = [
-            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
-            f"Date: {formatdate(usegmt=True)}",
-            f"Content-Type: {self.contentType}",
-            f"Content-Length: {len(self.body)}",
-            "Connection: close",
-        ]
-        if self.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            lines.append("Allow: GET, HEAD")
-        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
-        return head + self.body if withBody else head
-
-
-#: Makes a reply, or a ``Deferred`` of one.
-Page = Callable[[], Any]
-
-
-def parse(head: bytes) -> tuple[Request, bytes] | None:
-    """
-    Read a request.
-
-    :param head: what has come so far, from the request line on.
-    :return: the request and what came after it; nothing while it is not whole.
-    :raise RequestError: as soon as it cannot become one that we answer.
-    """
-    start = head[:LONGEST_HEAD]
-    line, newline, _ = start.partition(b"\n")
-    found = _REQUEST_LINE.fullmatch(line + newline)
-    if start and not found and (newline or not start[:1].isalpha()):
-        raise RequestError(HTTPStatus.BAD_REQUEST)
-    if found and found[3] != b"1":
-        raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-    end = _END.search(start)
-    if not (found and end):
-        if len(head) < LONGEST_HEAD:
-            return None
-        tooLong = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        raise RequestError(tooLong if found else HTTPStatus.REQUEST_URI_TOO_LONG)
-    return _request(found, start[found.end() : end.end()]), head[end.end() :]
-
-
-def _request(found: re.Match[bytes], fields: bytes) -> Request:
-    method, target, _ = found.groups()
-    if not _FIELDS.fullmatch(fields):
-        raise RequestError(HTTPStatus.BAD_REQUEST)
-    if method not in (b"GET", b"HEAD"):
-        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED)
-    if _BODY.search(fields):
-        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    path = _ORIGIN.sub(b"", target, count=1).partition(b"?")[0]
-    return Request(path, method == b"GET")
+#: Makes a reply.
+Page = Callable[[], Reply | Deferred[Reply]]
 
 
 @implementer(IHalfCloseableProtocol)
@@ -198,7 +90,7 @@ class PageProtocol(Protocol):
         self._send(Reply.of(status), not self._head.startswith(b"HEAD "), True)
 
     @inlineCallbacks
-    def _asked(self, request: Request, rest: bytes) -> Any:
+    def _asked(self, request: Request, rest: bytes) -> Generator[Deferred[Reply], Reply, None]:
         self._isAsked = True
         self._site.asked(self)
         reply = yield self._site.answer(request.path)
@@ -243,7 +135,7 @@ class PageProtocol(Protocol):
         self._site.closed(self)
 
 
-@implementer(IPortMaker)
+@implementer(IPortMaker, IConnectionOwner)
 class Site(Factory):
     """
     Serve pages, to a few at a time; then the oldest connection gives way.
@@ -259,11 +151,13 @@ class Site(Factory):
     noisy = False
     prefix = b""
 
-    def __init__(self, pages: Mapping[bytes, Page], reactor: Any, most: int | None = None) -> None:
+    def __init__(
+        self, pages: Mapping[bytes, Page], reactor: IReactor, most: int | None = None
+    ) -> None:
         self._pages = pages
         self._reactor = reactor
         self._most = most or roomForScrapers()
-        self._open: dict[Any, Any] = {}
+        self._open: dict[Any, IDelayedCall] = {}
         self.limits = Limits()
         self.limitedLog = RateLimitedLog(Counters("metrics"))
 
@@ -273,7 +167,9 @@ class Site(Factory):
         """
         return self
 
-    def stream(self, listener: socket.socket, transport: str, factory: Any) -> StreamPort:
+    def stream(
+        self, listener: socket.socket, transport: str, factory: IProtocolFactory
+    ) -> StreamPort:
         """
         Make the port of a socket that listens.
         """
@@ -327,14 +223,15 @@ class Site(Factory):
         protocol.transport.abortConnection()
 
     @inlineCallbacks
-    def answer(self, path: bytes) -> Any:
+    def answer(self, path: bytes) -> Generator[Deferred[Reply], Reply, Reply]:
         """
         Make the reply to whoever asks for a page.
 
         :return: fires with it (:class:`Reply`).
         """
+        page: Callable[[], Any] = self._pages.get(path, _notFound)
         try:
-            return (yield maybeDeferred(self._pages.get(path, _notFound)))
+            return (yield maybeDeferred(page))
         except Exception:
             self.limitedLog.broke("page")
             return Reply.of(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -140,7 +140,7 @@ def scoped(address: InternetName) -> InternetName:
     """
     if len(address) < 4 or not address[3] or "%" in address[0]:
         return address
-    return (f"{address[0]}%{_interfaceName(address[3])}", *address[1:])
+    return (f"{address[0]}%{interfaceName(address[3], str(address[3]))}", *address[1:])
 
 
 def unmapped(host: str) -> str:
@@ -167,11 +167,16 @@ def peerNetwork(address: IPv4Address | IPv6Address) -> str:
     return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
-def _interfaceName(index: int) -> str:
+def interfaceName(index: int, default: str = "") -> str:
+    """
+    Give the name of a network interface.
+
+    :param default: is given if there is none of that index.
+    """
     try:
         return socket.if_indextoname(index)
     except OSError:
-        return str(index)
+        return default
 
 
 def addressesOf(word: str) -> list[Address]:
@@ -241,7 +246,7 @@ def _networkInterface(name: str) -> str:
     :param name: that, or an alternative one.
     """
     try:
-        return socket.if_indextoname(indexOf(name))
+        return interfaceName(indexOf(name))
     except (OSError, ValueError):
         return ""
 

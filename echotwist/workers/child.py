@@ -1,7 +1,7 @@
 """
-One worker of several: a process that serves on sockets of its parent.
+One worker of several.
 
-Its parent started it with these descriptors.
+Its parent started it with the descriptors of :mod:`echotwist.workers.wire`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
-from twisted.application.service import Application, IService
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ReactorNotRunning
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE
 from twisted.logger import (
     FilteringLogObserver,
     LogEvent,
+    Logger,
     LogLevel,
     PredicateResult,
     globalLogBeginner,
@@ -31,88 +32,108 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedModule
 
+from echotwist.clock import keepSteady
 from echotwist.listening.listeners import Listener, closeAll
-from echotwist.service import EchoService
-from echotwist.telemetry.counters import toLine
+from echotwist.listening.serving import Given, Serving
+from echotwist.recovery import IReactor
+from echotwist.signals import StopSignals, stop, stopAsFailed
+from echotwist.sockets.errors import StartError, oneLine
+from echotwist.telemetry.counters import Counters, toLine
+from echotwist.telemetry.logstream import keepFromBlocking
 from echotwist.workers.wire import ABORT, ADOPT, COMMANDS, CONFIG, COUNTERS, LEAVE, TELL, Plan
 
 #: Bytes of commands that are read at once.
 COMMAND_BYTES = 4096
 
 
-class Worker(EchoService):
+class Worker:
     """
-    The service on sockets that are open already.
+    Serve in this process on sockets that are open already, as its parent says.
+
+    Whether it stops at once, the parent says too: whoever sends signals to all has sent
+    it one as well.
 
     :param plan: what to do.
+    :param reactor: runs it.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan.settings)
-        self._plan = plan
-        self._others: dict[str, list[Listener]] = {}
+    _log = Logger()
+
+    def __init__(self, plan: Plan, reactor: IReactor) -> None:
+        self._reactor = reactor
+        self._counters = [Counters(transport) for transport in plan.sockets.transports]
+        own = dict(plan.own)
+        given = Given.of(_given(own.pop(plan.name)), _given(plan.shared), plan.sizes)
+        self._others = {name: _listeners(files) for name, files in own.items()}
         self._adopted: dict[str, list[Any]] = {}
+        self._serving = Serving(plan.sockets, plan.rules, self._counters, reactor, self.fail, given)
+        self._signals = StopSignals()
+        self._isStopping = False
 
-    def _findPassed(self) -> None:
+    def open(self) -> None:
         """
-        Leave it to the parent, to whom they were passed.
-        """
+        Do all that comes before serving.
 
-    def _openListeners(self) -> list[Listener]:
-        plan = self._plan
-        self._others = {name: _listeners(files) for name, files in plan.own.items()}
-        own = self._others.pop(plan.name)
-        shared = map(_given, plan.shared)
-        plain = map(Listener.of, islice(shared, len(plan.shared) - sum(plan.sizes)))
-        opened = [*own, *plain]
-        return opened + self._openEndpoints(list(islice(shared, size)) for size in plan.sizes)
-
-    def _closeListeners(self) -> None:
-        super()._closeListeners()
-        closeAll(chain(*self._others.values()))
-        self._others = {}
-
-    def _watchLinks(self) -> None:
+        :raise StartError: it cannot serve.
         """
-        Leave it to the parent, who has the same sockets.
-        """
+        self._serving.open()
 
-    def _warn(self) -> None:
+    def start(self) -> None:
         """
-        Leave it to the parent, like all that is to be said just once.
+        Begin to serve.
         """
+        for stream in (sys.__stdout__, sys.__stderr__):
+            keepFromBlocking(stream)
+        self._reactor.callWhenRunning(self._signals.take, self._reactor)
+        self._serving.start().addCallback(self._listen)
 
-    def _announce(self, text: str) -> None:
+    def _listen(self, _: object) -> None:
+        """
+        Hear what the parent says, and that it wants us to stop.
+        """
         Commands(self, self._reactor).startReading()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self.tell()
 
-    def _end(self, number: int) -> None:
-        # Whether at once, the parent says: whoever sends signals to all has sent it one too.
-        self.stop()
+    def fail(self, why: str) -> None:
+        """
+        End the process in order, with status 1.
 
-    def stop(self) -> None:
+        :param why: in words.
+        """
+        self._log.critical("{why}", why=why)
+        stopAsFailed(self._reactor)
+
+    def end(self) -> None:
         """
         End the process in order, unless it does so already.
         """
-        with suppress(ReactorNotRunning):
-            self._reactor.stop()
+        stop(self._reactor)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Stop without losing a byte.
+
+        :return: fires when nothing is left open.
+        """
+        self._isStopping = True
+        closeAll(chain(*self._others.values()))
+        self._others = {}
+        return self._serving.stop()
 
     def tell(self) -> None:
         """
         Tell the parent what happened so far.
         """
         with suppress(OSError):  # It may be gone.
-            os.write(COUNTERS, toLine(self.counters))
+            os.write(COUNTERS, toLine(self._counters))
 
     def adopt(self, name: str) -> None:
         """
         Serve on the sockets of another worker, which does not come up.
         """
-        assert self._ports is not None
         if name in self._others:
-            self._adopted[name] = self._ports.on(self._others.pop(name))
-            self.ports += self._adopted[name]
+            self._adopted[name] = self._serving.add(self._others.pop(name))
         with self._log.failuresHandled("cannot serve for worker {name}", name=name):
             for port in self._adopted[name]:
                 port.startReading() if port.connected else port.startListening()
@@ -132,10 +153,10 @@ class Worker(EchoService):
         if command == TELL:
             self.tell()
         elif command == ABORT:
-            self.abort()
-        elif self.running and word + colon == ADOPT:
+            self._serving.abort()
+        elif word + colon == ADOPT and not self._isStopping:
             self.adopt(name.decode("ascii"))
-        elif self.running and word + colon == LEAVE:
+        elif word + colon == LEAVE and not self._isStopping:
             self.leave(name.decode("ascii"))
 
 
@@ -147,7 +168,7 @@ class Commands(FileDescriptor):
     :param reactor: waits for it.
     """
 
-    def __init__(self, worker: Worker, reactor: Any) -> None:
+    def __init__(self, worker: Worker, reactor: IReactorFDSet) -> None:
         super().__init__(reactor)
         self._worker = worker
         self._unfinished = b""
@@ -173,7 +194,7 @@ class Commands(FileDescriptor):
         Stop, as the parent is gone.
         """
         super().connectionLost(reason)
-        self._worker.stop()
+        self._worker.end()
 
 
 def isOurs(event: LogEvent) -> PredicateResult:
@@ -186,22 +207,23 @@ def isOurs(event: LogEvent) -> PredicateResult:
     return PredicateResult.no  # type: ignore[no-any-return]
 
 
-def _given(fd: int) -> socket.socket:
-    listener = socket.socket(fileno=fd)
-    listener.setblocking(False)
-    return listener
+def _given(files: Iterable[int]) -> list[socket.socket]:
+    given = [socket.socket(fileno=file) for file in files]
+    for one in given:
+        one.setblocking(False)
+    return given
 
 
 def _listeners(files: Iterable[int]) -> list[Listener]:
-    return [Listener.of(_given(file)) for file in files]
+    return [Listener.of(one) for one in _given(files)]
 
 
-def prepare(file: int) -> tuple[Worker, Any]:
+def prepare(file: int) -> tuple[Worker, IReactor]:
     """
     Do all that comes before serving.
 
     :param file: where the plan comes in.
-    :return: the worker, and its application (``IService``).
+    :return: the worker, and its reactor.
     :raise SystemExit: it cannot serve.
     """
     with open(file, "rb") as source:
@@ -209,10 +231,15 @@ def prepare(file: int) -> tuple[Worker, Any]:
     with suppress(OSError):  # It may be closed to us; absolute names will do.
         os.chdir(plan.folder)
     namedModule(plan.reactor).install()
-    worker = Worker(plan)
-    application = Application("echo")
-    worker.setServiceParent(application)
-    return worker, IService(application)
+    from twisted.internet import reactor as installed
+
+    reactor: IReactor = keepSteady(installed)
+    worker = Worker(plan, reactor)
+    try:
+        worker.open()
+    except StartError as error:
+        raise SystemExit(oneLine(error)) from None
+    return worker, reactor
 
 
 def rehearse() -> None:
@@ -228,11 +255,8 @@ def main() -> None:
     """
     events = FilteringLogObserver(jsonFileLogObserver(sys.stdout, ""), [isOurs])  # type: ignore[list-item]
     globalLogBeginner.beginLoggingTo([events])
-    worker, service = prepare(CONFIG)
-    from twisted.internet import reactor as installed
-
-    reactor: Any = installed
-    service.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    worker, reactor = prepare(CONFIG)
+    worker.start()
+    reactor.addSystemEventTrigger("before", "shutdown", worker.stop)
     reactor.run()
     worker.tell()

@@ -6,13 +6,10 @@ Importing this installs Twisted's reactor, as ``procmon`` does.
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain, count
 from math import inf
 from typing import Any
@@ -23,11 +20,12 @@ from twisted.logger import Logger
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
-from echotwist.settings import Settings
 from echotwist.sockets.errors import inWords
 from echotwist.telemetry.counters import Counters
 from echotwist.workers.failures import MIN_UPTIME, Failures
+from echotwist.workers.liveness import LivenessCheck
 from echotwist.workers.process import IWorkerOwner, WorkerProcess
+from echotwist.workers.spawning import blocked, command, environment
 from echotwist.workers.tryout import Identity, tryOut
 from echotwist.workers.wire import (
     ABORT,
@@ -49,43 +47,15 @@ GRACE = 5.0
 #: Seconds that it may take when it is told to drain no longer.
 ABORT_GRACE = 1.0
 
-#: Seconds between two checks that the workers live.
-CHECK_INTERVAL = 30.0
-
-#: Seconds that one may be silent when it is asked; the seconds count in which we
-#: ourselves ran: who stops us all does not make us end them.
-SILENT_SECONDS = 10
-
-#: The same for one that does not serve yet.
-START_SECONDS = 120
-
-#: ``-m`` would look for modules in the folder where it was started first, which
-#: may be anybody's, and so would this without the filter.
-_CODE = (
-    "import sys; sys.path[:] = filter(None, sys.path); from echotwist.workers import child; child."
-)
-
-#: What systemd tells one process only (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)).
-_SYSTEMD = {
-    "LISTEN_FDNAMES",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-}
-
 
 @implementer(IWorkerOwner)
 class Monitor(ProcessMonitor):
     """
     Start the workers, and start them again when they die.
 
-    :param settings: what was chosen.
+    :param plan: what each of them is to do, but for its sockets.
     :param own: the sockets that each worker has for itself.
     :param shared: those that all share.
-    :param sizes: how many of these, the last, belong to endpoints, for each time that
-        one listens.
     :param counters: what was counted before, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
     :ivar allServe: fires when all workers serve for the first time.
@@ -103,15 +73,14 @@ class Monitor(ProcessMonitor):
 
     def __init__(
         self,
-        settings: Settings,
+        plan: Plan,
         own: Sequence[Sequence[socket.socket]],
         shared: Sequence[socket.socket],
-        sizes: Sequence[int],
         counters: Sequence[Counters],
         reactor: Any,
     ) -> None:
         super().__init__(reactor)
-        self.killTime = settings.drain + GRACE  # type: ignore[assignment]
+        self.killTime = plan.rules.streams.drain + GRACE  # type: ignore[assignment]
         self.allServe: Deferred[None] = Deferred()
         self.gaveUp: Deferred[str] = Deferred()
         self._own = {str(number): sockets for number, sockets in enumerate(own, 1)}
@@ -119,17 +88,10 @@ class Monitor(ProcessMonitor):
         self._gone = [evolve(one) for one in counters]
         self._failures = Failures(self._own, self._clock.seconds)
         self._replaced: set[str] = set()
-        self._nextCheck: Any = None
-        self._isChecking = False
-        # Names of files were meant from here, wherever --rundir leads.
-        self._plan = Plan(
-            settings=evolve(settings, workers=1, metrics=None),
-            sizes=sizes,
-            reactor=type(reactor).__module__,
-            folder=os.getcwd(),
-        )
+        self._liveness = LivenessCheck(self._clock, self._askAll, self._endSilent)
+        self._plan = plan
         for name in self._own:
-            self.addProcess(name, _command("main", name), env=_environment())
+            self.addProcess(name, command("main", name), env=environment())
 
     @property
     def _files(self) -> list[int]:
@@ -153,7 +115,7 @@ class Monitor(ProcessMonitor):
         :raise StartError: it cannot.
         """
         plan = self._planOf("1", iter(self._files))
-        tryOut(_command("rehearse"), _environment(), plan, self._files, identity)
+        tryOut(command("rehearse"), environment(), plan, self._files, identity)
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -209,7 +171,7 @@ class Monitor(ProcessMonitor):
         files: dict[int, str | int] = dict.fromkeys([COMMANDS, CONFIG], "w")
         files |= dict.fromkeys([EVENTS, STDERR, COUNTERS], "r")
         files |= enumerate(self._files, LISTENERS)
-        with _blocked(SIGNALS):
+        with blocked(SIGNALS):
             self._reactor.spawnProcess(
                 worker, process.args[0], process.args, env=process.env, childFDs=files
             )
@@ -278,32 +240,21 @@ class Monitor(ProcessMonitor):
         Start all workers, and look after them.
         """
         super().startService()
-        self._nextCheck = self._clock.callLater(CHECK_INTERVAL, self.checkAlive)
+        self._liveness.start()
 
     def checkAlive(self) -> None:
         """
         See that all workers answer; end those that do not, to start them again.
         """
-        if self.running and not self._isChecking:
-            self._isChecking = True
-            self._checkNoMore()
-            self.ask().addCallback(self._endSilent)
+        self._liveness.check()
 
-    def _endSilent(self, _: object) -> None:
-        self._isChecking = False
-        silent = [worker for worker in self.workers if worker.isSilent()]
-        for worker in silent:
-            if worker.silence == (SILENT_SECONDS if worker.isServing else START_SECONDS):
-                self.log.warn("worker {worker} does not answer", worker=worker.name)
-                assert worker.transport is not None
-                self._forceStopProcess(worker.transport)
-        if self.running:
-            pause = 0 if silent else CHECK_INTERVAL
-            self._nextCheck = self._clock.callLater(pause, self.checkAlive)
+    def _askAll(self) -> Deferred[list[WorkerProcess]]:
+        return self.ask().addCallback(lambda _: self.workers)
 
-    def _checkNoMore(self) -> None:
-        if self._nextCheck is not None and self._nextCheck.active():
-            self._nextCheck.cancel()
+    def _endSilent(self, worker: WorkerProcess) -> None:
+        self.log.warn("worker {worker} does not answer", worker=worker.name)
+        assert worker.transport is not None
+        self._forceStopProcess(worker.transport)
 
     def stopService(self) -> Deferred[Any]:  # type: ignore[override]
         """
@@ -313,7 +264,7 @@ class Monitor(ProcessMonitor):
         """
         if self.running:
             super().stopService()
-        self._checkNoMore()
+        self._liveness.stop()
         return gatherResults([worker.gone for worker in self.workers])
 
     def abort(self) -> None:
@@ -324,25 +275,3 @@ class Monitor(ProcessMonitor):
             worker.send(ABORT)
             if worker.name in self.murder and self.murder[worker.name].active():
                 self.murder[worker.name].reset(ABORT_GRACE)
-
-
-def _command(function: str, *words: str) -> list[str]:
-    return [sys.executable, "-c", f"{_CODE}{function}()", *words]
-
-
-def _environment() -> dict[str, str]:
-    """
-    Give the worker the same modules to import, and not what systemd said to us.
-    """
-    path = os.pathsep.join(map(os.path.abspath, sys.path))
-    kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
-    return {**kept, "PYTHONPATH": path}
-
-
-@contextmanager
-def _blocked(signals: set[signal.Signals]) -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

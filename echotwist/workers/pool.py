@@ -1,177 +1,229 @@
 """
-The service of several processes behind one port.
+Several processes behind one port.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from socket import socket as Socket
+from typing import TYPE_CHECKING
 
 from attrs import evolve
-from twisted.application.service import IProcess
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+from zope.interface import implementer
 
-from echotwist.datagrams.port import DatagramPort
-from echotwist.listening.listeners import Listener, closeAll, openOwn, openShared
-from echotwist.service import EchoService
-from echotwist.settings import Settings
+from echotwist.listening.interfaces import IServing
+from echotwist.listening.listeners import (
+    Listener,
+    Sockets,
+    allOrNone,
+    closeAll,
+    openOwn,
+    openShared,
+    textOf,
+)
+from echotwist.listening.ports import Ports
+from echotwist.listening.rules import Rules
+from echotwist.listening.serving import listenersOf, openEndpoints, usesInterfaces
+from echotwist.recovery import IReactor
 from echotwist.sockets.addresses import placeOf
 from echotwist.sockets.errors import ListenError
-from echotwist.streams.connection import Connection
+from echotwist.telemetry.counters import Counters
 from echotwist.workers.tryout import Identity
+from echotwist.workers.wire import Plan
 
 if TYPE_CHECKING:
     from echotwist.workers.monitor import Monitor
 
 
-class WorkersService(EchoService):
+@implementer(IServing)
+class Pool:
     """
-    The echo service, served by workers: processes that are started again when
-    they die.
+    Workers serve: processes that are started again when they die.
 
     Each has its own sockets of the port (``SO_REUSEPORT``, socket(7)), among
     which the kernel deals out peers; all others they share: who is free takes
-    the next peer.  The parent opens them and keeps them open: the peers who
-    wait at a worker that dies are served by the next, or by the others if none
-    comes up.
+    the next peer.  We open them and keep them open: the peers who wait at a
+    worker that dies are served by the next, or by the others if none comes up.
 
-    :param settings: what was chosen.
-    :param options: those of ``twistd`` itself, as far as they are known.
-    :ivar counters: the sums, as old as the last look at ``/metrics``.
+    :param sockets: those asked for.
+    :param rules: for what comes in.
+    :param counters: the sums, for each transport; more are added as they are needed.
+    :param reactor: starts processes.
+    :param giveUp: is told, in words, that no worker comes up.
+    :param count: how many there are.
+    :param identity: as whom they will run.
     """
 
-    _monitor: Monitor | None = None
+    ports: Sequence[IListeningPort] = ()
+    _monitor: Monitor
 
     def __init__(
-        self, settings: Settings, options: Mapping[str, Any] = MappingProxyType({})
+        self,
+        sockets: Sockets,
+        rules: Rules,
+        counters: list[Counters],
+        reactor: IReactor,
+        giveUp: Callable[[str], object],
+        count: int,
+        identity: Identity,
     ) -> None:
-        super().__init__(settings)
-        self._options = options
-        self._identity = Identity.of(options, None)
+        self.listeners: list[Listener] = []
+        self.usesInterfaces = False
+        self.text = ""
+        self._sockets = sockets
+        self._rules = rules
+        self._counters = counters
+        self._reactor = reactor
+        self._giveUp = giveUp
+        self._count = count
+        self._identity = identity
+        self._isAborted = False
 
-    def setServiceParent(self, parent: Any) -> None:
+    def open(self) -> None:
         """
-        Join other services; an application may say who it is going to be.
+        Open all sockets, or none; and see that workers can start.
+
+        :raise StartError: that cannot be done.
         """
-        self._identity = Identity.of(self._options, IProcess(parent, None))
-        super().setServiceParent(parent)
+        ports = Ports(
+            self._rules, self._sockets.binding, self._counters, self._reactor, self._giveUp
+        )
+        with allOrNone() as opened:
+            endpoints = openEndpoints(self._sockets, ports, self._reactor)
+            opened += listenersOf(endpoints)
+            self._checkEndpoints(opened)
+            opened[:0] = openShared(self._sockets)
+            shared = list(opened)
+            own = self._openOwn()
+            opened[:0] = chain(*own)
+            places = [*own[0], *shared]
+            for one in places:
+                ports.limitedLog(one.transport)
+            sizes = [size for endpoint in endpoints for size in endpoint.sizes]
+            self._monitor = self._monitorOf(own, shared, sizes)
+            self._monitor.tryOut(self._identity)
+        self.listeners, self.text = opened, textOf(places)
+        self.usesInterfaces = usesInterfaces(self._sockets, endpoints)
 
-    def _kinds(self) -> tuple[type[Connection], type[DatagramPort]]:
-        # The workers do the work.
-        return Connection, DatagramPort
+    def _checkEndpoints(self, opened: Sequence[Listener]) -> None:
+        if any(one.socket is None for one in opened):
+            why = OSError("with --workers an endpoint must be a socket's")
+            raise ListenError("endpoints", " ".join(self._sockets.endpoints), why)
 
-    def _openListeners(self) -> list[Listener]:
-        endpoints = shared = self._openEndpoints()
-        own: list[list[Listener]] = []
-        try:
-            self._checkEndpoints(endpoints)
-            shared = [*openShared(self.settings), *endpoints]
-            number = _claim(self.settings)
-            mine = evolve(self.settings, port=number, reuse=True)
-            for _ in range(self.settings.processes):
-                own.append(openOwn(mine) if number is not None else [])
-            self._begin(own, shared)
-        except BaseException:
-            closeAll([*chain(*own), *shared])
-            raise
-        return [*chain(*own), *shared]
-
-    def _begin(self, own: Sequence[Sequence[Listener]], shared: Sequence[Listener]) -> None:
+    def _openOwn(self) -> list[list[Listener]]:
         """
-        See that workers can start.
-
-        :raise StartError: they cannot.
+        Open for each worker the sockets that it has for itself.
         """
+        binding = evolve(self._sockets.binding, reuse=True)
+        mine = evolve(self._sockets, port=_claim(self._sockets), binding=binding)
+        own = []
+        with allOrNone() as opened:
+            for _ in range(self._count):
+                own.append(openOwn(mine))
+                opened += own[-1]
+        return own
+
+    def _monitorOf(
+        self,
+        own: Sequence[Sequence[Listener]],
+        shared: Sequence[Listener],
+        sizes: Sequence[int],
+    ) -> Monitor:
+        # This needs the reactor, which must not be chosen before twistd does.
         from echotwist.workers.monitor import Monitor
 
-        assert self._ports is not None
-        for one in [*own[0], *shared]:
-            self._ports.limitedLog(one.transport)
-        self._text = ", ".join(listener.text for listener in [*own[0], *shared])
-        self._monitor = Monitor(
-            self.settings,
-            [_sockets(listeners) for listeners in own],
-            _sockets(shared),
-            self._sizes,
-            self.counters,
-            self._theReactor(),
+        plan = Plan(
+            sockets=self._sockets,
+            rules=self._rules,
+            reactor=type(self._reactor).__module__,
+            # Names of files were meant from here, wherever --rundir leads.
+            folder=os.getcwd(),
+            sizes=sizes,
         )
-        self._monitor.tryOut(self._identity)
+        files = [_socketsOf(listeners) for listeners in own]
+        return Monitor(plan, files, _socketsOf(shared), self._counters, self._reactor)
 
-    def _load(self) -> None:
-        super()._load()
-        # This needs the reactor, which must not be chosen before twistd does.
-        import echotwist.workers.monitor  # noqa: F401
+    def start(self) -> Deferred[None]:
+        """
+        Start the workers.
 
-    def _checkEndpoints(self, endpoints: list[Listener]) -> None:
-        if any(one.socket is None for one in endpoints):
-            why = OSError("with --workers an endpoint must be a socket's")
-            raise ListenError("endpoints", " ".join(self.settings.listen), why)
-
-    def _startServing(self) -> None:
-        assert self._monitor is not None
-        self._warn()
-        self._monitor.allServe.addCallback(lambda _: self._announce(self._text))
-        self._monitor.gaveUp.addCallback(self._giveUp)
+        :return: fires when all of them serve.
+        """
+        self._monitor.gaveUp.addCallback(self._gaveUp)
         self._monitor.startService()
+        return self._monitor.allServe
 
-    def _giveUp(self, why: str) -> None:
-        self._closeListeners()
-        self.fail(f"no worker comes up: {why}")
+    def _gaveUp(self, why: str) -> None:
+        self._close()
+        self._giveUp(f"no worker comes up: {why}")
 
-    def _announce(self, text: str) -> None:
-        self._log.info(
-            "echo on {listeners}; {workers} workers",
-            listeners=text,
-            workers=self.settings.processes,
-        )
-        self._notify(text)
+    @property
+    def isServing(self) -> bool:
+        """
+        Whether all workers serve, or others in their place.
+        """
+        return self._monitor.isServing
 
-    def _stopServing(self) -> Deferred[Any]:
-        # The parent's sockets are closed by now; the last are those of the workers.
-        if self._monitor is None:
-            return succeed(None)
-        return self._monitor.stopService().addCallback(self._sum)
+    @property
+    def health(self) -> str:
+        """
+        How the workers do, in words.
+        """
+        return self._monitor.health
 
-    def _abortAll(self) -> None:
-        if self._monitor is not None:
-            self._monitor.abort()
-
-    def _checkAlive(self) -> None:
-        if self._monitor is not None:
-            self._monitor.checkAlive()
-
-    def _health(self) -> str:
-        return self._monitor.health if self.running and self._monitor else super()._health()
-
-    def _state(self) -> str:
-        if self.running and not self._hasFailed and not (self._monitor and self._monitor.isServing):
-            return "starting"
-        return super()._state()
-
-    def _refresh(self) -> Deferred[Any]:
-        if self._monitor is None:
-            return super()._refresh()
+    def refresh(self) -> Deferred[None]:
+        """
+        Ask all workers for their counters, and add them up.
+        """
         return self._monitor.ask().addCallback(self._sum)
 
+    def checkAlive(self) -> None:
+        """
+        See that all workers answer; those that do not are replaced.
+        """
+        self._monitor.checkAlive()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Have all workers stop.
+
+        :return: fires when they are gone.
+        """
+        self._close()
+        stopped = self._monitor.stopService()
+        if self._isAborted:
+            self._monitor.abort()
+        return stopped.addCallback(self._sum)
+
+    def abort(self) -> None:
+        """
+        Have the workers drain no longer; or not at all, if they have yet to be stopped.
+        """
+        self._isAborted = True
+        self._monitor.abort()
+
+    def _close(self) -> None:
+        closeAll(self.listeners)
+        self.listeners = []
+
     def _sum(self, _: object) -> None:
-        assert self._monitor is not None
-        for total in self.counters:
+        for total in self._counters:
             total.becomeSumOf(self._monitor.countersOf(total.transport))
 
 
-def _sockets(listeners: Iterable[Listener]) -> list[socket.socket]:
+def _socketsOf(listeners: Iterable[Listener]) -> list[Socket]:
     return [one.socket for one in listeners if one.socket is not None]
 
 
-def _claim(settings: Settings) -> int | None:
+def _claim(sockets: Sockets) -> int | None:
     """
     Find the port, and see that nobody has it who would share it with us.
     """
-    listeners = openOwn(settings)
-    number = placeOf(listeners[0].socket)[1] if listeners and listeners[0].socket else None
-    closeAll(listeners)
+    opened = openOwn(sockets)
+    number = placeOf(opened[0].socket)[1] if opened and opened[0].socket else None
+    closeAll(opened)
     return number

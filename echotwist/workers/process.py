@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger, eventFromJSON
 from twisted.python.failure import Failure
@@ -96,11 +97,11 @@ class WorkerProcess(ProcessProtocol):
         if self.transport is not None:
             self.transport.write(command + name.encode("ascii") + b"\n")
 
-    def ask(self, clock: Any) -> Deferred[None]:
+    def ask(self, clock: IReactorTime) -> Deferred[None]:
         """
         Ask for its counters.
 
-        :param clock: calls later (``IReactorTime``).
+        :param clock: calls later.
         :return: fires when they are there, or it does not answer.
         """
         if not self._asked:

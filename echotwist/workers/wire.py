@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from echotwist.settings import Settings
+from echotwist.listening.listeners import Sockets
+from echotwist.listening.rules import Rules
 
 #: Commands of the parent come in here; its end is that of the parent.
 COMMANDS = 0
@@ -52,7 +53,8 @@ class Plan:
     """
     What a worker is to do.
 
-    :param settings: what was chosen.
+    :param sockets: those asked for.
+    :param rules: for what comes in.
     :param reactor: the module of its reactor.
     :param folder: where names of files begin.
     :param name: its own.
@@ -62,7 +64,8 @@ class Plan:
         one listens.
     """
 
-    settings: Settings
+    sockets: Sockets
+    rules: Rules
     reactor: str
     folder: str
     sizes: Sequence[int]

@@ -23,6 +23,7 @@ from echotwist.settings import Settings
 from echotwist.sockets.access import Access
 from echotwist.sockets.addresses import peerNetwork
 from echotwist.telemetry.refusals import remediesOf
+from echotwist.values import rulesOf, socketsOf
 
 DAY = 24 * 3600
 
@@ -623,7 +624,9 @@ class OtherGuardTests(SynchronousTestCase):
         """
         The service has its guards take ``--loop-rate``.
         """
-        ports = Ports(Settings(loopRate=0, udpRate=0), [], Clock, print)
+        chosen = Settings(loopRate=0, udpRate=0)
+        clock: Any = Clock()
+        ports = Ports(rulesOf(chosen), socketsOf(chosen).binding, [], clock, print)
         for transport, source in [
             ("UDP", PEER),
             ("raw", ("192.0.2.1", 0)),

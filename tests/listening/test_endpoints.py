@@ -28,6 +28,7 @@ from echotwist.sockets.addresses import Address
 from echotwist.sockets.errors import ListenError
 from echotwist.streams.proxy import ProxyFactory
 from echotwist.telemetry.counters import Counters
+from echotwist.values import rulesOf, socketsOf
 from tests.support.kinds import keyAndCertificate
 from tests.support.live import freePort
 
@@ -53,7 +54,7 @@ class EndpointTests(SynchronousTestCase):
         """
         Make a reactor.
         """
-        self.reactor = MemoryReactorClock()
+        self.reactor: Any = MemoryReactorClock()
         self.counters: list[Counters] = []
 
     def endpoint(self, text: str, **options: Any) -> EndpointReactor:
@@ -61,8 +62,9 @@ class EndpointTests(SynchronousTestCase):
         Make what an endpoint takes for the reactor.
         """
         settings = Settings(listen=[text], portable=True, **options)
-        ports = Ports(settings, self.counters, lambda: self.reactor, self.fail)
-        return EndpointReactor(self.reactor, settings, text, ports)
+        binding = socketsOf(settings).binding
+        ports = Ports(rulesOf(settings), binding, self.counters, self.reactor, self.fail)
+        return EndpointReactor(self.reactor, binding, text, ports)
 
     def open(self, text: str, **options: Any) -> Listener:
         """
@@ -132,7 +134,7 @@ class EndpointTests(SynchronousTestCase):
         """
         path = self.mktemp()
         endpoint = self.endpoint("plugin:1")
-        port = endpoint.listenUNIX(path, endpoint.deferredFactory, 3, 0o600)
+        port: Any = endpoint.listenUNIX(path, endpoint.deferredFactory, 3, 0o600)
         self.addCleanup(endpoint.listeners[0].close)
         self.assertEqual(Path(path).stat().st_mode & 0o777, 0o600)
         self.assertEqual(port.getHost().name, os.fsencode(path))
@@ -264,7 +266,8 @@ class EndpointTests(SynchronousTestCase):
         settings = Settings(listen=listen, portable=True, **options)
         service = EchoService(settings, self.reactor)
         service.open()
-        texts = [re.sub(r":\d+(?= |$)", "", one.text) for one in service._listeners]
+        assert service._serving is not None
+        texts = [re.sub(r":\d+(?= |$)", "", one.text) for one in service._serving.listeners]
         self.successResultOf(service.stopService())
         return texts
 
@@ -367,7 +370,7 @@ class EndpointTests(SynchronousTestCase):
         What an endpoint puts around the echo stays; a proxy's header comes before.
         """
         endpoint = self.endpoint("haproxy:tcp:0")
-        port = endpoint.listenTCP(0, WrappingFactory(endpoint.deferredFactory))
+        port: Any = endpoint.listenTCP(0, WrappingFactory(endpoint.deferredFactory))
         self.addCleanup(endpoint.listeners[0].close)
         self.assertIsInstance(port.factory, ProxyFactory)
         self.assertIsInstance(port.factory._next, WrappingFactory)
@@ -377,9 +380,10 @@ class EndpointTests(SynchronousTestCase):
         A worker's endpoint takes the socket that it was given.
         """
         settings = Settings(listen=["tcp:0"], portable=True)
-        ports = Ports(settings, self.counters, lambda: self.reactor, self.fail)
+        binding = socketsOf(settings).binding
+        ports = Ports(rulesOf(settings), binding, self.counters, self.reactor, self.fail)
         with socket.create_server(("127.0.0.1", 0)) as given:
-            endpoint = EndpointReactor(self.reactor, settings, "tcp:0", ports, iter([[given]]))
+            endpoint = EndpointReactor(self.reactor, binding, "tcp:0", ports, given=iter([[given]]))
             [listener] = endpoint.open()
             self.assertIs(listener.socket, given)
 
@@ -413,7 +417,7 @@ class ListenerTests(SynchronousTestCase):
             alone, both = Settings(**others), Settings(port=7, **others)
             self.assertEqual((alone.port, alone.transports), (None, ()))
             self.assertEqual((both.port, both.transports), (7, ("TCP", "UDP")))
-            self.assertEqual(openOwn(alone), [])
+            self.assertEqual(openOwn(socketsOf(alone)), [])
             for without in ({"tcp": False}, {"udp": False}, {"tcp": False, "udp": False}):
                 said = str(self.assertRaises(ValueError, Settings, **without, **others))
                 self.assertIn("out of --port, which is not given", said)
@@ -441,7 +445,7 @@ class ListenerTests(SynchronousTestCase):
             ["::1", "lo"],
         ]:
             settings = Settings(raw=253, interfaces=interfaces)
-            said = str(self.assertRaises(ListenError, openShared, settings))
+            said = str(self.assertRaises(ListenError, openShared, socketsOf(settings)))
             self.assertIn("Address already in use (errno 98); ", said)
             self.assertIn("takes the same packets", said)
         near, far = (Address(socket.AF_INET6, "fe80::1", scope) for scope in (1, 2))
@@ -456,7 +460,7 @@ class ListenerTests(SynchronousTestCase):
         """
         path = self.mktemp()
         settings = Settings(unixDatagrams=[path, "/nowhere/at/all"])
-        said = str(self.assertRaises(ListenError, openShared, settings))
+        said = str(self.assertRaises(ListenError, openShared, socketsOf(settings)))
         self.assertIn("UNIX datagram /nowhere/at/all: No such file", said)
         self.assertFalse(Path(path).exists())
 
@@ -465,7 +469,7 @@ class ListenerTests(SynchronousTestCase):
         Where each listens is written as a person reads it.
         """
         path = self.mktemp()
-        [listener] = openShared(Settings(unixDatagrams=path))
+        [listener] = openShared(socketsOf(Settings(unixDatagrams=path)))
         self.addCleanup(listener.close)
         self.assertEqual(listener.text, f"UNIX datagram {path}")
         self.assertEqual(Listener(None, "ONION").text, "ONION endpoint")

@@ -78,11 +78,11 @@ def test_anyProgram(tmp_path: Path) -> None:
 
 def test_portableAlone() -> None:
     """
-    Nothing but the service knows of what only Linux has, and it asks only
+    Nobody but who chooses the way knows of what only Linux has, and it asks only
     where that is to be used.
     """
     for file in (ROOT / "echotwist").rglob("*.py"):
-        if file.name != "service.py" and file.parent.name != "fast":
+        if file.name != "ways.py" and file.parent.name != "fast":
             assert "echotwist.fast" not in file.read_text(), file.name
     code = """
 import sys

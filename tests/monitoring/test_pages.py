@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from http import HTTPStatus
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,17 +18,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings
+from echotwist.monitoring.http import LONGEST_HEAD, Reply, Request, RequestError, parse
 from echotwist.monitoring.pages import (
-    LONGEST_HEAD,
     LONGEST_REST,
     REPLY_TIMEOUT,
     REQUEST_TIMEOUT,
+    Page,
     PageProtocol,
-    Reply,
-    Request,
-    RequestError,
     Site,
-    parse,
 )
 from echotwist.sockets.options import mostFiles, roomForConnections, roomForScrapers
 
@@ -123,9 +121,11 @@ class SiteTests(SynchronousTestCase):
         Make a site of two pages.
         """
         self.clock = Clock()
+        reactor: Any = self.clock
         self.late: list[Deferred[Reply]] = []
-        pages = {b"/page": lambda: Reply(b"hello"), b"/late": self.wait, b"/bad": self.bad}
-        self.site = Site(pages, self.clock, most=3)
+        pages: dict[bytes, Page] = {b"/page": lambda: Reply(b"hello")}
+        pages |= {b"/late": self.wait, b"/bad": self.bad}
+        self.site = Site(pages, reactor, most=3)
 
     def wait(self) -> Deferred[Reply]:
         """
@@ -370,9 +370,9 @@ class PortTests(SynchronousTestCase):
             service.open()
             self.addCleanup(service.stopService)
             self.assertEqual(
-                [one.text.rpartition(":")[0] + ":" for one in service._metrics], places
+                [one.text.rpartition(":")[0] + ":" for one in service._monitoring.listeners], places
             )
-            for one in service._metrics:
+            for one in service._monitoring.listeners:
                 assert one.socket is not None
                 for option in (socket.SO_LINGER, socket.SO_REUSEPORT):
                     self.assertEqual(one.socket.getsockopt(socket.SOL_SOCKET, option), 0)

@@ -18,9 +18,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings, cores, serviceFor
+from echotwist.listening.serving import Serving
 from echotwist.telemetry.counters import Counters, fromLine, toLine
-from echotwist.workers.pool import WorkersService
-from echotwist.workers.wire import ABORT, ADOPT, CONFIG, COUNTERS, EVENTS, LEAVE, STDERR, TELL
+from echotwist.values import rulesOf, socketsOf
+from echotwist.workers.pool import Pool
+from echotwist.workers.wire import ABORT, ADOPT, CONFIG, COUNTERS, EVENTS, LEAVE, STDERR, TELL, Plan
 
 
 class CountersTests(SynchronousTestCase):
@@ -68,8 +70,10 @@ class ChoiceTests(SynchronousTestCase):
         """
         One worker is this very process.
         """
-        self.assertIs(type(serviceFor(Settings())), EchoService)
-        self.assertIs(type(serviceFor(Settings(workers=2))), WorkersService)
+        for settings, kind in [(Settings(), Serving), (Settings(workers=2), Pool)]:
+            service = serviceFor(settings)
+            self.assertIs(type(service), EchoService)
+            self.assertIs(type(service._choose(socketsOf(settings))), kind)
 
     def test_auto(self) -> None:
         """
@@ -79,7 +83,7 @@ class ChoiceTests(SynchronousTestCase):
         self.patch(os, "sched_getaffinity", lambda _: {1, 5, 7})
         self.assertEqual(Settings(workers=0).processes, 3)
         self.patch(os, "sched_getaffinity", lambda _: {1})
-        self.assertIs(type(serviceFor(Settings(workers=0))), EchoService)
+        self.assertEqual(EchoService(Settings(workers=0)).settings.workers, 1)
 
     def test_once(self) -> None:
         """
@@ -100,12 +104,6 @@ class ChoiceTests(SynchronousTestCase):
             self.patch(cores, "quotas", lambda *_, found=quotas: iter(found))
             self.assertEqual(Settings(workers=0).processes, count)
 
-    def test_wrongService(self) -> None:
-        """
-        The service of one process does not pass for one of several.
-        """
-        self.assertRaises(ValueError, EchoService(Settings(port=0, workers=2)).open)
-
     def test_cannot(self) -> None:
         """
         A system that cannot share ports is told so, whoever asks.
@@ -122,7 +120,8 @@ class ChoiceTests(SynchronousTestCase):
         """
         service = serviceFor(Settings(port=0, interfaces=["127.0.0.1"], workers=3))
         service.open()
-        listeners: list[Any] = service._listeners
+        assert service._serving is not None
+        listeners: list[Any] = list(service._serving.listeners)
         self.assertEqual(len(listeners), 6)
         self.assertEqual(len({listener.socket.getsockname()[1] for listener in listeners}), 1)
         self.successResultOf(service.stopService())
@@ -204,8 +203,15 @@ class MonitorTests(SynchronousTestCase):
         for file in self.files:
             self.addCleanup(file.close)
         settings = Settings(workers=2, udp=False)
+        plan = Plan(
+            sockets=socketsOf(settings),
+            rules=rulesOf(settings),
+            reactor=__name__,
+            folder="/",
+            sizes=[],
+        )
         own = [[file] for file in self.files]
-        self.monitor = Monitor(settings, own, [], [], [Counters("TCP")], self.reactor)
+        self.monitor = Monitor(plan, own, [], [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
@@ -258,7 +264,7 @@ class MonitorTests(SynchronousTestCase):
         It is told what to do, then sees the end of that.
         """
         told = self.worker(1).transport
-        self.assertEqual(pickle.loads(told.written[CONFIG]).settings.udp, False)
+        self.assertEqual(pickle.loads(told.written[CONFIG]).sockets.transports, ("TCP",))
         self.assertEqual(told.closed, [CONFIG])
 
     def test_path(self) -> None:
@@ -548,9 +554,9 @@ class MonitorTests(SynchronousTestCase):
         """
         ours = {"LISTEN_FDS": "3", "NOTIFY_SOCKET": "/n", "WATCHDOG_PID": "1", "LISTEN_FOO": "x"}
         self.patch(os, "environ", ours)
-        from echotwist.workers.monitor import _environment
+        from echotwist.workers.spawning import environment
 
-        self.assertEqual(set(_environment()), {"LISTEN_FOO", "PYTHONPATH"})
+        self.assertEqual(set(environment()), {"LISTEN_FOO", "PYTHONPATH"})
 
     def test_stop(self) -> None:
         """

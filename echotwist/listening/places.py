@@ -1,0 +1,76 @@
+"""
+At which addresses an endpoint listens.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+
+from echotwist.listening.description import Description
+from echotwist.sockets.addresses import Address, addressesOf, half
+from echotwist.sockets.opening import findAll
+
+#: The kind of endpoints of IPv6 alone, where there is another for IPv4.
+_SIX = "tcp6"
+
+
+def namesInterface(said: Description, interface: str) -> bool:
+    """
+    Tell whether an endpoint itself says where to listen.
+
+    :param interface: what Twisted made of it.
+    """
+    if said.kind in (_SIX, "tls"):  # Twisted names one for them.
+        return "interface" in said.parameters
+    return bool(interface)
+
+
+def addressesFor(
+    said: Description,
+    port: int,
+    interface: str,
+    anywhere: Sequence[str] | None,
+    others: Iterable[str],
+) -> list[Address]:
+    """
+    Find where to listen.
+
+    ``tcp6`` leaves IPv4 to other endpoints of the same port, and they leave IPv6
+    to it.
+
+    :param interface: where, if ``anywhere`` is nothing.
+    :param anywhere: words of the user's for where to listen; if there are none, everywhere.
+    :param others: all endpoints there are.
+    :raise OSError: nowhere.
+    """
+    isSix = said.kind == _SIX
+    family = socket.AF_INET6 if isSix else socket.AF_INET
+    isHalf = any((one.kind == _SIX) != isSix for one in _withPort(port, others))
+    if anywhere is None:
+        found = [_addressOf(interface)]
+    else:
+        found = findAll(anywhere, port, ["TCP"])
+        if isSix or isHalf:
+            found = [one for one in found if one.dual or one.family == family]
+    if not found:
+        raise OSError(f"no --interface has an IPv{6 if isSix else 4} address")
+    return [half(one, family) for one in found] if isHalf else found
+
+
+def _addressOf(interface: str) -> Address:
+    if interface == "::":
+        return Address(socket.AF_INET6, "::", dual=True)
+    return min(addressesOf(interface), key=lambda address: address.family != socket.AF_INET)
+
+
+def _withPort(port: int, texts: Iterable[str]) -> Iterator[Description]:
+    """
+    Find the endpoints that have a number for their own, as those of port 0 have.
+    """
+    for text in texts if port else ():
+        with suppress(ValueError):  # It will be told in its turn.
+            one = Description.of(text)
+            if one.port == port:
+                yield one

@@ -1,0 +1,69 @@
+"""
+How what comes in is answered: the values that ports work by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class StreamRules:
+    """
+    What holds for connections.
+
+    :param maxConnections: at a time; 0 for what the limit on open files allows.
+    :param maxPerPeer: of one peer at a time; 0 for no limit.
+    :param isScraped: files are kept for those who ask for the numbers.
+    :param stallTimeout: seconds after which a peer is reset that has bytes waiting and
+        takes none; 0 for never.
+    :param idleTimeout: seconds after which a connection is ended on which nothing came;
+        0 for never.
+    :param drain: seconds that connections may go on when the service stops.
+    """
+
+    maxConnections: int
+    maxPerPeer: int
+    isScraped: bool
+    stallTimeout: float
+    idleTimeout: float
+    drain: float
+
+
+@frozen(kw_only=True)
+class DatagramRules:
+    """
+    What holds for datagrams.
+
+    :param rate: replies a second for each source; 0 for no limit.
+    :param loopRate: datagrams a second that may come again, with the same bytes from one
+        source, and are no loop; 0 for no guard against loops.
+    :param answerLowPorts: answer those from ports below 1024.
+    """
+
+    rate: int
+    loopRate: int
+    answerLowPorts: bool
+
+
+@frozen(kw_only=True)
+class Rules:
+    """
+    What holds for both, and for each.
+
+    :param prefix: bytes put before each line of a stream and each datagram.
+    :param verbose: log each connection and each datagram.
+    :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
+    :param allow: networks whose peers are served; if there are any, no others are.
+    :param deny: networks whose peers are not.
+    """
+
+    prefix: bytes
+    verbose: bool
+    portable: bool
+    allow: Sequence[str]
+    deny: Sequence[str]
+    streams: StreamRules
+    datagrams: DatagramRules

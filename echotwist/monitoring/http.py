@@ -1,0 +1,121 @@
+"""
+Requests and replies, just enough of HTTP/1.1 (RFC 9110, RFC 9112) for pages (pure).
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+
+from attrs import frozen
+
+#: Bytes of a request without its body.
+LONGEST_HEAD = 16_384
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/(\d)\.\d\r?\n" % _TOKEN)
+_FIELDS = re.compile(rb"(?:%b:[^\0\r\n]*\r?\n)*\r?\n" % _TOKEN)
+_BODY = re.compile(
+    rb"^(?:transfer-encoding:|content-length:(?![ \t]*(?:0+[ \t]*)?\r?$))", re.I | re.M
+)
+_END = re.compile(rb"\n\r?\n")
+_ORIGIN = re.compile(rb"(?i)https?://[^/?#]*")
+
+
+class RequestError(Exception):
+    """
+    A request that no page can answer.
+
+    :param status: says why.
+    """
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@frozen
+class Request:
+    """
+    What is asked for.
+
+    :param path: of the page, without a query.
+    :param withBody: whether the reply has a body; it has none for ``HEAD``.
+    """
+
+    path: bytes
+    withBody: bool
+
+
+@frozen
+class Reply:
+    """
+    What is answered.
+
+    :param body: the page.
+    :param contentType: of the page.
+    """
+
+    body: bytes
+    contentType: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+    @classmethod
+    def of(cls, status: HTTPStatus) -> Reply:
+        """
+        Say no more than a status.
+        """
+        return cls(f"{status.value} {status.phrase}\n".encode("ascii"), status=status)
+
+    def toBytes(self, withBody: bool) -> bytes:
+        """
+        Write it as it goes to the peer.
+        """
+        lines = [
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            f"Date: {formatdate(usegmt=True)}",
+            f"Content-Type: {self.contentType}",
+            f"Content-Length: {len(self.body)}",
+            "Connection: close",
+        ]
+        if self.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            lines.append("Allow: GET, HEAD")
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
+        return head + self.body if withBody else head
+
+
+def parse(head: bytes) -> tuple[Request, bytes] | None:
+    """
+    Read a request.
+
+    :param head: what has come so far, from the request line on.
+    :return: the request and what came after it; nothing while it is not whole.
+    :raise RequestError: as soon as it cannot become one that we answer.
+    """
+    start = head[:LONGEST_HEAD]
+    line, newline, _ = start.partition(b"\n")
+    found = _REQUEST_LINE.fullmatch(line + newline)
+    if start and not found and (newline or not start[:1].isalpha()):
+        raise RequestError(HTTPStatus.BAD_REQUEST)
+    if found and found[3] != b"1":
+        raise RequestError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    end = _END.search(start)
+    if not (found and end):
+        if len(head) < LONGEST_HEAD:
+            return None
+        tooLong = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        raise RequestError(tooLong if found else HTTPStatus.REQUEST_URI_TOO_LONG)
+    return _request(found, start[found.end() : end.end()]), head[end.end() :]
+
+
+def _request(found: re.Match[bytes], fields: bytes) -> Request:
+    method, target, _ = found.groups()
+    if not _FIELDS.fullmatch(fields):
+        raise RequestError(HTTPStatus.BAD_REQUEST)
+    if method not in (b"GET", b"HEAD"):
+        raise RequestError(HTTPStatus.METHOD_NOT_ALLOWED)
+    if _BODY.search(fields):
+        raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    path = _ORIGIN.sub(b"", target, count=1).partition(b"?")[0]
+    return Request(path, method == b"GET")

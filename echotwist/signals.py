@@ -1,0 +1,106 @@
+"""
+What ends the program: a signal, after which it drains; a second, which ends it at once;
+and a failure, which its status tells.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+
+#: A terminal has closed; Windows has no such signal.
+_HANG_UP: int | None = getattr(signal, "SIGHUP", None)
+
+
+def stop(reactor: IReactorCore) -> bool:
+    """
+    End the program in order, with status 0.
+
+    :param reactor: runs it.
+    :return: whether it did not do so already.
+    """
+    try:
+        reactor.stop()
+    except ReactorNotRunning:
+        return False
+    return True
+
+
+def stopAsFailed(reactor: IReactorCore) -> None:
+    """
+    End it in order, with status 1: whoever supervises it starts it again.
+    """
+    # twistd itself would end with status 0, whatever its reactor was stopped for.
+    atexit.register(os._exit, 1)
+    stop(reactor)
+
+
+class IReactorOfProgram(IReactorCore, IReactorFromThreads):
+    """
+    What runs the program: any of Twisted's reactors.
+    """
+
+
+class StopSignals:
+    """
+    Have a signal stop the program, and tell of others that come after it.
+
+    A terminal that closes is a signal too; nohup(1) has it ignored.  A daemon has no
+    terminal, and nothing that it could read again: it ignores that one.
+
+    :param first: is called with the name of the signal that stops the program.
+    :param more: is called for each that comes later, but for those of a terminal: a
+        shell passes on that its terminal has closed, and the kernel says so too.
+    """
+
+    _reactor: IReactorOfProgram
+
+    def __init__(
+        self,
+        first: Callable[[str], object] = lambda name: None,
+        more: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._first = first
+        self._more = more
+        self._startedAs = os.getpid()
+
+    def take(self, reactor: IReactorOfProgram) -> None:
+        """
+        Take the signals, where the reactor has them: then it is the program's.
+
+        :param reactor: runs it by now.
+        """
+        self._reactor = reactor
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if getattr(signal.getsignal(number), "__self__", None) == reactor:
+                self._handle(number, self._received)
+        isOurs = signal.getsignal(signal.SIGTERM) == self._received
+        if isOurs and _HANG_UP and signal.getsignal(_HANG_UP) == signal.SIG_DFL:
+            isDaemon = os.getpid() != self._startedAs
+            self._handle(_HANG_UP, signal.SIG_IGN if isDaemon else self._received)
+
+    def _handle(
+        self, number: int, handler: Callable[[int, FrameType | None], None] | signal.Handlers
+    ) -> None:
+        signal.signal(number, handler)
+        # Python restores the default actions before it ends; what comes then would end
+        # it another way.
+        self._reactor.addSystemEventTrigger(
+            "after", "shutdown", signal.signal, number, signal.SIG_IGN
+        )
+
+    def _received(self, number: int, _: FrameType | None) -> None:
+        # It may come at any moment, also in the midst of another.
+        self._reactor.callFromThread(self._end, number)
+
+    def _end(self, number: int) -> None:
+        if stop(self._reactor):
+            self._first(signal.Signals(number).name)
+        elif number != _HANG_UP:
+            self._more()

@@ -1,0 +1,55 @@
+"""
+Which values of the settings each part gets.
+"""
+
+from __future__ import annotations
+
+from echotwist.listening.listeners import Binding, Sockets
+from echotwist.listening.rules import DatagramRules, Rules, StreamRules
+from echotwist.settings import Settings
+
+
+def socketsOf(settings: Settings) -> Sockets:
+    """
+    Give the sockets that settings ask for.
+    """
+    return Sockets(
+        binding=Binding(
+            interfaces=settings.interfaces,
+            reuse=settings.reuse,
+            backlog=settings.backlog,
+            linger=settings.linger,
+        ),
+        port=settings.port,
+        transports=settings.transports,
+        endpoints=settings.listen,
+        unixDatagrams=settings.unixDatagrams,
+        systemd=settings.systemd,
+        raw=settings.raw,
+    )
+
+
+def rulesOf(settings: Settings) -> Rules:
+    """
+    Give the rules that settings make for what comes in.
+    """
+    return Rules(
+        prefix=settings.prefix,
+        verbose=settings.verbose,
+        portable=settings.portable,
+        allow=settings.allow,
+        deny=settings.deny,
+        streams=StreamRules(
+            maxConnections=settings.maxConnections,
+            maxPerPeer=settings.maxPerPeer,
+            isScraped=settings.metrics is not None and settings.workers == 1,
+            stallTimeout=settings.stallTimeout,
+            idleTimeout=settings.idleTimeout,
+            drain=settings.drain,
+        ),
+        datagrams=DatagramRules(
+            rate=settings.udpRate,
+            loopRate=settings.loopRate,
+            answerLowPorts=settings.answerLowPorts,
+        ),
+    )

@@ -1,0 +1,80 @@
+"""
+Workers that do not answer are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from echotwist.workers.process import WorkerProcess
+
+#: Seconds between two checks that the workers live.
+CHECK_INTERVAL = 30.0
+
+#: Seconds that one may be silent when it is asked; the seconds count in which we
+#: ourselves ran: who stops us all does not make us end them.
+SILENT_SECONDS = 10
+
+#: The same for one that does not serve yet.
+START_SECONDS = 120
+
+
+class LivenessCheck:
+    """
+    Ask all workers again and again, and end those that do not answer.
+
+    :param clock: calls later.
+    :param ask: asks those that run; fires when they have answered, or do not.
+    :param end: ends one.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        ask: Callable[[], Deferred[list[WorkerProcess]]],
+        end: Callable[[WorkerProcess], object],
+    ) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._end = end
+        self._next: IDelayedCall | None = None
+        self._isRunning = self._isAsking = False
+
+    def start(self) -> None:
+        """
+        Begin, after a pause.
+        """
+        self._isRunning = True
+        self._next = self._clock.callLater(CHECK_INTERVAL, self.check)
+
+    def stop(self) -> None:
+        """
+        Ask no more.
+        """
+        self._isRunning = False
+        self._cancel()
+
+    def check(self) -> None:
+        """
+        Ask now, unless an answer is awaited already.
+        """
+        if self._isRunning and not self._isAsking:
+            self._isAsking = True
+            self._cancel()
+            self._ask().addCallback(self._answered)
+
+    def _answered(self, workers: list[WorkerProcess]) -> None:
+        self._isAsking = False
+        silent = [worker for worker in workers if worker.isSilent()]
+        for worker in silent:
+            if worker.silence == (SILENT_SECONDS if worker.isServing else START_SECONDS):
+                self._end(worker)
+        if self._isRunning:
+            self._next = self._clock.callLater(0 if silent else CHECK_INTERVAL, self.check)
+
+    def _cancel(self) -> None:
+        if self._next is not None and self._next.active():
+            self._next.cancel()
