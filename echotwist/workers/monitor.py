@@ -6,11 +6,8 @@ Importing this installs Twisted's reactor, as ``procmon`` does.
 
 from __future__ import annotations
 
-import pickle
-import socket
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import chain, count
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -25,21 +22,8 @@ from echotwist.telemetry.counters import Counters
 from echotwist.workers.failures import MIN_UPTIME, Failures
 from echotwist.workers.liveness import LivenessCheck
 from echotwist.workers.process import IWorkerOwner, WorkerProcess
-from echotwist.workers.spawning import blocked, command, environment
-from echotwist.workers.tryout import Identity, tryOut
-from echotwist.workers.wire import (
-    ABORT,
-    ADOPT,
-    COMMANDS,
-    CONFIG,
-    COUNTERS,
-    EVENTS,
-    LEAVE,
-    LISTENERS,
-    SIGNALS,
-    STDERR,
-    Plan,
-)
+from echotwist.workers.spawning import Spawner
+from echotwist.workers.wire import ABORT, ADOPT, LEAVE
 
 #: Seconds that a worker may take to end, when its drain is over.
 GRACE = 5.0
@@ -53,9 +37,7 @@ class Monitor(ProcessMonitor):
     """
     Start the workers, and start them again when they die.
 
-    :param plan: what each of them is to do, but for its sockets.
-    :param own: the sockets that each worker has for itself.
-    :param shared: those that all share.
+    :param spawner: starts their processes.
     :param counters: what was counted before, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
     :ivar allServe: fires when all workers serve for the first time.
@@ -73,49 +55,21 @@ class Monitor(ProcessMonitor):
 
     def __init__(
         self,
-        plan: Plan,
-        own: Sequence[Sequence[socket.socket]],
-        shared: Sequence[socket.socket],
+        spawner: Spawner,
         counters: Sequence[Counters],
         reactor: Any,
     ) -> None:
         super().__init__(reactor)
-        self.killTime = plan.rules.streams.drain + GRACE  # type: ignore[assignment]
+        self.killTime = spawner.plan.rules.streams.drain + GRACE  # type: ignore[assignment]
         self.allServe: Deferred[None] = Deferred()
         self.gaveUp: Deferred[str] = Deferred()
-        self._own = {str(number): sockets for number, sockets in enumerate(own, 1)}
-        self._shared = shared
+        self._spawner = spawner
         self._gone = [evolve(one) for one in counters]
-        self._failures = Failures(self._own, self._clock.seconds)
+        self._failures = Failures(spawner.names, self._clock.seconds)
         self._replaced: set[str] = set()
         self._liveness = LivenessCheck(self._clock, self._askAll, self._endSilent)
-        self._plan = plan
-        for name in self._own:
-            self.addProcess(name, command("main", name), env=environment())
-
-    @property
-    def _files(self) -> list[int]:
-        return [one.fileno() for one in chain(*self._own.values(), self._shared)]
-
-    def _planOf(self, name: str, numbers: Iterator[int]) -> bytes:
-        """
-        Give what a worker is to do, pickled.
-
-        :param numbers: what the sockets are called there.
-        """
-        own = {other: [next(numbers) for _ in sockets] for other, sockets in self._own.items()}
-        shared = [next(numbers) for _ in self._shared]
-        return pickle.dumps(evolve(self._plan, name=name, own=own, shared=shared))
-
-    def tryOut(self, identity: Identity) -> None:
-        """
-        See that a worker can start.
-
-        :param identity: as whom.
-        :raise StartError: it cannot.
-        """
-        plan = self._planOf("1", iter(self._files))
-        tryOut(command("rehearse"), environment(), plan, self._files, identity)
+        for name in spawner.names:
+            self.addProcess(name, [])
 
     @property
     def workers(self) -> list[WorkerProcess]:
@@ -130,7 +84,7 @@ class Monitor(ProcessMonitor):
         Whether all workers serve, or others in their place.
         """
         serving = {worker.name for worker in self.workers if worker.isServing}
-        return bool(serving) and serving | self._replaced == set(self._own)
+        return bool(serving) and serving | self._replaced == set(self._spawner.names)
 
     @property
     def health(self) -> str:
@@ -158,23 +112,13 @@ class Monitor(ProcessMonitor):
         """
         if name in self.protocols:
             return
-        worker = WorkerProcess(self, name, self._planOf(name, count(LISTENERS)))
+        worker = WorkerProcess(self, name, self._spawner.planOf(name))
         self.protocols[name] = worker  # type: ignore[assignment]
         self.timeStarted[name] = inf  # Its time has not begun: it does not serve yet.
         try:
-            self._spawn(worker)
+            self._spawner.spawn(name, worker, self._reactor)
         except OSError as error:
             self._over(name, f"cannot start: {sys.executable}: {inWords(error)}")
-
-    def _spawn(self, worker: WorkerProcess) -> None:
-        process = self._processes[worker.name]
-        files: dict[int, str | int] = dict.fromkeys([COMMANDS, CONFIG], "w")
-        files |= dict.fromkeys([EVENTS, STDERR, COUNTERS], "r")
-        files |= enumerate(self._files, LISTENERS)
-        with blocked(SIGNALS):
-            self._reactor.spawnProcess(
-                worker, process.args[0], process.args, env=process.env, childFDs=files
-            )
 
     def serves(self, worker: WorkerProcess) -> None:
         """

@@ -32,6 +32,7 @@ from echotwist.recovery import IReactor
 from echotwist.sockets.addresses import placeOf
 from echotwist.sockets.errors import ListenError
 from echotwist.telemetry.counters import Counters
+from echotwist.workers.spawning import Spawner
 from echotwist.workers.tryout import Identity
 from echotwist.workers.wire import Plan
 
@@ -104,8 +105,9 @@ class Pool:
             for one in places:
                 ports.limitedLog(one.transport)
             sizes = [size for endpoint in endpoints for size in endpoint.sizes]
-            self._monitor = self._monitorOf(own, shared, sizes)
-            self._monitor.tryOut(self._identity)
+            spawner = self._spawnerOf(own, shared, sizes)
+            spawner.tryOut(self._identity)
+            self._monitor = self._monitorOf(spawner)
         self.listeners, self.text = opened, textOf(places)
         self.usesInterfaces = usesInterfaces(self._sockets, endpoints)
 
@@ -127,15 +129,12 @@ class Pool:
                 opened += own[-1]
         return own
 
-    def _monitorOf(
+    def _spawnerOf(
         self,
         own: Sequence[Sequence[Listener]],
         shared: Sequence[Listener],
         sizes: Sequence[int],
-    ) -> Monitor:
-        # This needs the reactor, which must not be chosen before twistd does.
-        from echotwist.workers.monitor import Monitor
-
+    ) -> Spawner:
         plan = Plan(
             sockets=self._sockets,
             rules=self._rules,
@@ -144,8 +143,13 @@ class Pool:
             folder=os.getcwd(),
             sizes=sizes,
         )
-        files = [_socketsOf(listeners) for listeners in own]
-        return Monitor(plan, files, _socketsOf(shared), self._counters, self._reactor)
+        return Spawner(plan, [_socketsOf(listeners) for listeners in own], _socketsOf(shared))
+
+    def _monitorOf(self, spawner: Spawner) -> Monitor:
+        # This needs the reactor, which must not be chosen before twistd does.
+        from echotwist.workers.monitor import Monitor
+
+        return Monitor(spawner, self._counters, self._reactor)
 
     def start(self) -> Deferred[None]:
         """

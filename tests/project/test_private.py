@@ -130,7 +130,6 @@ PARTS = [
     Part(base.ReactorBase, "_started", (base.ReactorBase.mainLoop, base.ReactorBase.crash)),
     Part(base.ReactorBase, "_justStopped", (base.ReactorBase.stop,)),
     Part(base.ReactorBase, "_newTimedCalls", (base.ReactorBase.callLater,)),
-    Part(ProcessMonitor, "_processes", (ProcessMonitor.addProcess, ProcessMonitor.startProcess)),
     Part(ProcessMonitor, "_reactor", (ProcessMonitor.startProcess,)),
     Part(ProcessMonitor, "_clock", (ProcessMonitor.startProcess, ProcessMonitor.stopProcess)),
     Part(ProcessMonitor, "_monitoredProcessExited", (), "self name reason"),

@@ -22,6 +22,7 @@ from echotwist.listening.serving import Serving
 from echotwist.telemetry.counters import Counters, fromLine, toLine
 from echotwist.values import rulesOf, socketsOf
 from echotwist.workers.pool import Pool
+from echotwist.workers.spawning import Spawner
 from echotwist.workers.wire import ABORT, ADOPT, CONFIG, COUNTERS, EVENTS, LEAVE, STDERR, TELL, Plan
 
 
@@ -211,7 +212,7 @@ class MonitorTests(SynchronousTestCase):
             sizes=[],
         )
         own = [[file] for file in self.files]
-        self.monitor = Monitor(plan, own, [], [Counters("TCP")], self.reactor)
+        self.monitor = Monitor(Spawner(plan, own, []), [Counters("TCP")], self.reactor)
         self.events: list[LogEvent] = []
         observer: Any = self.events.append
         globalLogPublisher.addObserver(observer)
