@@ -184,9 +184,10 @@ class EchoService(Service):
             self._reactor.callWhenRunning(self._signals.take, self._reactor)
         opened = [*self._serving.listeners, *self._monitoring.listeners]
         self._links = watchLinks(opened, self._reactor)
+        served = self._serving.start()
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
-        self._serving.start().addCallback(self._announce, self._serving.text)
+        served.addCallback(self._announce, self._serving.text)
         self._monitoring.start()
 
     def _announce(self, _: object, text: str) -> None:

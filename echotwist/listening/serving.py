@@ -203,13 +203,12 @@ def openEndpoints(
     from echotwist.listening.endpoints import EndpointReactor
 
     left = None if given is None else iter(given)
-    endpoints = [
-        EndpointReactor(reactor, sockets.binding, text, ports, sockets.endpoints, left)
-        for text in sockets.endpoints
-    ]
+    endpoints = []
     with allOrNone() as opened:
-        for endpoint in endpoints:
-            opened += endpoint.open()
+        for text in sockets.endpoints:
+            one = EndpointReactor(reactor, sockets.binding, text, ports, sockets.endpoints, left)
+            opened += one.open()
+            endpoints.append(one)
     return endpoints
 
 

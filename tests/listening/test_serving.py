@@ -11,7 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass
 
-from echotwist import Settings
+from echotwist import ListenError, Settings
 from echotwist.listening.interfaces import IServing
 from echotwist.listening.serving import Given, Serving
 from echotwist.values import rulesOf, socketsOf
@@ -66,6 +66,16 @@ class ServingTests(SynchronousTestCase):
             serving.open()
             self.addCleanup(serving.stop)
             self.assertEqual(serving.usesInterfaces, expected)
+
+    def test_firstMistake(self) -> None:
+        """
+        Of several mistakes the first is told, and nothing stays open.
+        """
+        listen = ["tcp:0", "tcp:0:interface=192.0.2.1", "tcp:abc"]
+        serving = self.serving(listen=listen)
+        said = str(self.assertRaises(ListenError, serving.open))
+        self.assertIn("192.0.2.1", said)
+        self.assertEqual(serving.listeners, [])
 
     def test_given(self) -> None:
         """
