@@ -18,12 +18,41 @@ from echotwist.fast.splice import Pipe, pipe
 from echotwist.streams.connection import Connection
 from echotwist.streams.counted import CountedEcho
 
+#: Bytes read at once.
+MOST = Connection.bufferSize
+
 #: Bytes; who sends less at once is better served by copies.
 BULK = 16_384
 
 #: Bytes; who has had so many has read some.  The kernel gives a large buffer to
 #: who is read from fast, up to 32 MiB (Linux 6.18): not to who reads nothing.
 PROVEN = 8_388_608
+
+#: Bytes that passed on each descriptor since its connection was last asked.
+_passed: list[int] = []
+
+
+def _echo(fd: int) -> tuple[bytes | None, Any] | None:
+    """
+    Give back what has come, if that is all there is to do: to a connection that does
+    nothing but echo, and has nothing waiting to be written.
+
+    With each message this runs, and nothing else of ours.
+
+    :return: nothing; or else for :meth:`FastConnection.doUnusual`.
+    """
+    data = None
+    try:
+        data = read(fd, MOST)
+        if not data:
+            return data, 0
+        sent = write(fd, data)
+    except OSError as error:
+        return data, error
+    if sent < MOST and sent == len(data):
+        _passed[fd] += sent
+        return None
+    return data, sent
 
 
 class FastConnection(Connection):
@@ -67,6 +96,8 @@ class FastConnection(Connection):
         self._pipe = None
         self._exact = exactly(protocol)
         self.bufferSize = Connection.bufferSize
+        while self._fd >= len(_passed):
+            _passed.append(0)
         self.startReading()
         self.connected = 1
 
@@ -74,6 +105,7 @@ class FastConnection(Connection):
         """
         Have another protocol go on from here.
         """
+        self.settle()
         super().setProtocol(protocol)
         self._exact = exactly(protocol)
 
@@ -91,29 +123,53 @@ class FastConnection(Connection):
         """
         Read what has come.
         """
-        if self._pipe is not None and self._isClear:
+        if self._exact is None or not self._isClear:
+            return super().doRead()
+        if self._pipe is not None:
             return self._relay(self._pipe)
-        try:
-            data = read(self._fd, self.bufferSize)
-        except OSError as error:
-            return self._failed("receive", error, None)
+        rest = _echo(self._fd)
+        if rest is not None:
+            return self.doUnusual(*rest)
+        goesOn = self._exact.watched
+        self.settle()
+        if goesOn and hasattr(self.reactor, "addUsual"):
+            self.reactor.addUsual(self, _echo)
+        return None
+
+    def doUnusual(self, data: bytes | None, outcome: Any) -> Any:
+        """
+        Go on where :func:`_echo` did not.
+
+        :param data: what it read; ``None`` if it could not.
+        :param outcome: how many of these bytes it wrote, or the error of either call.
+        """
+        self.settle()
+        if data is None:
+            return self._failed("receive", outcome, None)
         if not data:
             return CONNECTION_DONE
-        if self._exact is None or not self._isClear:
-            self.protocol.dataReceived(data)
-            return None
-        # What dataReceived() and write() would do, in half the time.
-        size, sent = len(data), 0
-        try:
-            sent = write(self._fd, data)
-        except OSError as error:
-            self._failed("send", error, 0)
-        if sent != size:
-            super().write(data[sent:])
+        if isinstance(outcome, OSError):
+            self._failed("send", outcome, 0)
+            outcome = 0
+        size = len(data)
+        if outcome != size:
+            super().write(data[outcome:])
+        assert self._exact is not None
         self._exact.passed(size)
         if size == self.bufferSize and self._exact.received >= PROVEN:
             self._pipe = pipe()
         return None
+
+    def settle(self) -> None:
+        """
+        Count what :func:`_echo` has not told yet, and have it called no more until
+        there is something to read again.
+        """
+        if hasattr(self.reactor, "removeUsual"):
+            self.reactor.removeUsual(self)
+        size, _passed[self._fd] = _passed[self._fd], 0
+        if size and self._exact is not None:
+            self._exact.passed(size)
 
     def _relay(self, through: Pipe) -> Any:
         """
@@ -200,6 +256,8 @@ class FastConnection(Connection):
         """
         The connection is gone, and its descriptor soon somebody else's.
         """
+        if hasattr(self, "socket"):
+            self.settle()
         self._isClear = False
         self._exact = None
         super().connectionLost(reason)

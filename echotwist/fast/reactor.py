@@ -3,12 +3,13 @@ A reactor that does less for each event: ``twistd --reactor=lean``.
 
 Of what stock Twisted spends on a small message, more than half is not system
 calls but the log context that it builds for each event, whether somebody logs
-or not.  Here the context is worked out when somebody asks for it.
+or not.  Here the context is worked out when somebody asks for it; and a reader
+may leave a plain function here that does all that the usual event asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
@@ -22,6 +23,9 @@ from echotwist.clock import steadyClock
 
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
+
+#: Seconds that epoll_wait(2) can wait: so many milliseconds fit into an int.
+LONGEST_S = 2_147_483
 
 # The loop says what stock Twisted's says, under the same name.
 _log = Logger("twisted.internet.base")
@@ -81,6 +85,55 @@ class LeanReactor(EPollReactor):
 
     seconds = staticmethod(steadyClock())
 
+    def __init__(self) -> None:
+        self._usual: dict[int, Callable[[int], Any]] = {}
+        super().__init__()
+
+    def addUsual(self, reader: Any, function: Callable[[int], Any]) -> None:
+        """
+        Leave the usual event to a function: something has come in, and nothing else.
+
+        It is called with the descriptor, and without a log context.  When it gives
+        ``None`` it has done all; else ``reader.doUnusual`` is called with all that is in
+        the tuple that it gives, and does the rest as ``doRead`` would.  It is forgotten
+        as soon as anything else is to be watched, or nothing.
+
+        :param reader: is watched already (``addReader``), and not as a writer.
+        """
+        fd = reader.fileno()
+        if fd in self._reads and fd not in self._writes and self._selectables[fd] is reader:
+            self._usual[fd] = function
+
+    def removeUsual(self, reader: Any) -> None:
+        """
+        Have the reader itself asked for each event again.
+        """
+        fd = reader.fileno()
+        if fd == -1:  # It is closed already.
+            fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
+        self._usual.pop(fd, None)
+
+    def addReader(self, reader: Any) -> None:
+        """
+        Tell a reader when something has come in.
+        """
+        self.removeUsual(reader)
+        super().addReader(reader)
+
+    def addWriter(self, writer: Any) -> None:
+        """
+        Tell a writer when there is room.
+        """
+        self.removeUsual(writer)
+        super().addWriter(writer)
+
+    def removeReader(self, reader: Any) -> None:
+        """
+        Tell a reader no more.
+        """
+        self.removeUsual(reader)
+        super().removeReader(reader)
+
     def doPoll(self, timeout: float | None) -> None:
         """
         Wait for events, and have them handled.
@@ -103,44 +156,67 @@ class LeanReactor(EPollReactor):
 
     def _serve(self, timeout: float | None, once: bool) -> None:
         """
-        Have events handled as ``_doReadOrWrite`` would, the usual ones here,
-        until something else is to be done.
+        Have events handled until something else is to be done.
         """
-        poll, selectables = self._poller.poll, self._selectables
-        tracker = context.theContextTracker.currentContext()
-        if not isinstance(tracker.contexts, Contexts):
-            tracker.contexts = Contexts(tracker.contexts)
-        contexts, current = tracker.contexts, EventContext(context.get(ILogContext))
+        poll, selectables, usual = self._poller.poll, self._selectables, self._usual.get
+        handle, seconds = self._handler(), self.seconds
         while True:
-            events = poll(timeout, len(selectables))
-            contexts.append(current)
-            try:
-                for fd, event in events:
-                    selectable = selectables.get(fd)
-                    if selectable is None:
-                        continue
-                    current.owner = selectable
-                    try:
-                        if event == EPOLLIN and selectable.fileno() != -1:
-                            why = selectable.doRead()
-                        elif event == EPOLLOUT and selectable.fileno() != -1:
-                            why = selectable.doWrite()
-                        else:
-                            why = _UNUSUAL
-                    except BaseException as error:
-                        why, event = error, 0  # raised, it is no end of what comes in
-                        log.err()
-                    if why:
-                        self._settle(selectable, fd, event, why)
-            finally:
-                contexts.pop()
+            for fd, event in poll(timeout, len(selectables)):
+                function = usual(fd)
+                if function is None or event != EPOLLIN:
+                    handle(fd, event)
+                    continue
+                try:
+                    rest = function(fd)
+                except BaseException as error:
+                    rest = error
+                if rest is not None:
+                    handle(fd, event, rest)
             if once or self._newTimedCalls or self.threadCallQueue:
                 return
             if self._justStopped or not self.running:
                 return
-            timeout = self.timeout()
-            if timeout == 0:
+            timed = self._pendingTimedCalls
+            timeout = min(timed[0].time - seconds(), LONGEST_S) if timed else None
+            if timeout is not None and timeout <= 0:
                 return
+
+    def _handler(self) -> Callable[..., None]:
+        """
+        Make what handles an event in a log context, as ``_doReadOrWrite`` would, the
+        usual ones itself.
+        """
+        tracker = context.theContextTracker.currentContext()
+        if not isinstance(tracker.contexts, Contexts):
+            tracker.contexts = Contexts(tracker.contexts)
+        contexts, current = tracker.contexts, EventContext(context.get(ILogContext))
+        find = self._selectables.get
+
+        def handle(fd: int, event: int, rest: Any = None) -> None:
+            selectable = find(fd)
+            if selectable is None:
+                return
+            current.owner = selectable
+            contexts.append(current)
+            try:
+                try:
+                    if rest is not None:
+                        why = _finish(selectable, rest)
+                    elif event == EPOLLIN and selectable.fileno() != -1:
+                        why = selectable.doRead()
+                    elif event == EPOLLOUT and selectable.fileno() != -1:
+                        why = selectable.doWrite()
+                    else:
+                        why = _UNUSUAL
+                except BaseException as error:
+                    why, event = error, 0  # raised, it is no end of what comes in
+                    log.err()
+                if why:
+                    self._settle(selectable, fd, event, why)
+            finally:
+                contexts.pop()
+
+        return handle
 
     def _settle(self, selectable: Any, fd: int, event: int, why: Any) -> None:
         try:
@@ -152,6 +228,16 @@ class LeanReactor(EPollReactor):
             raise
         except BaseException:
             log.err()
+
+
+def _finish(selectable: Any, rest: Any) -> Any:
+    """
+    Have the rest of an event handled that a function did not handle, or raise what
+    that raised.
+    """
+    if isinstance(rest, BaseException):
+        raise rest
+    return selectable.doUnusual(*rest)
 
 
 def install() -> None:

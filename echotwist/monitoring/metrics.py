@@ -66,6 +66,8 @@ class EchoCollector(Collector):
         """
         Give all numbers.
         """
+        for one in self._counters:
+            one.settle()
         datagrams = [one for one in self._counters if one.transport in DATAGRAMS]
         streams = [one for one in self._counters if one.transport not in DATAGRAMS]
         families = [

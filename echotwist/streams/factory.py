@@ -64,6 +64,7 @@ class EchoFactory(Factory):
         self.prefix = prefix
         self.limitedLog = limitedLog or RateLimitedLog(Counters("TCP"))
         self.counters = self.limitedLog.counters
+        self.counters.sources.append(self.settle)
         self._verbose = verbose
         self.limits = limits or Limits()
         self._reactor: IReactorTime = keepSteady(reactor or _globalReactor())
@@ -141,6 +142,13 @@ class EchoFactory(Factory):
         echo.watched = True
         self._watched.add(echo)
         self._stallTimeout.start()
+
+    def settle(self) -> None:
+        """
+        Have each connection count what it has not counted yet.
+        """
+        for echo in list(self._watched):
+            getattr(echo.transport, "settle", bool)()
 
     def closed(self, echo: CountedEcho, reason: Failure) -> None:
         """
@@ -228,6 +236,7 @@ class EchoFactory(Factory):
         On UNIX sockets the kernel counts what it keeps for each message as well:
         one that is taken is still a step forward, one that only comes is not.
         """
+        self.settle()
         waiting = {echo: unsent(echo.transport) for echo in self._watched}
         for echo in waiting:
             echo.watched = bool(waiting[echo])
@@ -239,6 +248,7 @@ class EchoFactory(Factory):
         Find who has taken everything and says nothing, with a mark of what
         they said so far.
         """
+        self.settle()
         return {
             echo: echo.received
             for echo in self._open

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import asdict, define, field, fields
 from attrs.setters import NO_OP
@@ -34,6 +34,7 @@ class Counters:
     :ivar refused: peers and datagrams turned away, by reason.
     :ivar errors: system calls that failed, by what they were for and the
         symbol of the error.
+    :ivar sources: bring in what was counted elsewhere.
     """
 
     transport: str = ""
@@ -48,6 +49,15 @@ class Counters:
     drained: int = 0
     refused: Counter[str] = field(factory=Counter, converter=Counter)
     errors: Counter[tuple[str, str]] = field(factory=Counter, converter=Counter)
+    sources: list[Callable[[], object]] = field(factory=list, init=False, repr=False)
+
+    def settle(self) -> Counters:
+        """
+        Bring in all that was counted elsewhere: before somebody reads.
+        """
+        for source in self.sources:
+            source()
+        return self
 
     def becomeSumOf(self, parts: Sequence[Counters]) -> None:
         """
@@ -58,14 +68,15 @@ class Counters:
             setattr(self, name, sum((getattr(part, name) for part in parts), zero))
 
 
-_SUMMED = [one.name for one in fields(Counters) if one.name != "transport"]
+_SUMMED = [one.name for one in fields(Counters) if one.name not in ("transport", "sources")]
 
 
 def toLine(counters: Iterable[Counters]) -> bytes:
     """
     Write counters as one line, for :func:`fromLine`.
     """
-    return repr([asdict(one) for one in counters]).encode("ascii") + b"\n"
+    told = [asdict(one.settle(), filter=lambda field, _: field.init) for one in counters]
+    return repr(told).encode("ascii") + b"\n"
 
 
 def fromLine(line: bytes) -> list[Counters]:

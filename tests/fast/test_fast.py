@@ -4,6 +4,7 @@ What only Linux can do, without a reactor that runs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,7 +14,8 @@ from typing import Any
 from unittest import skipUnless
 
 from hypothesis import given, settings, strategies
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python import log
@@ -123,6 +125,144 @@ class LeanReactorTests(SynchronousTestCase):
         self.assertIsInstance(self.worker.lost.value, ValueError)
         self.assertNotIn(self.worker, self.reactor.getReaders())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def usual(self, function: Any) -> None:
+        """
+        Leave the worker's usual event to a function.
+        """
+        self.reactor.addUsual(self.worker, function)
+
+    def heard(self) -> bytes:
+        """
+        Send a byte, and give what the worker itself read of it.
+        """
+        got: list[bytes] = []
+        self.worker.doRead = lambda: got.append(self.worker.stream.recv(100))  # type: ignore[method-assign]
+        self.peer.send(b"x")
+        self.reactor.doIteration(0)
+        return b"".join(got)
+
+    def test_usual(self) -> None:
+        """
+        A function does all that the usual event asks for.
+        """
+        self.usual(lambda fd: got.append(os.read(fd, 100)))
+        got: list[bytes] = []
+        self.assertEqual(self.heard(), b"")
+        self.assertEqual(got, [b"x"])
+        self.reactor.removeUsual(self.worker)
+        self.assertEqual(self.heard(), b"x")
+
+    def test_rest(self) -> None:
+        """
+        What the function leaves is the reader's to do, who may say that this was all.
+        """
+        left: list[Any] = []
+
+        def doUnusual(*rest: Any) -> Any:
+            left.extend(rest)
+            log.msg("hello")
+            return CONNECTION_LOST
+
+        self.worker.doUnusual = doUnusual  # type: ignore[attr-defined]
+        self.usual(lambda fd: (os.read(fd, 100), 7))
+        with capturedLogs() as events:
+            self.heard()
+        self.assertEqual(left, [b"x", 7])
+        self.assertEqual([event["system"] for event in events], ["worker"])
+        self.assertIsInstance(self.worker.lost.value, ConnectionLost)
+        self.assertNotIn(self.worker, self.reactor.getReaders())
+
+    def test_brokenFunction(self) -> None:
+        """
+        A function that fails is as if the reader did.
+        """
+
+        def fail(fd: int) -> None:
+            raise ValueError("failed")
+
+        self.usual(fail)
+        with capturedLogs() as events:
+            self.heard()
+        self.assertEqual([event["system"] for event in events if event["isError"]], ["worker"])
+        self.assertIsInstance(self.worker.lost.value, ValueError)
+        self.assertNotIn(self.worker, self.reactor.getReaders())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_notUsual(self) -> None:
+        """
+        Nothing is left to a function but the events of who reads, and only reads.
+        """
+        reactor = self.reactor
+        for changes in (
+            [reactor.addReader],
+            [reactor.addWriter, reactor.removeWriter],
+            [reactor.removeReader, reactor.addReader],
+            [lambda _: reactor.removeAll(), reactor.addReader],
+        ):
+            self.usual(self.fail)
+            for change in changes:
+                change(self.worker)
+            self.assertEqual(self.heard(), b"x")
+        self.reactor.addWriter(self.worker)
+        self.usual(self.fail)
+        self.reactor.removeWriter(self.worker)
+        self.assertEqual(self.heard(), b"x")
+        other = Worker(self.worker.stream)
+        self.reactor.addUsual(other, self.fail)
+        self.assertEqual(self.heard(), b"x")
+        self.reactor.removeReader(self.worker)
+        self.usual(self.fail)
+        self.reactor.addReader(self.worker)
+        self.assertEqual(self.heard(), b"x")
+
+    def test_closedFirst(self) -> None:
+        """
+        A reader that is closed before the reactor hears of it leaves no function to
+        whoever gets its descriptor.
+        """
+        self.usual(self.fail)
+        self.worker.stream.close()
+        with contextlib.suppress(OSError):  # epoll(7) has forgotten it already.
+            self.reactor.removeReader(self.worker)
+        self.assertEqual(self.reactor._usual, {})
+
+    def test_reused(self) -> None:
+        """
+        A descriptor that is closed and opened again while its event waits to be handled
+        is no longer the function's: of two readers with events, whoever comes first has
+        the other end, and another begin in its place.
+        """
+        ends = [socket.socketpair() for _ in range(2)]
+        workers = [Worker(near) for near, _ in ends]
+        called: list[int] = []
+        heirs: list[Worker] = []
+
+        def replace(fd: int) -> None:
+            called.append(fd)
+            os.read(fd, 100)
+            [other] = [one for one in workers if one.fileno() != fd]
+            number = other.fileno()
+            self.reactor.removeReader(other)
+            other.stream.close()
+            near, far = socket.socketpair()
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            self.assertEqual(near.fileno(), number)
+            near.setblocking(False)
+            heirs.append(Worker(near))
+            heirs[0].doRead = lambda: called.append(-1)  # type: ignore[method-assign]
+            self.reactor.addReader(heirs[0])
+
+        for worker in workers:
+            self.reactor.addReader(worker)
+            self.reactor.addUsual(worker, replace)
+        for near, far in ends:
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual(len([fd for fd in called if fd >= 0]), 1)
 
     def test_context(self) -> None:
         """

@@ -115,6 +115,8 @@ PARTS = [
     Part(TLS, "_producer", (TLS.registerProducer, TLS.loseConnection)),
     Part(epollreactor.EPollReactor, "_poller", (epollreactor.EPollReactor._add,)),
     Part(epollreactor.EPollReactor, "_selectables", (epollreactor.EPollReactor.addReader,)),
+    Part(epollreactor.EPollReactor, "_reads", (epollreactor.EPollReactor.addReader,)),
+    Part(epollreactor.EPollReactor, "_writes", (epollreactor.EPollReactor.addWriter,)),
     Part(
         posixbase._PollLikeMixin,
         "_doReadOrWrite",
@@ -130,6 +132,7 @@ PARTS = [
     Part(base.ReactorBase, "_started", (base.ReactorBase.mainLoop, base.ReactorBase.crash)),
     Part(base.ReactorBase, "_justStopped", (base.ReactorBase.stop,)),
     Part(base.ReactorBase, "_newTimedCalls", (base.ReactorBase.callLater,)),
+    Part(base.ReactorBase, "_pendingTimedCalls", (base.ReactorBase.timeout,)),
     Part(ProcessMonitor, "_reactor", (ProcessMonitor.startProcess,)),
     Part(ProcessMonitor, "_clock", (ProcessMonitor.startProcess, ProcessMonitor.stopProcess)),
     Part(ProcessMonitor, "_monitoredProcessExited", (), "self name reason"),
