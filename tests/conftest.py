@@ -4,6 +4,7 @@ What all tests share under pytest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist.cores import cores
 from tests.support import table
 from tests.support.live import figures
+
+# The tests start a thousand services: have the first one compile for all.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 #: What all tests measured, in the order in which it came.
 _measured: dict[str, None] = {}

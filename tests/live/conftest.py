@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,20 @@ from tests.support.namespaces import Pair
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
-    Run all tests of the service's behaviour in both of its ways, if there are two.
+    Run all tests of the service's behaviour in both of its ways, if there are two, and
+    on each reactor, if that matters; on half of them only if the slow ones are asked for.
     """
     oneWay = metafunc.definition.get_closest_marker("oneWay")
-    ways = ["fast"] if oneWay else live.WAYS
-    metafunc.parametrize("way", ways, indirect=True, scope="module")
+    ways = ["fast"] if oneWay else list(live.WAYS)
+    if "reactorName" in metafunc.fixturenames:
+        quick = list(zip(cycle(live.WAYS), REACTORS, strict=False))
+        pairs = [
+            pytest.param(*pair, marks=[pytest.mark.slow] * (pair not in quick))
+            for pair in product(ways, REACTORS)
+        ]
+        metafunc.parametrize(("way", "reactorName"), pairs, indirect=True, scope="module")
+    else:
+        metafunc.parametrize("way", ways, indirect=True, scope="module")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -47,7 +57,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return found
 
 
-@pytest.fixture(params=REACTORS)
+@pytest.fixture(scope="module")
 def reactorName(request: pytest.FixtureRequest) -> str:
     """
     Each reactor in turn.
@@ -55,12 +65,23 @@ def reactorName(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """
-    The service, as it is by default, on a free port.
+    The service, as it is by default, for all tests of a module that leave it as it was.
     """
-    with ours(tmp_path) as service:
+    with ours(tmp_path_factory.mktemp("server")) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def serverOn(
+    way: str, reactorName: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """
+    One like it on each reactor.
+    """
+    with ours(tmp_path_factory.mktemp("server"), reactor=reactorName) as service:
         yield service
 
 

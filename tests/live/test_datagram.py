@@ -25,24 +25,24 @@ needsRoot = pytest.mark.skipif(
         ("::1", [0, 1, 1472, 8192, 8193, 65_527]),
     ],
 )
-def test_whole(tmp_path: Path, reactorName: str, host: str, sizes: list[int]) -> None:
+def test_whole(serverOn: Server, host: str, sizes: list[int]) -> None:
     """
     Datagrams of any size come back whole, the largest and the empty too.
     """
-    with ours(tmp_path, reactor=reactorName) as server, asking(server.port, host) as client:
+    with asking(serverOn.port, host) as client:
         for size in sizes:
             rules.whole(client, size)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "127.3.4.5", "::1"])
 @pytest.mark.parametrize("interface", [[], ["--interface=0.0.0.0", "--interface=::"]])
-def test_askedAddress(tmp_path: Path, host: str, interface: list[str]) -> None:
+def test_askedAddress(tmp_path: Path, interface: list[str]) -> None:
     """
     Bound to the wildcard, dual-stack or of one family, it answers from the
     address that was asked.
     """
     with ours(tmp_path, *interface) as server:
-        rules.askedAddress(server.port, host)
+        for host in ("127.0.0.1", "127.0.0.2", "127.3.4.5", "::1"):
+            rules.askedAddress(server.port, host)
 
 
 def test_twoAddressesInTurn(server: Server) -> None:
@@ -61,11 +61,12 @@ def test_gonePeer(server: Server) -> None:
     """
     A peer that is gone before its reply (ICMP port unreachable) does no harm.
     """
+    said = len(server.lines)
     for _ in range(100):
         with asking(server.port) as client:
             client.send(b"gone")
     rules.askedAddress(server.port, "127.0.0.1")
-    assert "failed" not in server.log
+    assert len(server.lines) == said
 
 
 @needsRoot
@@ -73,38 +74,31 @@ def test_sourcePortZero(server: Server) -> None:
     """
     Datagrams that cannot be answered are survived, and told of once.
     """
+    said = len(server.lines)
     for number in range(1000):
         if number % 50 == 0:  # its queue holds some 270
             rules.answers(server.port)
         rules.spoofable(server.port, 0, b"nowhere")
     rules.answers(server.port)
     rules.askedAddress(server.port, "127.0.0.1")
-    assert len([line for line in server.lines if "failed" in line]) <= 1
+    assert len(server.lines) <= said + 1
 
 
-@pytest.mark.parametrize(
-    ("call", "error"),
-    [
-        (call, error)
-        for call in ("recvmsg", "sendmsg")
-        for error in (
-            "EAGAIN",
-            "ENOBUFS",
-            "ENOMEM",
-            "EPERM",
-            "EIO",
-            "EHOSTUNREACH",
-            "ENETUNREACH",
-            "ECONNREFUSED",
-        )
-    ],
-)
-def test_errors(server: Server, call: str, error: str) -> None:
+#: After EPERM the fast way reads as the portable one, in case it is not permitted.
+ERRORS = "EAGAIN ENOBUFS ENOMEM EIO EHOSTUNREACH ENETUNREACH ECONNREFUSED EPERM"
+
+
+@pytest.mark.parametrize("call", ["recvmsg", "sendmsg"])
+def test_errors(tmp_path: Path, call: str) -> None:
     """
     No error of the kernel closes the port or prints a traceback.
     """
-    with rules.injected(server, call, error, times=3), asking(server.port) as client:
-        assert rules.answered(client, [b"%d" % number for number in range(20)]) >= 16
-    rules.askedAddress(server.port, "127.0.0.1")
-    told = [line for line in server.lines if "errno" in line]
-    assert len(told) == (error != "EAGAIN" or call == "sendmsg")
+    with ours(tmp_path) as server:
+        for error in ERRORS.split():
+            said = len(server.lines)
+            with rules.injected(server, call, error, times=3), asking(server.port) as client:
+                words = [b"%s %d" % (error.encode(), number) for number in range(20)]
+                assert rules.answered(client, words) >= 16, error
+            rules.askedAddress(server.port, "127.0.0.1")
+            told = [line for line in server.lines[said:] if "errno" in line]
+            assert len(told) == (error != "EAGAIN" or call == "sendmsg"), error

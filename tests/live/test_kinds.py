@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from queue import Queue
 from threading import Barrier, Event, Thread
 
 import pytest
@@ -55,6 +56,17 @@ def strict(
     """
     folder = tmp_path_factory.mktemp("strict")
     with kind.ours(folder, "--stall-timeout=1", "--verbose") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def limited(
+    kind: StreamKind, way: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """
+    A service that serves ten connections of each peer.
+    """
+    with kind.ours(tmp_path_factory.mktemp("limited"), "--max-per-peer=10") as service:
         yield service
 
 
@@ -246,28 +258,29 @@ def test_limit(kind: StreamKind, tmp_path: Path) -> None:
 
 
 @streams("limit on each peer")
-def test_limitOfPeer(kind: StreamKind, tmp_path: Path) -> None:
+def test_limitOfPeer(kind: StreamKind, limited: Server) -> None:
     """
     So it is with the connections of one peer.
     """
-    with kind.ours(tmp_path, "--max-per-peer=10") as server, ExitStack() as stack:
-        served = serve(server, stack, 15)
+    with ExitStack() as stack:
+        served = serve(limited, stack, 15)
         assert len(served) == 10
         assert all(map(isServed, served))
-        [line] = [line for line in server.lines if "refused" in line]
+        [line] = [line for line in limited.lines if "refused" in line]
         assert f"{kind.transport} refused: too many connections of one peer, last from " in line
         assert "raise --max-per-peer" in line
 
 
 @streams("others have their own limit")
-def test_limitOfOthers(kind: StreamKind, tmp_path: Path) -> None:
+def test_limitOfOthers(kind: StreamKind, limited: Server) -> None:
     """
     Another peer is served meanwhile; behind a proxy it is whom the proxy names.
     """
-    with kind.ours(tmp_path, "--max-per-peer=2") as server, ExitStack() as stack:
-        assert len(serve(server, stack, 3)) == 2
+    rules.settled(limited)
+    with ExitStack() as stack:
+        assert len(serve(limited, stack, 11)) == 10
         for _ in range(2):
-            assert isServed(stack.enter_context(kind.connectAsOther(server)))
+            assert isServed(stack.enter_context(kind.connectAsOther(limited)))
 
 
 @streams("allowed networks")
@@ -325,35 +338,91 @@ def test_prefix(kind: StreamKind, tmp_path: Path) -> None:
         )
 
 
+# It is stopped once, with all sorts of clients.
+
+
+def _halfWay(kind: StreamKind, server: Server, stop: Callable[[Server], None]) -> None:
+    halfWay(server, stop, mebibytes=32)
+
+
+def _queued(kind: StreamKind, server: Server, stop: Callable[[Server], None]) -> None:
+    queued(server, stop)
+
+
+def _quiet(kind: StreamKind, server: Server, stop: Callable[[Server], None]) -> None:
+    with connected(server.door) as idle:
+        idle.sendall(b"x")
+        assert idle.recv(1) == b"x"
+        stop(server)
+        assert idle.recv(1) == b""
+
+
+def _speak(kind: StreamKind, dialed: Queue[socket.socket]) -> None:
+    with kind.greet(dialed.get(timeout=PATIENCE)) as stream:
+        stream.sendall(b"hello")
+        stream.endSending()
+        assert readAll(stream) == b"hello"
+
+
+Stopping = dict[Callable[..., None], Future[None]]
+
+
+@pytest.fixture(scope="module")
+def stopping(kind: StreamKind, way: str, tmp_path_factory: pytest.TempPathFactory) -> Stopping:
+    """
+    What became of the clients of a service that is stopped.
+    """
+    clients = [_halfWay, _queued, _quiet]
+    dialed: Queue[socket.socket] = Queue()
+
+    def stop() -> None:
+        server.signal(signal.SIGSTOP)
+        dialed.put(kind.dial(server))
+        server.signal(signal.SIGTERM)
+        server.signal(signal.SIGCONT)
+
+    def reached(server: Server) -> None:
+        everybody.wait()
+
+    everybody = Barrier(len(clients), stop, PATIENCE)
+    with kind.ours(tmp_path_factory.mktemp("stopping"), "--drain=1000") as server:
+        with ThreadPoolExecutor(len(clients) + 1) as pool:
+            found: Stopping = {one: pool.submit(one, kind, server, reached) for one in clients}
+            found[_speak] = pool.submit(_speak, kind, dialed)
+        assert server.wait() == 0
+    return found
+
+
 @streams("SIGTERM half-way")
-def test_halfWay(kind: StreamKind, tmp_path: Path) -> None:
+def test_halfWay(kind: StreamKind, stopping: Stopping) -> None:
     """
     A stream that is stopped half-way comes back whole, and the status is 0.
     """
-    with kind.ours(tmp_path, "--drain=60") as server:
-        halfWay(server, lambda server: server.signal(signal.SIGTERM), mebibytes=32)
-        assert server.wait() == 0
+    stopping[_halfWay].result()
 
 
 @streams("SIGTERM, backlog")
-def test_backlog(kind: StreamKind, tmp_path: Path) -> None:
+def test_backlog(kind: StreamKind, stopping: Stopping) -> None:
     """
     Who was connected by the kernel already is served.
     """
+    stopping[_speak].result()
 
-    def speak(plain: socket.socket) -> bytes:
-        with kind.greet(plain) as stream:
-            stream.sendall(b"hello")
-            stream.endSending()
-            return readAll(stream)
 
-    with kind.ours(tmp_path) as server, ThreadPoolExecutor() as pool:
-        server.signal(signal.SIGSTOP)
-        said = pool.submit(speak, kind.dial(server))
-        server.signal(signal.SIGTERM)
-        server.signal(signal.SIGCONT)
-        assert said.result() == b"hello"
-        assert server.wait() == 0
+@streams("SIGTERM, slow reader")
+def test_queued(kind: StreamKind, stopping: Stopping) -> None:
+    """
+    What waits for a slow reader comes back whole.
+    """
+    stopping[_queued].result()
+
+
+@streams("SIGTERM, quiet client")
+def test_quiet(kind: StreamKind, stopping: Stopping) -> None:
+    """
+    Who says nothing does not hold it up, and sees an orderly end.
+    """
+    stopping[_quiet].result()
 
 
 # The rest mostly waits, so it does so together.
@@ -450,21 +519,6 @@ def _hasEnded(stream: Stream) -> bool:
     return False
 
 
-def _queued(kind: StreamKind, _: Server, folder: Path) -> None:
-    with kind.ours(folder, "--drain=60") as server:
-        queued(server)
-        assert server.wait() == 0
-
-
-def _quiet(kind: StreamKind, _: Server, folder: Path) -> None:
-    with kind.ours(folder, "--drain=1000") as server, connected(server.door) as idle:
-        idle.sendall(b"x")
-        assert idle.recv(1) == b"x"
-        server.signal(signal.SIGINT)
-        assert idle.recv(1) == b""
-        assert server.wait() == 0
-
-
 def _drainEnds(kind: StreamKind, _: Server, folder: Path) -> None:
     with kind.ours(folder, "--drain=1") as server, connected(server.door) as stream:
         offer(stream, PLENTY, patience=FULL)
@@ -497,8 +551,6 @@ _PATIENT: list[Check] = [
     _slow,
     _unfinished,
     _idle,
-    _queued,
-    _quiet,
     _drainEnds,
     _secondSignal,
 ]
@@ -564,22 +616,6 @@ def test_idle(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     A silent connection is ended in order, and one that speaks is not.
     """
     together[_idle].result()
-
-
-@streams("SIGTERM, slow reader")
-def test_queued(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
-    """
-    What waits for a slow reader comes back whole.
-    """
-    together[_queued].result()
-
-
-@streams("SIGTERM, quiet client")
-def test_quiet(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
-    """
-    Who says nothing does not hold it up, and sees an orderly end.
-    """
-    together[_quiet].result()
 
 
 @streams("drain ends")

@@ -31,6 +31,19 @@ def watched(
         yield service
 
 
+@pytest.fixture(scope="module")
+def wordy(
+    kind: DatagramKind, way: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """
+    A service that says much.
+    """
+    with kind.ours(
+        tmp_path_factory.mktemp("wordy"), "--verbose", "--prefix=You said : "
+    ) as service:
+        yield service
+
+
 @pytest.fixture
 def server(watched: Watched) -> Server:
     """
@@ -252,25 +265,21 @@ def test_fairness(kind: DatagramKind, server: Server) -> None:
 
 
 @datagrams("rest")
-def test_rest(kind: DatagramKind, tmp_path: Path) -> None:
+def test_rest(kind: DatagramKind, server: Server) -> None:
     """
     Nothing runs while nobody speaks.
     """
-    with kind.ours(tmp_path) as server:
-        isAnswered(kind, server)
-        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
-        assert rules.systemCalls(server, 0.5) == 0
+    isAnswered(kind, server)
+    waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
+    assert rules.systemCalls(server, 0.5) == 0
 
 
 @datagrams("prefix")
-def test_prefix(kind: DatagramKind, tmp_path: Path) -> None:
+def test_prefix(kind: DatagramKind, wordy: Server) -> None:
     """
     The prefix comes before each datagram.
     """
-    with (
-        kind.ours(tmp_path, "--prefix", "You said : ") as server,
-        kind.client(server) as client,
-    ):
+    with kind.client(wordy) as client:
         assert client.ask(b"one\ntwo") == b"You said : one\ntwo"
 
 
@@ -294,11 +303,11 @@ def test_counters(kind: DatagramKind, watched: Watched) -> None:
 
 
 @datagrams("log line")
-def test_verbose(kind: DatagramKind, tmp_path: Path) -> None:
+def test_verbose(kind: DatagramKind, wordy: Server) -> None:
     """
     Asked to, it tells each datagram's peer, size and beginning.
     """
-    with kind.ours(tmp_path, "--verbose") as server, kind.client(server) as client:
+    with kind.client(wordy) as client:
         client.ask(b"\n{spoofed}\n")
         peer = kind.peer(client)
-        server.waitFor(rf"{kind.transport} \S*{peer} 11 bytes: '\\n\{{spoofed\}}\\n'")
+        wordy.waitFor(rf"{kind.transport} \S*{peer} 11 bytes: '\\n\{{spoofed\}}\\n'")

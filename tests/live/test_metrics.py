@@ -81,6 +81,7 @@ def test_ready(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [
@@ -108,6 +109,7 @@ def test_mistakes(tmp_path: Path, endpoint: str, said: str) -> None:
     assert not list(tmp_path.glob("*.pid"))
 
 
+@pytest.mark.oneWay
 def test_missing(tmp_path: Path) -> None:
     """
     Without prometheus_client the option gives one line that says what to install.
@@ -129,6 +131,7 @@ def test_missing(tmp_path: Path) -> None:
     assert len(run.stderr.splitlines()) == 1
 
 
+@pytest.mark.oneWay
 def test_json(tmp_path: Path) -> None:
     """
     As JSON each event is one object on one line, with its fields by name.

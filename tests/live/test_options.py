@@ -20,6 +20,7 @@ from tests.support.rules import asking, readAll
 from tests.support.streams import connected
 
 
+@pytest.mark.oneWay
 def test_daemon(tmp_path: Path) -> None:
     """
     ``twistd echo`` comes back to the shell with the service answering, which
@@ -61,6 +62,7 @@ def test_module(tmp_path: Path) -> None:
     assert wrong.stderr == "echo: --port x: not a whole number from 0 to 65535\n"
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     "command",
     [

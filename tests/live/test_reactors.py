@@ -36,6 +36,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.oneWay
 @pytest.mark.parametrize(
     ("command", "name"),
     [
@@ -57,6 +58,7 @@ def test_otherWays(tmp_path: Path, command: list[str], name: str) -> None:
     assert f"reactor: {name}" in server.log or f".{name}." in server.log
 
 
+@pytest.mark.oneWay
 def test_anyProgram(tmp_path: Path) -> None:
     """
     Any program of Twisted's can have the lean one.
@@ -76,6 +78,7 @@ def test_anyProgram(tmp_path: Path) -> None:
         assert "Traceback" not in said
 
 
+@pytest.mark.oneWay
 def test_portableAlone() -> None:
     """
     Nobody but who chooses the way knows of what only Linux has, and it asks only

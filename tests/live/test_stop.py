@@ -16,19 +16,30 @@ import pytest
 
 from tests.support.live import BIN, PATIENCE, ours, stock
 from tests.support.rules import MIB, answers, offer, readAll
-from tests.support.stopping import halfWay, queued, sendAtOnce, stopped
+from tests.support.stopping import halfWay, queued, sendAtOnce, stopped, terminate
 from tests.support.streams import connected
 
 
 def test_halfWay(tmp_path: Path, reactorName: str) -> None:
     """
-    256 MiB that are stopped half-way come back whole, and the status is 0.
+    A stream that is stopped half-way comes back whole, and the status is 0.
     """
     with ours(tmp_path, "--drain=60", reactor=reactorName) as server:
         halfWay(server, stopped)
         assert server.wait() == 0
 
 
+@pytest.mark.slow
+def test_longHalfWay(tmp_path: Path) -> None:
+    """
+    So do 256 MiB.
+    """
+    with ours(tmp_path, "--drain=60") as server:
+        halfWay(server, stopped, mebibytes=256)
+        assert server.wait() == 0
+
+
+@pytest.mark.oneWay
 def test_interrupted(tmp_path: Path) -> None:
     """
     The same holds for a ^C.
@@ -38,6 +49,7 @@ def test_interrupted(tmp_path: Path) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 def test_halfWayOnStock(tmp_path: Path) -> None:
     """
     Stock Twisted loses the rest of the stream.
@@ -46,7 +58,7 @@ def test_halfWayOnStock(tmp_path: Path) -> None:
         stock(tmp_path) as server,
         pytest.raises((AssertionError, ConnectionError)),
     ):
-        halfWay(server, lambda server: server.signal(signal.SIGTERM))
+        halfWay(server, terminate)
 
 
 def test_manySignals(tmp_path: Path) -> None:
@@ -152,6 +164,7 @@ def test_slowReader(tmp_path: Path, reactorName: str) -> None:
         assert server.wait() == 0
 
 
+@pytest.mark.oneWay
 def test_slowReaderOnStock(tmp_path: Path) -> None:
     """
     Stock Twisted loses it.

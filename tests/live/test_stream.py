@@ -16,32 +16,29 @@ from tests.support.rules import MIB
 from tests.support.streams import connected
 
 
-def test_halfClose(tmp_path: Path, reactorName: str) -> None:
+def test_halfClose(serverOn: Server) -> None:
     """
     What was sent before a half-close comes back, all of it.
     """
-    with ours(tmp_path, reactor=reactorName) as server:
-        for size in rules.SIZES:
-            rules.halfClose(server.port, size, times=30)
+    for size in rules.SIZES:
+        rules.halfClose(serverOn.port, size, times=30)
 
 
 @pytest.mark.slow
-def test_halfCloseEverywhere(tmp_path: Path, reactorName: str) -> None:
+def test_halfCloseEverywhere(serverOn: Server) -> None:
     """
     So it does on each reactor, 300 times.
     """
-    with ours(tmp_path, reactor=reactorName) as server:
-        for size in rules.SIZES:
-            rules.halfClose(server.port, size, times=300)
+    for size in rules.SIZES:
+        rules.halfClose(serverOn.port, size, times=300)
 
 
 @pytest.mark.slow
-def test_bulk(tmp_path: Path, reactorName: str) -> None:
+def test_bulk(serverOn: Server) -> None:
     """
     1 GiB comes back by SHA-256.
     """
-    with ours(tmp_path, reactor=reactorName) as server:
-        rules.bulk(server.port, 1024)
+    rules.bulk(serverOn.port, 1024)
 
 
 @pytest.mark.slow
@@ -74,12 +71,11 @@ def test_urgent(server: Server) -> None:
         assert rules.readAll(stream).strip(b"!") == b""
 
 
-def test_backPressure(tmp_path: Path, reactorName: str) -> None:
+def test_backPressure(serverOn: Server) -> None:
     """
     Who sends and never reads is not read from for long.
     """
-    with ours(tmp_path, reactor=reactorName) as server:
-        rules.backPressure(server, clients=1, growth=MIB)
+    rules.backPressure(serverOn, clients=1, growth=MIB)
 
 
 @pytest.mark.slow
@@ -99,12 +95,11 @@ def test_backPressureWithPrefix(tmp_path: Path) -> None:
         rules.backPressure(server, clients=10, growth=4 * MIB, block=b"\n" * MIB)
 
 
-def test_resets(tmp_path: Path, reactorName: str) -> None:
+def test_resets(serverOn: Server) -> None:
     """
     A reset connection leaves nothing behind.
     """
-    with ours(tmp_path, reactor=reactorName) as server:
-        rules.resets(server, 1000)
+    rules.resets(serverOn, 1000)
 
 
 @pytest.mark.slow

@@ -47,13 +47,14 @@ def wheel(source: Path) -> Path:
     return built
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The commands of a new environment.
+    The commands of a new environment, which each test leaves as it was.
     """
-    venv.create(tmp_path / "venv", with_pip=True)
-    return tmp_path / "venv" / "bin"
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, with_pip=True)
+    return folder / "bin"
 
 
 def commandsOf(twistd: Path, cwd: Path) -> str:
@@ -95,6 +96,7 @@ def test_editable(source: Path, environment: Path, tmp_path: Path) -> None:
     """
     run(environment / "pip", "install", "-e", source, cwd=tmp_path)
     assert "RFC 862" in commandsOf(environment / "twistd", tmp_path)
+    run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
 
 
 def test_source(source: Path, tmp_path: Path) -> None:

@@ -48,7 +48,14 @@ def sendAtOnce(server: Server, *numbers: int) -> None:
     server.process.resume()
 
 
-def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 256) -> None:
+def terminate(server: Server) -> None:
+    """
+    Send SIGTERM.
+    """
+    server.signal(signal.SIGTERM)
+
+
+def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 64) -> None:
     """
     All of a stream that is stopped half-way comes back.
     """
@@ -71,13 +78,13 @@ def halfWay(server: Server, stop: Callable[[Server], None], mebibytes: int = 256
     assert got.digest() == hashlib.sha256(b"".join(blocks)).digest(), "bytes were lost"
 
 
-def queued(server: Server) -> None:
+def queued(server: Server, stop: Callable[[Server], None] = terminate) -> None:
     """
     All that was taken from a client that reads slowly comes back.
     """
     with connected(server.door) as stream:
         taken = offer(stream, 64 * MIB)
-        server.signal(signal.SIGTERM)
+        stop(server)
         stream.settimeout(30)
         got = 0
         while data := stream.recv(256 * 1024):
