@@ -16,6 +16,7 @@ setup(
         "echotwist.fast",
         "echotwist.listening",
         "echotwist.monitoring",
+        "echotwist.probe",
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",
@@ -23,5 +24,5 @@ setup(
         "twisted.plugins",
     ],
     package_dir={"": "."},
-    package_data={"echotwist": ["py.typed"]},
+    package_data={"echotwist": ["py.typed"], "echotwist.probe": ["schema.json"]},
 )

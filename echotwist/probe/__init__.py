@@ -1,0 +1,3 @@
+"""
+The other end: measures a path through any echo service (``echoprobe``).
+"""

@@ -1,0 +1,88 @@
+"""
+How values are spread (pure).
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from itertools import accumulate
+
+#: Values that are kept one by one, in 8 MiB; beyond them only 11 significant bits of
+#: each count, so that an endless run never grows.
+EXACT = 2**20
+
+_BITS = 11
+
+
+class Distribution:
+    """
+    Whole numbers from 0 on, and what share of them is how large.
+
+    Count, sum, least and most are exact for ever.  Percentiles are exact up to
+    :data:`EXACT` values, and beyond that right within 0.1 %.
+
+    :ivar last: the value that came last, if any.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0
+        self.least: int | None = None
+        self.most: int | None = None
+        self.last: int | None = None
+        self._values: array[int] = array("q")
+        self._rounded: Counter[int] = Counter()
+
+    def add(self, value: int) -> None:
+        """
+        Take one more value.
+        """
+        self.count += 1
+        self.total += value
+        self.last = value
+        if self.least is None or value < self.least:
+            self.least = value
+        if self.most is None or value > self.most:
+            self.most = value
+        self._values.append(value)
+        if len(self._values) >= EXACT:
+            self._rounded.update(map(_rounded, self._values))
+            del self._values[:]
+
+    @property
+    def mean(self) -> float | None:
+        """
+        The arithmetic mean, if there are values.
+        """
+        return self.total / self.count if self.count else None
+
+    def percentiles(self, *shares: float) -> list[int | None]:
+        """
+        Give the smallest values that so many percent of all do not exceed (nearest
+        rank); nothing for each where there are no values.
+
+        :param shares: in percent, from 0 to 100.
+        """
+        if not self.count:
+            return [None] * len(shares)
+        if not self._rounded:
+            ordered = sorted(self._values)
+            return [ordered[self._rank(share)] for share in shares]
+        counted = self._rounded + Counter(map(_rounded, self._values))
+        steps = sorted(counted)
+        ends = list(accumulate(counted[step] for step in steps))
+        found = [steps[bisect_right(ends, self._rank(share))] for share in shares]
+        assert self.least is not None
+        assert self.most is not None
+        return [min(max(value, self.least), self.most) for value in found]
+
+    def _rank(self, share: float) -> int:
+        # In thousandths of a percent, as a share of 99.9 is no binary number.
+        return max(0, -(-round(share * 1000) * self.count // 100_000) - 1)
+
+
+def _rounded(value: int) -> int:
+    shift = max(0, value.bit_length() - _BITS)
+    return (value >> shift << shift) + (1 << shift >> 1)

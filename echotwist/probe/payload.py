@@ -1,0 +1,128 @@
+"""
+What a probe carries, and how it was changed on its way (pure).
+
+The first 8 bytes are its number, the next 8 the time when it was sent (nanoseconds
+of ``CLOCK_REALTIME``), the next 8 a check that depends on both and on a seed.  All
+are little-endian, so that a short probe still has the lower bytes of its number.
+The rest is noise whose place depends on the check, or what somebody asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b, shake_256
+
+from attrs import frozen
+
+_HEAD = struct.Struct("<QQ")
+#: Bytes of the number alone, of number and time, and of those with the check.
+NUMBER, HEAD, HEADER = 8, 16, 24
+
+_OFFSETS = 2**16
+
+#: Bytes of a damaged reply that are shown at the most, and bits that are counted.
+SHOWN, _FEW = 32, 8
+
+
+class Payload:
+    """
+    Makes what probes carry, and makes it again to compare.
+
+    :param seed: bytes, at most 64, that make the probes of one run unlike others.
+    :param size: bytes of a probe.
+    :param fill: what comes after the header, again and again; nothing for noise.
+    """
+
+    def __init__(self, seed: bytes, size: int, fill: bytes | None = None) -> None:
+        self.size = size
+        self._seed = seed
+        rest = max(0, size - HEADER)
+        self._rest = rest
+        self._fill = None if fill is None else (fill * (-(-rest // max(1, len(fill)))))[:rest]
+        self._noise = shake_256(seed).digest(rest and rest + _OFFSETS)
+
+    def make(self, number: int, sentAt: int) -> bytes:
+        """
+        Make what one probe carries.
+
+        :param sentAt: when it is sent.
+        """
+        head = _HEAD.pack(number, sentAt)
+        check = self._check(head)
+        fill = self._fill
+        if fill is None:
+            start = check[0] | check[1] << 8
+            fill = self._noise[start : start + self._rest]
+        return (head + check + fill)[: self.size]
+
+    def _check(self, head: bytes) -> bytes:
+        return blake2b(head, digest_size=HEADER - HEAD, key=self._seed).digest()
+
+    def isOurs(self, data: bytes) -> bool:
+        """
+        Tell whether a header was made with our seed.
+        """
+        return len(data) >= HEADER and self._check(data[:HEAD]) == data[HEAD:HEADER]
+
+
+def headOf(data: bytes) -> tuple[int, int | None]:
+    """
+    Read number and time, or what is there of the number alone.
+    """
+    if len(data) >= HEAD:
+        number, sentAt = _HEAD.unpack_from(data)
+        return number, sentAt
+    return int.from_bytes(data[:NUMBER], "little"), None
+
+
+@frozen
+class Damage:
+    """
+    How a reply differs from what was sent.
+
+    :param bit: the first bit that differs, counted from 0, that of the highest value
+        first in each byte.
+    :param pattern: in words.
+    :param expected: the bytes from that one on, some of them.
+    :param got: those that came instead.
+    """
+
+    bit: int
+    pattern: str
+    expected: bytes
+    got: bytes
+
+
+def damageOf(expected: bytes, got: bytes) -> Damage:
+    """
+    Say how a reply differs.
+
+    :param expected: what was sent; it is not the same.
+    """
+    pairs = list(zip(expected, got, strict=False))
+    changed = [place for place, (one, other) in enumerate(pairs) if one != other]
+    first = changed[0] if changed else len(pairs)
+    bit = 8 * first
+    if changed:
+        bit += 8 - (expected[first] ^ got[first]).bit_length()
+    shown = slice(first, first + SHOWN)
+    return Damage(bit, _pattern(expected, got, changed), expected[shown], got[shown])
+
+
+def _pattern(expected: bytes, got: bytes, changed: list[int]) -> str:
+    """
+    Name a kind of damage; there are not many, however many replies are damaged.
+    """
+    more = len(got) - len(expected)
+    if more > 0 and got.endswith(expected):
+        return f"{more} bytes put before"
+    words = [f"cut to {len(got)} of {len(expected)} bytes"] if more < 0 else []
+    words += [f"{more} bytes more"] if more > 0 else []
+    bits = sum((expected[place] ^ got[place]).bit_count() for place in changed)
+    if bits == 1:
+        words.append("1 bit flipped")
+    elif changed and not any(got[place] for place in changed):
+        words.append("bytes set to zero")
+    elif changed:
+        words.append(f"{bits} bits flipped" if bits <= _FEW else "many bits flipped")
+    return ", ".join(words)

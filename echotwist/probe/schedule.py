@@ -1,0 +1,77 @@
+"""
+When a probe is to be sent (pure).
+"""
+
+from __future__ import annotations
+
+#: Nanoseconds of a second.
+SECOND = 10**9
+
+
+class Schedule:
+    """
+    Turns at equal distances: the n-th is due n intervals after the start, however
+    late those before it were.
+
+    One that is late is still taken.  Turns that are late by more than a second and
+    by more than an interval are left out, so that a process that was stopped for an
+    hour does not send all of that hour at once.
+
+    :param interval: nanoseconds from one turn to the next.
+    :param count: of turns; nothing for any number.
+    :param duration: nanoseconds in which all turns are due; nothing for ever.
+    :param phase: nanoseconds from the start to the first turn.
+    :ivar interval: that.
+    :ivar skipped: how many turns were left out.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        count: int | None = None,
+        duration: float | None = None,
+        phase: float = 0.0,
+    ) -> None:
+        self.interval = interval
+        self._left = count
+        self._duration = duration
+        self._phase = phase
+        self._start: int | None = None
+        self._turn = 0
+        self.skipped = 0
+
+    def begin(self, now: int) -> None:
+        """
+        Start.
+        """
+        self._start = now
+
+    @property
+    def at(self) -> int | None:
+        """
+        When the next turn is due; nothing if there is none.
+        """
+        after = self._phase + self._turn * self.interval
+        isOver = self._duration is not None and after >= self._duration
+        if self._start is None or self._left == 0 or isOver:
+            return None
+        return self._start + round(after)
+
+    def due(self, now: int) -> int | None:
+        """
+        Take the next turn, if it is due.
+
+        :return: when it was due; nothing if it is not yet.
+        """
+        at = self.at
+        if at is None or at > now:
+            return None
+        if now - at > max(SECOND, self.interval):
+            missed = int((now - at) // self.interval)
+            self._turn += missed
+            self.skipped += missed
+            return self.due(now)
+        self._turn += 1
+        if self._left is not None:
+            self._left -= 1
+        return at

@@ -1,0 +1,84 @@
+"""
+What makes a measurement a failure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist.probe.verdict import METRICS, verdictOf
+
+RESULT: dict[str, Any] = {
+    "target": "udp:192.0.2.1:7",
+    "damaged": 2,
+    "lost": {"share": 7 / 100},
+    "rttNs": {"p99": 5_000_000},
+    "jitterNs": None,
+}
+
+
+class VerdictTests(SynchronousTestCase):
+    """
+    Tests for :func:`verdictOf`.
+    """
+
+    def test_held(self) -> None:
+        """
+        A value is compared in the unit that was said.
+        """
+        for text, held in {
+            "damaged>1": False,
+            "damaged>2": True,
+            "damaged >= 2": False,
+            "damaged==2": False,
+            "damaged!=2": True,
+            "damaged<3": False,
+            "damaged<=1": True,
+            "loss>7%": True,
+            "loss>=7%": False,
+            "loss>6.9%": False,
+            "p99>5ms": True,
+            "p99>4999us": False,
+            "p99>4999.9µs": False,
+            "p99>0.005s": True,
+            "p99>=5000000ns": False,
+        }.items():
+            judged = verdictOf(text).judge(RESULT)
+            self.assertEqual((judged["held"], judged["target"]), (held, RESULT["target"]), text)
+
+    def test_nothing(self) -> None:
+        """
+        What there is not cannot hold.
+        """
+        for condition in ("p99>5ms", "p99<5ms"):
+            self.assertFalse(verdictOf(condition).judge({**RESULT, "rttNs": None})["held"])
+        self.assertFalse(verdictOf("jitter>5ms").judge(RESULT)["held"])
+
+    def test_none(self) -> None:
+        """
+        What is no condition is told.
+        """
+        for text, words in {
+            "": "no condition",
+            "loss": "no condition",
+            "loss>": "no condition",
+            "loss=1%": "no condition",
+            "loss>-1%": "no condition",
+            "p98>5ms": "none of loss,",
+            "loss>1": "takes %",
+            "p99>5": "takes ns or us",
+            "p99>5%": "not %",
+            "damaged>1%": "no unit",
+            "p99>5ms!": "not ms!",
+        }.items():
+            self.assertIn(words, str(self.assertRaises(ValueError, verdictOf, text)), text)
+
+    def test_all(self) -> None:
+        """
+        Each metric takes a condition.
+        """
+        for name, (kind, _) in METRICS.items():
+            unit = {"time": "ms", "share": "%", "count": ""}[kind]
+            self.assertEqual(verdictOf(f"{name}>1{unit}").metric, name)
