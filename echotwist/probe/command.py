@@ -1,0 +1,163 @@
+"""
+``echoprobe``: the command line, and what runs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
+from importlib.metadata import version
+from typing import Any
+
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from echotwist.probe.dialing import ProbeError
+from echotwist.probe.output import writerFor
+from echotwist.probe.result import USAGE
+from echotwist.probe.settings import PingSettings
+from echotwist.probe.target import Target, targetsOf
+from echotwist.usage import DeclaredOptions
+
+PROGRAM = "echoprobe"
+
+
+class PingOptions(
+    DeclaredOptions,
+    settings=PingSettings,
+    exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
+):
+    """
+    What can be said to ``echoprobe ping``.
+
+    :ivar settings: all of it, once it has been parsed.
+    :ivar targets: what to probe.
+    """
+
+    longdesc = (
+        "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
+        "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
+        "the port is 7 when left out."
+    )
+
+    settings: PingSettings
+    targets: list[Target]
+
+    def getSynopsis(self) -> str:
+        """
+        Say how it is called.
+        """
+        return f"Usage: {PROGRAM} [ping] [options] TARGET..."
+
+    def opt_version(self) -> None:
+        """
+        show the versions and exit
+        """
+        print(f"echotwist {version('echotwist')}, Twisted {version('Twisted')}")
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line, in which options may come after targets.
+
+        :raise UsageError: for a mistake in it.
+        """
+        words = list(sys.argv[1:] if options is None else options)
+        try:
+            found, rest = gnu_getopt(words, self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise usage.UsageError(str(error)) from None
+        said = [word for name, value in found for word in self._words(name, value)]
+        super().parseOptions([*said, "--", *rest])
+
+    def _words(self, name: str, value: str) -> list[str]:
+        """
+        Give an option as the words that it was said with.
+        """
+        if name.startswith("--"):
+            return [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name]
+        return [name, value] if f"{name[1]}:" in self.shortOpt else [name]
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the targets.
+        """
+        if not words:
+            raise usage.UsageError(f"no target, such as udp:192.0.2.1; {PROGRAM} --help says more")
+        try:
+            self.targets = [target for word in words for target in targetsOf(word)]
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def postOptions(self) -> None:
+        """
+        Check what only shows when all options are known.
+        """
+        try:
+            self.settings = PingSettings(**dict(self.chosen()))
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def main() -> None:
+    """
+    Run the program, with the command line of this process.
+    """
+    try:
+        status = run(sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever read this has enough; nothing may be said any more, not even by Python.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    raise SystemExit(status)
+
+
+def run(words: Sequence[str]) -> int:
+    """
+    Run the program.
+
+    :param words: of its command line.
+    :return: its exit status.
+    """
+    options = PingOptions()
+    try:
+        options.parseOptions(list(words[1:] if words[:1] == ["ping"] else words))
+        return _measure(options)
+    except (usage.UsageError, ProbeError) as error:
+        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE
+
+
+def _measure(options: PingOptions) -> int:
+    _installReactor(options.settings.reactor)
+    from twisted.internet import reactor as installed
+
+    from echotwist.probe.ping import Ping
+
+    reactor: Any = installed
+    ping = Ping(reactor, options.settings, options.targets, writerFor(options.settings))
+    ended: list[Any] = []
+    reactor.addSystemEventTrigger("before", "shutdown", ping.stop)
+    reactor.callWhenRunning(lambda: ping.run().addBoth(ended.append).addCallback(stop))
+
+    def stop(_: object) -> None:
+        if reactor.running:
+            reactor.stop()
+
+    reactor.run()
+    [result] = ended
+    if isinstance(result, Failure):
+        result.raiseException()
+    return int(result)
+
+
+def _installReactor(name: str | None) -> None:
+    from twisted.application.reactors import NoSuchReactor, installReactor
+
+    if name is not None:
+        try:
+            installReactor(name)
+        except (NoSuchReactor, ImportError):
+            raise ProbeError(f"reactor {name}: Twisted has none of that name here") from None

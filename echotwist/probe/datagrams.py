@@ -1,0 +1,183 @@
+"""
+Probes that are datagrams: UDP, UNIX datagrams, raw IP.
+"""
+
+from __future__ import annotations
+
+import socket
+from array import array
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from echotwist.probe import kernel
+from echotwist.probe.events import arrivalNow
+from echotwist.probe.kernel import Report
+from echotwist.probe.session import Session
+from echotwist.probe.watch import Watch
+from echotwist.sockets.errors import inWords
+
+#: Bytes of the largest packet, with its header.
+_LARGEST = 2**16
+
+#: Datagrams that are read before others have their turn.
+_AT_ONCE = 64
+
+#: For how many packets the kernel's stamps are kept.
+_STAMPED = 2**17
+
+
+class Datagrams:
+    """
+    Carry probes through a connected datagram socket.
+
+    :param reactor: waits.
+    :param one: does not block.
+    :ivar isStamped: the kernel says when packets leave and come in.
+    """
+
+    def __init__(self, reactor: Any, one: socket.socket) -> None:
+        self._reactor = reactor
+        self._socket = one
+        # IPv4 gives raw sockets the header as well (raw(7)).
+        self._hasHeader = one.type == socket.SOCK_RAW and one.family == socket.AF_INET
+        # A UNIX socket would take the question for one about replies.
+        self._hasNotices = one.family in (socket.AF_INET, socket.AF_INET6)
+        self.isStamped = self._hasNotices and kernel.askForStamps(one)
+        if self._hasNotices:
+            kernel.askForReports(one)
+        size = _STAMPED if self.isStamped else 1
+        self._mask = size - 1
+        self._numbers, self._left, self._queued = (array("q", bytes(8 * size)) for _ in range(3))
+        self._key = 0
+        self.source = one.getsockname()
+
+    def start(self, session: Session) -> None:
+        """
+        Begin to read.
+
+        :param session: hears what comes in.
+        """
+        self._session = session
+        self._watch = Watch(self._reactor, self._socket, self.read)
+
+    def ready(self, patience: int) -> Deferred[None]:
+        """
+        Wait until probes can be sent, which is now.
+        """
+        return succeed(None)
+
+    def stop(self) -> None:
+        """
+        Read no more.
+        """
+        self._watch.close()
+
+    def close(self) -> None:
+        """
+        Close the socket, if it was never started.
+        """
+        self._socket.close()
+
+    @property
+    def dropped(self) -> int:
+        """
+        How many packets the kernel had no room for until we would read them.
+        """
+        return kernel.droppedHere(self._socket)
+
+    def send(self, number: int, data: bytes) -> str:
+        """
+        Send a probe.
+
+        :return: why it never left, or nothing.
+        """
+        place = self._key & self._mask
+        self._left[number & self._mask] = self._queued[number & self._mask] = 0
+        self._numbers[place] = number
+        try:
+            self._trySending(data)
+        except OSError as error:
+            self._key += kernel.countsAnyway(error)
+            return inWords(error)
+        self._key += 1
+        return ""
+
+    def _trySending(self, data: bytes) -> None:
+        try:
+            self._socket.send(data)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # What ICMP said of an earlier one fails the next, which then has not left.
+            if not self._readNotices():
+                raise
+            self._socket.send(data)
+
+    def leftAt(self, number: int) -> int:
+        """
+        Tell when a probe left, by the kernel's stamp; 0 if that is not known.
+        """
+        if not self.isStamped:
+            return 0
+        place = number & self._mask
+        if not self._left[place]:
+            self._readNotices()
+        return self._left[place]
+
+    def queuedAt(self, number: int) -> int:
+        """
+        Tell when a probe was queued, by the kernel's stamp.
+        """
+        return self._queued[number & self._mask]
+
+    def read(self) -> None:
+        """
+        Take what has come in.
+        """
+        self._readNotices()
+        session, header = self._session, self._hasHeader
+        for _ in range(_AT_ONCE):
+            try:
+                data, stamped = self._receive()
+            except BlockingIOError:
+                break
+            except OSError:  # What ICMP said; it comes with the notices, too.
+                self._readNotices()
+                continue
+            if header:
+                data = data[(data[0] & 15) * 4 :]
+            session.arrived(data, arrivalNow(stamped))
+        session.wasRead()
+
+    def _receive(self) -> tuple[bytes, int]:
+        if not self.isStamped:
+            return self._socket.recv(_LARGEST), 0
+        data, control, _, _ = self._socket.recvmsg(_LARGEST, kernel.ROOM)
+        return data, kernel.receivedAt(control)
+
+    def _readNotices(self) -> int:
+        """
+        Read what the kernel has to tell of what was sent.
+
+        :return: how many things ICMP said.
+        """
+        reports = 0
+        with suppress(OSError):
+            while self._hasNotices:
+                notice = kernel.nextNotice(self._socket)
+                if isinstance(notice, Report):
+                    reports += 1
+                    self._session.reported(notice.data, notice.words)
+                elif notice is not None:
+                    self._stamped(notice.what, notice.key, notice.at)
+        return reports
+
+    def _stamped(self, what: int, key: int, at: int) -> None:
+        # The kernel counts in 32 bits.
+        number = self._numbers[key & self._mask]
+        if what == kernel.LEFT:
+            self._left[number & self._mask] = at
+        elif what == kernel.QUEUED:
+            self._queued[number & self._mask] = at

@@ -1,0 +1,95 @@
+"""
+What the values of the probe's options may be.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from attrs import frozen
+
+from echotwist.option import Kind, Texts
+from echotwist.probe.verdict import verdictOf
+
+#: Bytes of a probe: what UDP over IPv4 can carry, and more for streams.
+SIZES = range(16 * 2**20 + 1)
+
+#: Bytes of a probe where nothing else is said, and of the largest datagram.
+SIZE, LARGEST_DATAGRAM = 64, 65527
+
+#: How many probes there may be, and how many a second.
+COUNTS = range(1, 10**9 + 1)
+MOST_A_SECOND = 100_000
+
+#: Probes a second that anybody may send to strangers.
+COURTEOUS = 1000
+
+#: Code points with names (RFC 2474, 2597, 3246, 5865, 8622).
+DSCP = {
+    "le": 1,
+    **{f"cs{n}": 8 * n for n in range(8)},
+    **{f"af{n}{drop}": 8 * n + 2 * drop for n in range(1, 5) for drop in range(1, 4)},
+    "va": 44,
+    "ef": 46,
+}
+
+
+@frozen
+class Rate(Kind):
+    """
+    Probes a second.
+    """
+
+    takes = "number"
+
+    def parse(self, name: str, text: str) -> float:
+        """
+        Take figures, with a point among them or not.
+        """
+        isFigures = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text)
+        if not isFigures or not _isRate(float(text)):
+            raise ValueError(_rateFault(name, text))
+        return float(text)
+
+    def check(self, name: str, value: object) -> None:
+        """
+        See that it is a number of probes that a process can send.
+        """
+        if not _isRate(value):
+            raise ValueError(_rateFault(name, value))
+
+
+def _isRate(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value <= MOST_A_SECOND
+
+
+def _rateFault(name: str, value: object) -> str:
+    return f"{name} {value}: not a number above 0, up to {MOST_A_SECOND:,}"
+
+
+@frozen
+class Conditions(Texts):
+    """
+    Any number of conditions under which a measurement has failed.
+    """
+
+    takes = "condition"
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Keep a text that is a condition.
+        """
+        try:
+            verdictOf(text)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+        return text
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that each is a condition.
+        """
+        super().check(name, value)
+        for one in value:
+            self.parse(name, one)

@@ -1,0 +1,128 @@
+"""
+Streams of TCP and of UNIX sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from echotwist.probe import kernel
+from echotwist.probe.kernel import Stamp
+from echotwist.probe.streams import Stream
+from echotwist.probe.watch import Watch
+from echotwist.sockets.errors import inWords
+
+#: Bytes that are read at once, and how often before others have their turn.
+_AT_ONCE, _TIMES = 2**18, 16
+
+
+class PlainStream(Stream):
+    """
+    A stream of TCP or of a UNIX socket.
+
+    While one probe alone is under way on TCP, the kernel's stamps say when it left,
+    when all of it was acknowledged, and when its reply came in.  Those of more than
+    one would mix.
+    """
+
+    def _connected(self) -> None:
+        if self._watch is not None:
+            self._watch.forget()
+        one = self._socket
+        self.source = one.getsockname()
+        isInternet = one.family in (socket.AF_INET, socket.AF_INET6)
+        self.isStamped = isInternet and kernel.askForStamps(one)
+        self._written = 0
+        self._unwritten = b""
+        self._alone = self._left = self._queued = 0
+        self._watch = Watch(self._reactor, one, self.read)
+        self._begin()
+
+    def _hasRoom(self) -> bool:
+        return not self._unwritten
+
+    def _write(self, number: int, data: bytes) -> None:
+        self._alone = number if len(self._awaited) == 1 else 0
+        self._left = self._queued = 0
+        self._unwritten = data
+        self._writeOn()
+        if self._unwritten:
+            self._alone = 0
+
+    def _writeOn(self) -> None:
+        try:
+            count = self._socket.send(self._unwritten) if self._unwritten else 0
+        except BlockingIOError:
+            count = 0
+        except OSError as error:
+            self._ended(inWords(error))
+            return
+        self._written += count
+        self._unwritten = self._unwritten[count:]
+        if self._watch is not None:
+            self._watch.wantRoom(bool(self._unwritten))
+
+    def leftAt(self, number: int) -> int:
+        """
+        Tell when a probe left, if it was alone under way.
+        """
+        if not self.isStamped or number != self._alone:
+            return 0
+        self._readNotices()
+        return self._left
+
+    def queuedAt(self, number: int) -> int:
+        """
+        Tell when a probe was queued, if it was alone under way.
+        """
+        return self._queued
+
+    def read(self) -> None:
+        """
+        Take what has come in.
+        """
+        if not self._isOpen:
+            return
+        self._readNotices()
+        self._writeOn()
+        for _ in range(_TIMES):
+            try:
+                data, stamped = self._receive()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._ended(inWords(error))
+                return
+            if not data:
+                self._ended("the service closed the connection")
+                return
+            self._received(data, stamped)
+        self._session.wasRead()
+
+    def _receive(self) -> tuple[bytes, int]:
+        if not self.isStamped:
+            return self._socket.recv(_AT_ONCE), 0
+        data, control, _, _ = self._socket.recvmsg(_AT_ONCE, kernel.ROOM)
+        return data, kernel.receivedAt(control)
+
+    def _readNotices(self) -> None:
+        if not self.isStamped:
+            return
+        with suppress(OSError):
+            while True:
+                notice = kernel.nextNotice(self._socket)
+                if isinstance(notice, Stamp) and self._isOfLast(notice):
+                    self._stamped(notice)
+
+    def _isOfLast(self, notice: Stamp) -> bool:
+        # The kernel counts bytes, and names the last one, in 32 bits.
+        return bool(self._alone) and notice.key == (self._written - 1) & 0xFFFFFFFF
+
+    def _stamped(self, notice: Stamp) -> None:
+        if notice.what == kernel.LEFT:
+            self._left = self._left or notice.at
+        elif notice.what == kernel.QUEUED:
+            self._queued = self._queued or notice.at
+        elif self._left:
+            self._session.host.ack.add(max(0, notice.at - self._left))

@@ -1,0 +1,168 @@
+"""
+What a measurement found, as plain values (pure): ``schema.json`` describes them.
+
+All times are nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from echotwist.probe.distribution import Distribution
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.session import Session
+from echotwist.probe.tally import Times
+from echotwist.probe.verdict import Verdict
+
+#: The version of what ``--json`` tells; it changes when a value goes away or means
+#: something else, not when one is added.
+VERSION = 1
+
+#: Exit statuses: all held; something failed; a mistake in the command; nothing came
+#: back; the probe itself was too slow.
+HELD, FAILED, USAGE, SILENCE, TOO_SLOW = range(5)
+
+#: The share of answers that must have the kernel's stamps, for these to be told.
+_STAMPED = 0.95
+
+#: Nanoseconds by which probes may be sent late, in 99 of 100 cases: this, or what is
+#: between two of them, whichever is more.
+_LATE = SECOND // 100
+
+_SHARES = {"median": 50, "p90": 90, "p99": 99, "p999": 99.9}
+
+
+def spread(values: Distribution) -> dict[str, Any] | None:
+    """
+    Give what is told of many values; nothing if there are none.
+    """
+    if not values.count:
+        return None
+    shares = dict(zip(_SHARES, values.percentiles(*_SHARES.values()), strict=True))
+    ends = {"min": values.least, "max": values.most}
+    return {"count": values.count, "mean": values.mean, **ends, **shares}
+
+
+def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give what is known of one target.
+
+    :param about: what was to be measured: the target and the like.
+    """
+    books = session.books
+    times, clock = _best(books.user, books.kernel)
+    settled = books.sent - books.pending
+    losses = books.losses()
+    runs = losses.runs
+    received = books.back + books.late
+    host = session.host
+    return {
+        **about,
+        "beganNs": session.began,
+        "endedNs": session.ended,
+        "sent": books.sent,
+        "waiting": books.pending,
+        "back": books.back,
+        "late": books.late,
+        "damaged": session.damaged,
+        "twice": books.twice,
+        "strange": session.strange,
+        "lost": {
+            "count": runs.lost,
+            "share": runs.lost / settled if settled else None,
+            "neverLeft": _reasons(losses.neverLeft),
+            "reported": _reasons(losses.reported),
+            "unanswered": losses.unanswered,
+            "runs": {
+                "count": runs.count,
+                "longest": runs.longest,
+                "mean": runs.lost / runs.count if runs.count else None,
+            },
+        },
+        "reordered": {
+            "count": books.reordered,
+            "share": books.reordered / received if received else None,
+            "extentMean": books.extents.mean,
+            "extentMax": books.extents.most or 0,
+        },
+        "damage": _damage(session),
+        "clock": clock,
+        "rttNs": spread(times.rtt),
+        "ipdvNs": spread(times.ipdv),
+        "jitterNs": round(times.jitter) if times.rtt.count > 1 else None,
+        "userRttNs": spread(books.user.rtt),
+        "hostNs": {
+            "send": spread(host.send),
+            "queue": spread(host.queue),
+            "receive": spread(host.receive),
+        },
+        "ackNs": spread(host.ack),
+        "latenessNs": spread(session.lateness),
+        "skipped": session.schedule.skipped,
+        "droppedHere": session.dropped,
+        "clockStepped": session.stepped,
+        "tooSlow": list(_faults(session)),
+    }
+
+
+def _best(user: Times, kernel: Times) -> tuple[Times, str]:
+    isKernel = kernel.rtt.count and kernel.rtt.count >= _STAMPED * user.rtt.count
+    return (kernel, "kernel") if isKernel else (user, "user")
+
+
+def _reasons(counted: Counter[str]) -> dict[str, Any]:
+    reasons = [{"reason": reason, "count": count} for reason, count in counted.most_common()]
+    return {"count": counted.total(), "reasons": reasons}
+
+
+def _damage(session: Session) -> dict[str, Any] | None:
+    if session.firstDamage is None:
+        return None
+    number, first = session.firstDamage
+    patterns = [{"pattern": one, "count": n} for one, n in session.patterns.most_common()]
+    return {
+        "patterns": patterns,
+        "first": {
+            "number": number,
+            "bit": first.bit,
+            "pattern": first.pattern,
+            "expected": first.expected.hex(),
+            "got": first.got.hex(),
+        },
+    }
+
+
+def _faults(session: Session) -> Iterable[str]:
+    """
+    Say why the probe itself is worse than what it measures.
+    """
+    if skipped := session.schedule.skipped:
+        yield f"{skipped} probes were not sent, as their time was long over"
+    [late] = session.lateness.percentiles(99)
+    if late is not None and late > max(_LATE, session.schedule.interval):
+        yield f"1 in 100 probes was sent {late / 1e6:.1f} ms late or more"
+    if session.dropped:
+        yield f"this host dropped {session.dropped} replies before they were read"
+    if session.stepped:
+        yield f"somebody set the clock during {session.stepped} probes"
+
+
+def judge(results: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    """
+    Judge all results together.
+
+    :return: each verdict, and the exit status.
+    """
+    results = list(results)
+    judged = [verdict.judge(result) for verdict in verdicts for result in results]
+    return {"verdicts": judged, "status": _status(results, judged)}
+
+
+def _status(results: list[Mapping[str, Any]], judged: list[dict[str, Any]]) -> int:
+    if any(not result["back"] + result["late"] for result in results):
+        return SILENCE
+    if any(result["tooSlow"] for result in results):
+        return TOO_SLOW
+    return HELD if all(one["held"] for one in judged) else FAILED

@@ -1,0 +1,206 @@
+"""
+Streams of TLS; their own module, as it needs pyOpenSSL.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotwist.probe.dialing import Place, ProbeError
+from echotwist.probe.streams import Stream
+from echotwist.sockets.errors import inWords, reasonOfTLS
+
+
+class SecureStream(Stream):
+    """
+    A stream of TLS.
+
+    :param creator: makes the client's side of a connection
+        (``IOpenSSLClientConnectionCreator``).
+    """
+
+    def __init__(
+        self, reactor: Any, open: Callable[[], socket.socket], place: Place, creator: Any
+    ) -> None:
+        super().__init__(reactor, open, place)
+        self._creator = creator
+        self._protocol: Any = None
+
+    def _connected(self) -> None:
+        self.source = self._socket.getsockname()
+        inner = Factory.forProtocol(lambda: _Secure(self))
+        inner.noisy = False
+        factory = TLSMemoryBIOFactory(self._creator, True, inner)
+        factory.noisy = False
+        # The reactor takes a copy of the descriptor.
+        self._reactor.adoptStreamConnection(self._socket.fileno(), self._place.family, factory)
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        self._socket.close()
+
+    def made(self, protocol: Protocol) -> None:
+        """
+        Hear that the handshake is over.
+        """
+        self._protocol = protocol
+        self._begin()
+
+    def came(self, data: bytes) -> None:
+        """
+        Hear what came next.
+        """
+        self._received(data)
+        self._session.wasRead()
+
+    def gone(self, reason: Failure) -> None:
+        """
+        Hear that the connection is gone.
+        """
+        self._protocol = None
+        if not self._session.finished.called:
+            why = reasonOfTLS(reason.value) or reason.getErrorMessage()
+            self._ended("the service closed the connection" if reason.check(*_CLEAN) else why)
+
+    def stop(self) -> None:
+        """
+        Read no more.
+        """
+        super().stop()
+        if self._protocol is not None:
+            self._protocol.transport.abortConnection()
+
+    def _hasRoom(self) -> bool:
+        return bool(self._protocol.isRoomy)
+
+    def _write(self, number: int, data: bytes) -> None:
+        self._protocol.transport.write(data)
+
+
+_CLEAN = (type(connectionDone.value),)
+
+
+@implementer(IHandshakeListener)
+class _Secure(Protocol):
+    """
+    The inner end of a connection of TLS.
+
+    :ivar isRoomy: it takes more.
+    """
+
+    def __init__(self, stream: SecureStream) -> None:
+        self._stream = stream
+        self.isRoomy = True
+
+    def connectionMade(self) -> None:
+        """
+        Hear when the connection takes no more.
+        """
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """
+        Write no more for now.
+        """
+        self.isRoomy = False
+
+    def resumeProducing(self) -> None:
+        """
+        Write again.
+        """
+        self.isRoomy = True
+
+    def stopProducing(self) -> None:
+        """
+        Write no more.
+        """
+        self.isRoomy = False
+
+    def handshakeCompleted(self) -> None:
+        """
+        It is safe to write.
+        """
+        self._stream.made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Pass on what came.
+        """
+        self._stream.came(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Pass on that it is over.
+        """
+        self._stream.gone(reason)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Insecure:
+    """
+    Begin connections whose certificate nobody looks at.
+
+    :param host: a name that the service may choose its certificate by (RFC 6066,
+        section 3), or an address.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._context = CertificateOptions().getContext()
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """
+        Begin one.
+        """
+        connection = SSL.Connection(self._context, None)
+        if self._host.rpartition(".")[2].isalpha():  # Addresses are not told.
+            connection.set_tlsext_host_name(self._host.encode("idna"))
+        connection.set_connect_state()
+        return connection
+
+
+def creatorFor(host: str, ca: str | None, isInsecure: bool) -> Any:
+    """
+    Make what makes the client's side of TLS (``IOpenSSLClientConnectionCreator``).
+
+    :param ca: a file with certificates to trust, in place of the system's.
+    :param isInsecure: trust any.
+    :raise ProbeError: the file has none.
+    """
+    if isInsecure:
+        return Insecure(host)
+    if ca is None:
+        return optionsForClientTLS(host)
+    try:
+        with open(ca, "rb") as file:
+            trusted = [Certificate.loadPEM(one) for one in _certificates(file.read())]
+    except OSError as error:
+        raise ProbeError(f"ca {ca}: {inWords(error)}") from None
+    except SSL.Error:
+        trusted = []
+    if not trusted:
+        raise ProbeError(f"ca {ca}: no certificates (PEM)")
+    return optionsForClientTLS(host, trustRootFromCertificates(trusted))
+
+
+_END = b"-----END CERTIFICATE-----"
+
+
+def _certificates(text: bytes) -> list[bytes]:
+    return [part + _END for part in text.split(_END)[:-1]]

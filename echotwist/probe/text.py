@@ -1,0 +1,162 @@
+"""
+What a measurement found, as a person reads it (pure).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.verdict import METRICS
+
+#: The largest value for which a unit is used, its name, and what it is worth.
+_UNITS = [(10**6, "µs", 10**3), (10**10, "ms", 10**6), (None, "s", 10**9)]
+
+_CLOCKS = {"kernel": "the kernel's stamps", "user": "the clock of this process"}
+
+_KEYS = {
+    "min": "min",
+    "mean": "mean",
+    "median": "median",
+    "p90": "p90",
+    "p99": "p99",
+    "p999": "p99.9",
+    "max": "max",
+}
+
+#: Columns of the names of lines, of those of a table, and of its values.
+_WIDTH, _NAME, _COLUMN = 9, 14, 9
+
+#: Nanoseconds of a millisecond.
+_MS = 10**6
+
+
+def textOf(report: Mapping[str, Any]) -> str:
+    """
+    Write all that was found.
+    """
+    blocks = ["\n".join(_result(one)) for one in report["results"]]
+    if report["verdicts"]:
+        blocks.append("\n".join(map(_verdict, report["verdicts"])))
+    return "\n\n".join(blocks)
+
+
+def _result(result: Mapping[str, Any]) -> Iterator[str]:
+    source = f" from {result['source']}" if result["source"] else ""
+    rate = SECOND / result["intervalNs"]
+    yield f"{result['target']} ({result['address']}){source}, {result['size']} bytes, {rate:g}/s"
+    yield _line("probes", _counts(result))
+    yield from _losses(result["lost"])
+    yield _line("replies", _replies(result))
+    yield from _damage(result["damage"])
+    yield from _times(result)
+    yield from (f"BEWARE: {fault}" for fault in result["tooSlow"])
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:{_WIDTH}}{text}"
+
+
+def _counts(result: Mapping[str, Any]) -> str:
+    lost = result["lost"]
+    share = f" ({100 * lost['share']:.4g} %)" if lost["share"] else ""
+    parts = [f"{result['sent']} sent", f"{result['back']} back", f"{lost['count']} lost{share}"]
+    parts.append(f"{result['late']} late")
+    if result["waiting"]:
+        parts.append(f"{result['waiting']} still under way")
+    return ", ".join(parts)
+
+
+def _replies(result: Mapping[str, Any]) -> str:
+    order = result["reordered"]
+    extent = f" (by up to {order['extentMax']})" if order["count"] else ""
+    parts = [
+        f"{result['damaged']} damaged",
+        f"{result['twice']} twice",
+        f"{order['count']} out of order{extent}",
+    ]
+    if result["strange"]:
+        parts.append(f"{result['strange']} to no probe of ours")
+    return ", ".join(parts)
+
+
+def _losses(lost: Mapping[str, Any]) -> Iterator[str]:
+    for one in lost["neverLeft"]["reasons"]:
+        yield _line("  lost", f"{one['count']} never left: {one['reason']}")
+    for one in lost["reported"]["reasons"]:
+        yield _line("  lost", f"{one['count']} left; {one['reason']}")
+    if lost["unanswered"]:
+        yield _line("  lost", f"{lost['unanswered']} left, unanswered")
+    if lost["count"]:
+        runs = lost["runs"]
+        text = f"{runs['count']} of losses, mean {runs['mean']:.3g}, longest {runs['longest']}"
+        yield _line("  runs", text)
+
+
+def _damage(damage: Mapping[str, Any] | None) -> Iterator[str]:
+    if damage is None:
+        return
+    for one in damage["patterns"][:5]:
+        yield _line("  damage", f"{one['count']} times {one['pattern']}")
+    first = damage["first"]
+    yield _line("  first", f"probe {first['number']}, from bit {first['bit']} on")
+    yield _line("", f"sent {first['expected'] or '(nothing)'}")
+    yield _line("", f"got  {first['got'] or '(nothing)'}")
+
+
+def _times(result: Mapping[str, Any]) -> Iterator[str]:
+    rows = {
+        f"RTT, {result['clock']}": result["rttNs"],
+        "RTT, user": result["userRttNs"],
+        "acknowledged": result["ackNs"],
+        "IPDV": result["ipdvNs"],
+        **{f"here: {name}": values for name, values in result["hostNs"].items()},
+        "sent late": result["latenessNs"],
+    }
+    if result["rttNs"] is None:
+        return
+    yield "  " + f"{'ms':{_NAME}}" + "".join(f"{name:>{_COLUMN}}" for name in _KEYS.values())
+    for name, values in rows.items():
+        if values:
+            figures = (f"{values[key] / _MS:{_COLUMN}.3f}" for key in _KEYS)
+            yield f"  {name:{_NAME}}{''.join(figures)}"
+    clock = f"RTT by {_CLOCKS[result['clock']]}"
+    if result["jitterNs"] is not None:
+        clock += f"; jitter (RFC 3550) {result['jitterNs'] / _MS:.3f} ms"
+    yield f"  {clock}"
+
+
+def _timeText(value: float) -> str:
+    _, unit, worth = next(one for one in _UNITS if one[0] is None or value < one[0])
+    return f"{value / worth:.3f} {unit}"
+
+
+def _verdict(verdict: Mapping[str, Any]) -> str:
+    word = "held  " if verdict["held"] else "FAILED"
+    value, kind = verdict["value"], METRICS[_metricOf(verdict["failIf"])][0]
+    if value is None:
+        said = "nothing to judge"
+    elif kind == "time":
+        said = _timeText(value)
+    else:
+        said = f"{100 * value:.4g} %" if kind == "share" else str(value)
+    return f"{word} {verdict['target']}: {verdict['failIf']}: {said}"
+
+
+def _metricOf(condition: str) -> str:
+    return condition.replace("<", ">").replace("=", ">").replace("!", ">").partition(">")[0].strip()
+
+
+def liveText(counts: list[tuple[str, int, int, int, int, int | None]]) -> str:
+    """
+    Write how it stands, in a line.
+
+    :param counts: of each target its name, and how many were sent, came back, were late
+        and were lost, and how long the last answer took.
+    """
+    return " | ".join(
+        f"{name} {sent} sent, {back} back, {late} late, {lost} lost"
+        + ("" if last is None else f", last {_timeText(last)}")
+        for name, sent, back, late, lost, last in counts
+    )

@@ -1,0 +1,262 @@
+"""
+One target, probed, with a clock that the tests turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist.probe.events import Arrival, Event
+from echotwist.probe.payload import Payload
+from echotwist.probe.schedule import SECOND, Schedule
+from echotwist.probe.session import Session
+
+MS = SECOND // 1000
+
+#: By how much the clock of the world is ahead of the one that nobody sets.
+EPOCH = 1_800_000_000 * SECOND
+
+
+class Alarm:
+    """
+    Remembers when it should ring.
+    """
+
+    def __init__(self) -> None:
+        self.at: int | None = None
+
+    def set(self, at: int | None) -> None:
+        """
+        Ring then.
+        """
+        self.at = at
+
+    def stop(self) -> None:
+        """
+        Ring no more.
+        """
+        self.at = None
+
+
+class Transport:
+    """
+    Keeps what is sent, and says of each that it left at once.
+    """
+
+    source = None
+    dropped = 0
+
+    def __init__(self, wall: Callable[[], int]) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.refusal = ""
+        self.waiting: list[Callable[[], None]] = []
+        self.left: dict[int, int] = {}
+        self._wall = wall
+
+    def start(self, session: Session) -> None:
+        """
+        Begin.
+        """
+
+    def stop(self) -> None:
+        """
+        End.
+        """
+
+    def ready(self, patience: int) -> Deferred[None]:
+        """
+        Be ready at once.
+        """
+        return succeed(None)
+
+    def send(self, number: int, data: bytes) -> str:
+        """
+        Keep it.
+        """
+        self.sent.append((number, data))
+        self.left[number] = self._wall()
+        return self.refusal
+
+    def read(self) -> None:
+        """
+        Hand over what came in meanwhile.
+        """
+        while self.waiting:
+            self.waiting.pop()()
+
+    def leftAt(self, number: int) -> int:
+        """
+        Tell when it was sent.
+        """
+        return self.left[number]
+
+    def queuedAt(self, number: int) -> int:
+        """
+        Tell the same.
+        """
+        return self.left[number]
+
+
+class SessionTests(SynchronousTestCase):
+    """
+    Tests for :class:`Session`.
+    """
+
+    def session(self, count: int | None = None, timeout: int = SECOND) -> Session:
+        """
+        Begin with one that sends ten a second.
+        """
+        self.now, self.step = 0, 0
+        self.alarm = Alarm()
+        self.events: list[Event] = []
+        self.transport = Transport(self.wall)
+
+        def alarm(ring: Callable[[], None]) -> Alarm:
+            self.ring = ring
+            return self.alarm
+
+        schedule, payload = Schedule(SECOND / 10, count), Payload(b"seed", 64)
+        self.made = Session(
+            self.transport,
+            schedule,
+            payload,
+            timeout,
+            100,
+            alarm,
+            self.events.append,
+            lambda: self.now,
+            self.wall,
+        )
+        self.made.start()
+        return self.made
+
+    def wall(self) -> int:
+        """
+        Tell the time of the world.
+        """
+        return EPOCH + self.step + self.now
+
+    def turn(self, until: int) -> None:
+        """
+        Turn the clock, and ring when it is time.
+        """
+        while self.alarm.at is not None and self.alarm.at <= until:
+            self.now = max(self.now, self.alarm.at)
+            self.ring()
+        self.now = until
+
+    def answer(self, place: int, stamped: int | None = None) -> None:
+        """
+        Have the reply to a probe come in now.
+
+        :param stamped: when the kernel got it, if not now.
+        """
+        at = self.wall() if stamped is None else stamped
+        self.made.arrived(self.transport.sent[place][1], Arrival(self.now, self.wall(), at))
+        self.made.wasRead()
+
+    def outcomes(self) -> list[tuple[int, str]]:
+        """
+        Give what became of which probe.
+        """
+        return [(event.number, event.outcome) for event in self.events]
+
+    def test_rate(self) -> None:
+        """
+        It sends on time, and no more than was asked for.
+        """
+        session = self.session(count=5)
+        self.turn(250 * MS)
+        self.assertEqual(len(self.transport.sent), 3)
+        self.turn(10 * SECOND)
+        self.assertEqual(len(self.transport.sent), 5)
+        self.assertEqual(session.lateness.most, 1)
+
+    def test_end(self) -> None:
+        """
+        It ends when all are back, and no second replies came for a while.
+        """
+        session = self.session(count=2)
+        self.turn(100 * MS + 1)
+        self.answer(0)
+        self.turn(120 * MS)
+        self.answer(1)
+        self.assertNoResult(session.finished)
+        # Three times as long as the longest round trip.
+        self.turn(120 * MS + 300 * MS)
+        self.assertNoResult(session.finished)
+        self.turn(120 * MS + 301 * MS)
+        self.assertIs(self.successResultOf(session.finished), session)
+        self.assertEqual(self.outcomes(), [(1, "back"), (2, "back")])
+
+    def test_loss(self) -> None:
+        """
+        It ends when what is not back is lost.
+        """
+        session = self.session(count=2)
+        self.turn(5 * SECOND)
+        self.assertIs(self.successResultOf(session.finished), session)
+        self.assertEqual(self.outcomes(), [(1, "lost"), (2, "lost")])
+
+    def test_unread(self) -> None:
+        """
+        What is here already, and just was not read, is not lost: the kernel's stamp says
+        that it came in time.
+        """
+        session = self.session(count=1)
+        came = self.wall() + MS
+        self.transport.waiting.append(lambda: self.answer(0, came))
+        self.now = 100 * SECOND  # The process was stopped.
+        self.ring()
+        self.assertEqual(self.outcomes(), [(1, "back")])
+        self.assertEqual(session.books.kernel.rtt.most, MS)
+        self.assertEqual(session.books.losses().unanswered, 0)
+
+    def test_step(self) -> None:
+        """
+        A time between two stamps of which somebody has set the clock is not believed.
+        """
+        for step in (-3600 * SECOND, 3600 * SECOND):
+            session = self.session(count=1)
+            self.now += MS
+            self.step = step
+            self.answer(0)
+            self.assertEqual((session.stepped, session.books.kernel.rtt.count), (1, 0))
+            self.assertEqual(session.books.user.rtt.most, MS)
+            self.assertEqual((self.events[0].clock, self.events[0].rtt), ("user", MS))
+
+    def test_refused(self) -> None:
+        """
+        What the transport does not take never left.
+        """
+        session = self.session(count=2)
+        self.transport.refusal = "no room"
+        self.turn(SECOND)
+        self.assertEqual(session.books.losses().neverLeft["no room"], 1)
+        self.assertEqual(self.events[0].reason, "no room")
+
+    def test_waiting(self) -> None:
+        """
+        What is under way when it is ended is neither back nor lost.
+        """
+        session = self.session()
+        self.turn(SECOND // 2)
+        self.answer(0)
+        session.finish()
+        self.assertIs(self.successResultOf(session.finished), session)
+        self.assertEqual(session.books.pending, session.books.sent - 1)
+        self.assertEqual(session.books.losses().runs.lost, 0)
+
+    def test_foreign(self) -> None:
+        """
+        A reply of another run, or of the far past, is nobody's.
+        """
+        session = self.session()
+        self.turn(SECOND // 2)
+        arrival = Arrival(self.now, self.wall())
+        session.arrived(Payload(b"other", 64).make(9999, 1), arrival)
+        session.arrived(session.payload.make(9999, 1), arrival)
+        self.assertEqual((session.strange, session.damaged), (2, 0))
