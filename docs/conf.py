@@ -24,7 +24,10 @@ exclude_patterns = ["_build"]
 html_theme = "alabaster"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-man_pages = [("echotwist.8", "echotwist", "the echo service (RFC 862) over TCP and UDP", "", 8)]
+man_pages = [
+    ("echotwist.8", "echotwist", "the echo service (RFC 862) over TCP and UDP", "", 8),
+    ("echoprobe.1", "echoprobe", "measure a path through an echo service (RFC 862)", "", 1),
+]
 
 
 def fromHere(app: object, path: object, name: object, source: list[str]) -> None:

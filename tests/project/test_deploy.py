@@ -18,8 +18,10 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from twisted.python import usage
 
 from echotwist import Options, Settings
+from echotwist.probe.command import PingOptions
 from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
 from tests.support.peers import identity
 from tests.support.rules import answers
@@ -689,7 +691,10 @@ def test_tag() -> None:
     assert inPod()["image"] == f"echotwist:{version}"
 
 
-# The manual page
+# The manual pages
+
+#: Each with the options that it lists.
+PAGES: dict[str, type[usage.Options]] = {"echotwist.8": Options, "echoprobe.1": PingOptions}
 
 
 def shown(page: Path) -> str:
@@ -707,33 +712,35 @@ def shown(page: Path) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The manual page, as the documentation makes it now.
+    The manual pages, as the documentation makes them now.
     """
     folder = tmp_path_factory.mktemp("man")
     words = ["-m", "sphinx", "-q", "-W", "-b", "man", "-d"]
     done = run(sys.executable, *words, folder / "doctrees", ROOT / "docs", folder)
     assert done.returncode == 0, done.stdout
-    return folder / "echotwist.8"
+    return folder
 
 
-def test_current(made: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_current(made: Path, page: str) -> None:
     """
-    The manual page says what the documentation says now.
+    A manual page says what the documentation says now.
     """
-    assert shown(DEPLOY / "echotwist.8") == shown(made), "make it again: see CONTRIBUTING.rst"
+    assert shown(DEPLOY / page) == shown(made / page), "make it again: see CONTRIBUTING.rst"
 
 
-def test_options() -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_options(name: str) -> None:
     """
     Each option is in the manual page, with its default.
     """
-    options, page = Options(), " ".join(shown(DEPLOY / "echotwist.8").split())
-    for name in options.longOpt:
-        assert f" --{name}" in page
-        default = options.defaults.get(name.removesuffix("="))
-        text = " ".join(options.docs[name.removesuffix("=")].split())
+    options, page = PAGES[name](), " ".join(shown(DEPLOY / name).split())
+    for option in options.longOpt:
+        assert f" --{option}" in page
+        default = options.defaults.get(option.removesuffix("="))
+        text = " ".join(options.docs[option.removesuffix("=")].split())
         written = (
-            f"{text} [default: {default}]" if name[-1] == "=" and default is not None else text
+            f"{text} [default: {default}]" if option[-1] == "=" and default is not None else text
         )
         assert written in page
 
