@@ -66,11 +66,12 @@ def commandsOf(twistd: Path, cwd: Path) -> str:
 
 def test_wheel(wheel: Path) -> None:
     """
-    The wheel holds the plugin, the package and its types, and no tests.
+    The wheel holds the plugin, the package with its types and its schema, and no tests.
     """
     names = set(ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("*.py")}
-    assert {PLUGIN, "echotwist/py.typed"} | modules <= names
+    data = {"echotwist/py.typed", "echotwist/probe/schema.json"}
+    assert {PLUGIN} | data | modules <= names
     assert not [name for name in names if name.startswith("tests") or "dropin" in name]
     assert "twisted/__init__.py" not in names
     assert "twisted/plugins/__init__.py" not in names
@@ -78,12 +79,14 @@ def test_wheel(wheel: Path) -> None:
 
 def test_install(wheel: Path, environment: Path, tmp_path: Path) -> None:
     """
-    Installed, ``twistd`` knows ``echo``; removed, it forgets without a word.
+    Installed, ``twistd`` knows ``echo``, and there is ``echoprobe``; removed, it forgets
+    without a word.
     """
     run(environment / "pip", "install", wheel, cwd=tmp_path)
     said = commandsOf(environment / "twistd", tmp_path).splitlines()
     [line] = [line for line in said if line.split()[:1] == ["echo"]]
     assert "RFC 862" in line
+    assert "echotwist" in run(environment / "echoprobe", "--version", cwd=tmp_path)
     run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
     said = commandsOf(environment / "twistd", tmp_path).splitlines()
     assert not [line for line in said if "echo" in line or "Error" in line or "Traceback" in line]
