@@ -14,6 +14,7 @@ setup(
         "echotwist",
         "echotwist.datagrams",
         "echotwist.fast",
+        "echotwist.impair",
         "echotwist.listening",
         "echotwist.monitoring",
         "echotwist.probe",

@@ -38,6 +38,7 @@ EchoService(
         drain=10,  # seconds that connections go on when the service stops
         metrics=None,  # "tcp:9464:interface=127.0.0.1", with the extra echotwist[metrics]
         workers=1,  # processes; 0 for one on each core
+        impair=[],  # "loss=1%,delay=50ms": misbehave on purpose
         portable=False,  # True: do without what only Linux has
     )
 ).setServiceParent(application)

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
 from echotwist.clock import keepSteady
+from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS, Impairments
 from echotwist.listening.interfaces import IServing
 from echotwist.listening.links import Links, watchLinks
 from echotwist.listening.listeners import Sockets, closeAll
@@ -24,7 +25,7 @@ from echotwist.monitoring.serving import Monitoring
 from echotwist.settings import Settings
 from echotwist.signals import StopSignals, stopAsFailed
 from echotwist.sockets.errors import ListenError, StartError, oneLine
-from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.counters import Counters, carriedBy
 from echotwist.telemetry.logstream import keepFromBlocking
 from echotwist.values import rulesOf, socketsOf
 
@@ -60,6 +61,8 @@ class EchoService(Service):
         # A quota may be another the next time.
         self.settings = evolve(settings, workers=settings.processes)
         self.counters = [Counters(transport) for transport in settings.transports]
+        impair = Impairments.of(settings.impair)
+        self._impair = impair = impair.seeded(int.from_bytes(os.urandom(3), "big"))
         self._reactor = reactor
         self._options = options
         self._process: Any = None
@@ -67,7 +70,7 @@ class EchoService(Service):
         self._signals: StopSignals | None = None
         self._serving: IServing | None = None
         self._monitoring = Monitoring(
-            settings.metrics, self.counters, self._state, self._health, self._refresh
+            settings.metrics, self.counters, impair, self._state, self._health, self._refresh
         )
         self._isOpen = self._hasFailed = False
         self._notifier: Notifier | None = None
@@ -139,7 +142,7 @@ class EchoService(Service):
         """
         Choose what serves: this process, or several.
         """
-        rules = rulesOf(self.settings)
+        rules = rulesOf(self.settings, self._impair)
         if self.settings.workers == 1:
             return Serving(sockets, rules, self.counters, self._reactor, self.fail)
         from echotwist.workers.pool import Pool
@@ -153,11 +156,15 @@ class EchoService(Service):
         """
         See that all that was asked for is of some use.
 
-        :raise ListenError: it is not.
+        :raise StartError: it is not.
         """
         if not serving.listeners:
             why = OSError("all are taken; none is left to serve on")
             raise ListenError("sockets of", "systemd", why)
+        served = {carriedBy(one.transport) for one in serving.listeners}
+        for kind, others in ((OF_DATAGRAMS, OF_STREAMS), (OF_STREAMS, OF_DATAGRAMS)):
+            if kind not in served and (words := self._impair.only(kind)):
+                raise StartError(f"impair {words[0]}: it is for {kind}; here are only {others}")
         isUsed = serving.usesInterfaces or self._monitoring.usesInterfaces
         if self.settings.interfaces and not isUsed:
             why = OSError("no listener takes it; endpoints name their own, or have none")
@@ -187,6 +194,9 @@ class EchoService(Service):
         served = self._serving.start()
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+        if self._impair.words:
+            words = ",".join(self._impair.words)
+            self._log.warn("this service misbehaves on purpose: --impair {words}", words=words)
         served.addCallback(self._announce, self._serving.text)
         self._monitoring.start()
 

@@ -10,6 +10,7 @@ import socket
 from attrs import field, frozen
 
 from echotwist.cores import cores
+from echotwist.impair.misbehaviour import Misbehaviour
 from echotwist.option import (
     BACKLOGS,
     PORTS,
@@ -84,6 +85,7 @@ class Settings:
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :param workers: processes that share the port; 0 for one on each core that
         this process may use, by its affinity and the quota of its container.
+    :param impair: what the service does wrong on purpose: ``loss=1%,delay=50ms``.
     :raise ValueError: for a value that no service could run with.
     :raise TypeError: for words that are no text.
     """
@@ -176,11 +178,7 @@ class Settings:
     allow: tuple[str, ...] = field(
         default=(),
         converter=manyOf,
-        metadata=said(
-            "allow",
-            Networks(),
-            "serve this network, and no other; repeatable",
-        ),
+        metadata=said("allow", Networks(), "serve this network, and no other; repeatable"),
     )
     deny: tuple[str, ...] = field(
         default=(),
@@ -197,11 +195,7 @@ class Settings:
     )
     maxConnections: int = field(
         default=0,
-        metadata=said(
-            "max-connections",
-            Number(COUNTS),
-            "connections; 0: as many as files allow",
-        ),
+        metadata=said("max-connections", Number(COUNTS), "connections; 0: as many as files allow"),
     )
     maxPerPeer: int = field(
         default=0,
@@ -210,9 +204,7 @@ class Settings:
     stallTimeout: float = field(
         default=900.0,
         metadata=said(
-            "stall-timeout",
-            Seconds(),
-            "seconds until who takes nothing is reset; 0: never",
+            "stall-timeout", Seconds(), "seconds until who takes nothing is reset; 0: never"
         ),
     )
     idleTimeout: float = field(
@@ -241,11 +233,12 @@ class Settings:
     )
     workers: int = field(
         default=1,
-        metadata=said(
-            "workers",
-            Number(range(1, 257), {"auto": 0}),
-            "processes that share the port; auto: one a core",
-        ),
+        metadata=said("workers", Number(range(1, 257), {"auto": 0}), "processes; auto: one a core"),
+    )
+    impair: tuple[str, ...] = field(
+        default=(),
+        converter=manyOf,
+        metadata=said("impair", Misbehaviour(), "misbehave: loss=1%,delay=50ms; repeatable"),
     )
 
     def __attrs_post_init__(self) -> None:

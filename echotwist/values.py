@@ -4,6 +4,7 @@ Which values of the settings each part gets.
 
 from __future__ import annotations
 
+from echotwist.impair.grammar import UNIMPAIRED, Impairments
 from echotwist.listening.listeners import Binding, Sockets
 from echotwist.listening.rules import DatagramRules, Rules, StreamRules
 from echotwist.settings import Settings
@@ -29,9 +30,11 @@ def socketsOf(settings: Settings) -> Sockets:
     )
 
 
-def rulesOf(settings: Settings) -> Rules:
+def rulesOf(settings: Settings, impair: Impairments = UNIMPAIRED) -> Rules:
     """
     Give the rules that settings make for what comes in.
+
+    :param impair: what goes wrong on purpose, with a seed.
     """
     return Rules(
         prefix=settings.prefix,
@@ -52,4 +55,5 @@ def rulesOf(settings: Settings) -> Rules:
             loopRate=settings.loopRate,
             answerLowPorts=settings.answerLowPorts,
         ),
+        impair=impair,
     )

@@ -53,6 +53,7 @@ class OptionsTests(SynchronousTestCase):
         Each option reaches its setting.
         """
         words = ["--port", "7", "--interface", "127.0.0.1", "--interface", "::1", "--reuse"]
+        words += ["--impair", "loss=1%,seed=7", "--impair=delay=1ms"]
         words += [
             "--loop-rate",
             "5",
@@ -73,6 +74,7 @@ class OptionsTests(SynchronousTestCase):
             prefix=b"You said : ",
             linger=0,
             backlog=5,
+            impair=["loss=1%,seed=7", "delay=1ms"],
             verbose=True,
         )
         self.assertEqual(parsed(*words, "--verbose"), expected)

@@ -17,6 +17,7 @@ from echotwist.echo import DatagramEcho
 from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.listeners import Binding, Listener
 from echotwist.listening.rules import Rules
+from echotwist.listening.ways import echoesFor, portFor
 from echotwist.recovery import IReactor
 from echotwist.sockets.access import Access
 from echotwist.sockets.addresses import placeOf
@@ -65,6 +66,7 @@ class Ports:
         self._limitedLogs: dict[str, RateLimitedLog] = {}
         self.factories: dict[str, EchoFactory] = {}
         self._udpPort = udpPort
+        self._makeFactory = echoesFor(rules)
         self._connection = connection
         if binding.linger is not None:
             self._connection = lingering(binding.linger, connection)
@@ -86,7 +88,7 @@ class Ports:
         Give the factory of the streams of a transport.
         """
         if transport not in self.factories:
-            self.factories[transport] = EchoFactory(
+            self.factories[transport] = self._makeFactory(
                 prefix=self._rules.prefix,
                 verbose=self._rules.verbose,
                 limits=self._limits,
@@ -153,6 +155,9 @@ class Ports:
             self._kindOf(listener.transport)
 
     def _kindOf(self, transport: str) -> type[DatagramPort]:
+        return portFor(self._rules, self._plainKindOf(transport))
+
+    def _plainKindOf(self, transport: str) -> type[DatagramPort]:
         if transport == "raw":
             from echotwist.datagrams.raw import RawPort
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from echotwist.impair.grammar import Impairments
+
 
 @frozen(kw_only=True)
 class StreamRules:
@@ -58,6 +60,7 @@ class Rules:
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :param allow: networks whose peers are served; if there are any, no others are.
     :param deny: networks whose peers are not.
+    :param impair: what goes wrong on purpose.
     """
 
     prefix: bytes
@@ -67,3 +70,4 @@ class Rules:
     deny: Sequence[str]
     streams: StreamRules
     datagrams: DatagramRules
+    impair: Impairments

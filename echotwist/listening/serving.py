@@ -28,7 +28,6 @@ from echotwist.listening.ports import Ports
 from echotwist.listening.rules import Rules
 from echotwist.listening.ways import kindsFor
 from echotwist.recovery import IReactor
-from echotwist.streams.factory import EchoFactory
 from echotwist.telemetry.counters import Counters
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class Serving:
         self._reactor = reactor
         self._given = given
         self._ports = Ports(rules, sockets.binding, counters, reactor, giveUp, *kindsFor(rules))
-        self._draining: list[EchoFactory] = []
+        self._draining: list[Any] = []
         self._isAborted = False
 
     def open(self) -> None:
@@ -169,20 +168,23 @@ class Serving:
         ports, self.ports, self.listeners = self.ports, [], []
         for port in ports:
             getattr(port, "handleRest", lambda: None)()
-        self._draining = list(self._ports.factories.values())
-        closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
+        # Ports that hold back replies drain as well.
+        drained = [port for port in ports if hasattr(port, "drain")]
+        self._draining = [*self._ports.factories.values(), *drained]
+        rest = [port for port in ports if port not in drained]
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in rest])
         if self._isAborted:
             self.abort()
         yield closed
-        yield gatherResults([factory.drain(self._drain) for factory in self._draining])
+        yield gatherResults([one.drain(self._drain) for one in self._draining])
 
     def abort(self) -> None:
         """
         Drain no longer; or not at all, if it has yet to be stopped.
         """
         self._isAborted = True
-        for factory in self._draining:
-            factory.abortAll()
+        for one in self._draining:
+            one.abortAll()
 
 
 def openEndpoints(

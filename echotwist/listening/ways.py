@@ -7,10 +7,14 @@ Nobody else imports what is in ``fast/``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from echotwist.datagrams.port import DatagramPort
+from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS
 from echotwist.listening.rules import Rules
 from echotwist.streams.connection import Connection
+from echotwist.streams.factory import EchoFactory
 
 _LINUX = sys.platform == "linux"
 
@@ -37,5 +41,29 @@ def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     from echotwist.fast.splice import pipe
 
     pipe()
-    isExact = not (rules.prefix or rules.verbose)
+    isExact = not (rules.prefix or rules.verbose or rules.impair.effects(OF_DATAGRAMS))
     return FastConnection, BatchPort if isExact and works() else DatagramPort
+
+
+def echoesFor(rules: Rules) -> Callable[..., EchoFactory]:
+    """
+    Choose what makes the factories of streams.
+    """
+    if not rules.impair.effects(OF_STREAMS):
+        return EchoFactory
+    from echotwist.streams.impaired import ImpairedFactory
+
+    return partial(ImpairedFactory, rules.impair)
+
+
+def portFor(rules: Rules, kind: type[DatagramPort]) -> type[DatagramPort]:
+    """
+    Choose the class of ports of datagrams.
+
+    :param kind: what they are if nothing goes wrong.
+    """
+    if not rules.impair.effects(OF_DATAGRAMS):
+        return kind
+    from echotwist.datagrams.impaired import impaired
+
+    return impaired(kind, rules.impair)

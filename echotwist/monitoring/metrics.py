@@ -15,10 +15,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred
 
+from echotwist.impair.grammar import UNIMPAIRED, Impairments
 from echotwist.monitoring.http import Reply
 from echotwist.monitoring.pages import Page, Site
 from echotwist.recovery import IReactor
-from echotwist.telemetry.counters import DATAGRAMS, Counters
+from echotwist.telemetry.counters import DATAGRAMS, Counters, carriedBy
 from echotwist.telemetry.refusals import remediesOf
 
 _STREAM = [
@@ -48,6 +49,15 @@ _ERRORS = {
     "raw": _NO_WAY,
 }
 
+#: What is done wrong on purpose, by what is counted.
+_IMPAIRED = {
+    "datagrams": "Replies lost, delayed or damaged on purpose.",
+    "bits": "Bits flipped on purpose.",
+    "bytes": "Bytes of streams held back on purpose.",
+    "pieces": "Pieces that streams were cut into on purpose.",
+    "connections": "Connections that ended wrongly on purpose.",
+}
+
 
 class EchoCollector(Collector):
     """
@@ -57,10 +67,12 @@ class EchoCollector(Collector):
     takes no notice of the first value of a series.
 
     :param counters: those of each transport.
+    :param impairments: what goes wrong on purpose.
     """
 
-    def __init__(self, counters: Sequence[Counters]) -> None:
+    def __init__(self, counters: Sequence[Counters], impairments: Impairments = UNIMPAIRED) -> None:
         self._counters = counters
+        self._impairments = impairments
 
     def collect(self) -> Iterator[Metric]:
         """
@@ -77,6 +89,7 @@ class EchoCollector(Collector):
             self._active(streams),
             self._refused(),
             self._errors(),
+            *self._impaired(),
         ]
         yield from (family for family in families if family.samples)
 
@@ -106,6 +119,17 @@ class EchoCollector(Collector):
                 family.add_metric([_label(one), *kind], one.errors[kind])
         return family
 
+    def _impaired(self) -> Iterator[Metric]:
+        for unit, text in _IMPAIRED.items():
+            family = CounterMetricFamily(
+                f"echotwist_impaired_{unit}", text, labels=["transport", "effect"]
+            )
+            for one in self._counters:
+                for kind in self._impairments.effects(carriedBy(one.transport)):
+                    if kind[0] == unit:
+                        family.add_metric([_label(one), kind[1]], one.impaired[kind])
+            yield family
+
 
 def _families(
     table: Sequence[tuple[str, str, str]], counters: Sequence[Counters]
@@ -123,6 +147,7 @@ def _label(counters: Counters) -> str:
 
 def site(
     counters: Sequence[Counters],
+    impairments: Impairments,
     state: Callable[[], str],
     health: Callable[[], str],
     refresh: Callable[[], Deferred[None]],
@@ -132,6 +157,7 @@ def site(
     Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.
 
     :param counters: those of each transport.
+    :param impairments: what goes wrong on purpose.
     :param state: tells in a word how it stands; ``ready`` while new peers are
         served.
     :param health: tells how it does; that begins with ``healthy`` unless only a new
@@ -140,7 +166,7 @@ def site(
     :param reactor: calls later (``IReactorTime``).
     """
     registry = CollectorRegistry()
-    registry.register(EchoCollector(counters))
+    registry.register(EchoCollector(counters, impairments))
     ProcessCollector(registry=registry)
 
     def numbers() -> Deferred[Reply]:

@@ -11,6 +11,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
+from echotwist.impair.grammar import Impairments
 from echotwist.listening.listeners import Binding, Listener, closeAll, startAll
 from echotwist.recovery import IReactor
 from echotwist.sockets.errors import ListenError
@@ -23,6 +24,7 @@ class Monitoring:
 
     :param endpoint: where, as Twisted describes it; nothing for nowhere.
     :param counters: those of each transport.
+    :param impairments: what goes wrong on purpose.
     :param state: tells in a word how the service stands.
     :param health: tells how it does.
     :param refresh: brings the counters up to date.
@@ -34,12 +36,13 @@ class Monitoring:
         self,
         endpoint: str | None,
         counters: Sequence[Counters],
+        impairments: Impairments,
         state: Callable[[], str],
         health: Callable[[], str],
         refresh: Callable[[], Deferred[None]],
     ) -> None:
         self._endpoint = endpoint
-        self._sources = counters, state, health, refresh
+        self._sources = counters, impairments, state, health, refresh
         self.listeners: list[Listener] = []
         self.usesInterfaces = False
         self._ports: list[IListeningPort] = []

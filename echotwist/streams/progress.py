@@ -38,7 +38,8 @@ def unsent(transport: ITransport) -> int:
 def pending(transport: ITransport) -> int:
     """
     Tell how many bytes wait for us: after a hiccup of the machine we may be asked
-    before we could read.
+    before we could read; and what is held back on purpose is not at an end.
     """
     connection = lowestTransport(transport)
-    return unread(connection) if isinstance(connection, FileDescriptor) else 0
+    held: int = getattr(transport, "held", 0)
+    return held + (unread(connection) if isinstance(connection, FileDescriptor) else 0)

@@ -32,7 +32,7 @@ from zope.interface import implementer
 
 from echotwist.streams.counted import IEchoOwner
 from echotwist.streams.interfaces import IHandshake
-from echotwist.streams.wrappers import innermostProtocol, lowestTransport
+from echotwist.streams.wrappers import halfCloseTarget, innermostProtocol, lowestTransport
 
 #: Bytes taken out of TLS at once; a record has at most 16 KiB.
 TLS_PIECE = 2**15
@@ -139,7 +139,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
             self.abortConnection()
         elif not self._inputEnded:
             self._inputEnded = True
-            innermostProtocol(self).readConnectionLost()
+            if (target := halfCloseTarget(self.wrappedProtocol)) is not None:
+                target.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
         """

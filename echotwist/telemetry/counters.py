@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import asdict, define, field, fields
 from attrs.setters import NO_OP
 
+from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS
+
 #: The transports that carry datagrams; all others, those of plugins too, carry streams.
 DATAGRAMS = frozenset({"UDP", "UNIX datagram", "raw"})
 
@@ -32,6 +34,7 @@ class Counters:
     :ivar idle: connections ended because their peer sent nothing.
     :ivar drained: connections ended because the service stopped.
     :ivar refused: peers and datagrams turned away, by reason.
+    :ivar impaired: what was done wrong on purpose, by what is counted and the effect.
     :ivar errors: system calls that failed, by what they were for and the
         symbol of the error.
     :ivar sources: bring in what was counted elsewhere.
@@ -48,6 +51,7 @@ class Counters:
     idle: int = 0
     drained: int = 0
     refused: Counter[str] = field(factory=Counter, converter=Counter)
+    impaired: Counter[tuple[str, str]] = field(factory=Counter, converter=Counter)
     errors: Counter[tuple[str, str]] = field(factory=Counter, converter=Counter)
     sources: list[Callable[[], object]] = field(factory=list, init=False, repr=False)
 
@@ -69,6 +73,13 @@ class Counters:
 
 
 _SUMMED = [one.name for one in fields(Counters) if one.name not in ("transport", "sources")]
+
+
+def carriedBy(transport: str) -> str:
+    """
+    Tell what is carried by a transport, as impairments call it.
+    """
+    return OF_DATAGRAMS if transport in DATAGRAMS else OF_STREAMS
 
 
 def toLine(counters: Iterable[Counters]) -> bytes:

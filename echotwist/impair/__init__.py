@@ -1,0 +1,3 @@
+"""
+How a service misbehaves on purpose, without any I/O.
+"""

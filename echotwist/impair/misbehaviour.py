@@ -1,0 +1,41 @@
+"""
+``--impair`` as an option.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from echotwist.impair.grammar import Impairments, wordsOf
+from echotwist.option import Texts
+
+
+@frozen
+class Misbehaviour(Texts):
+    """
+    What a service does wrong on purpose, in words with commas between them.
+    """
+
+    takes = "words"
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Keep a text of words that all mean something.
+        """
+        try:
+            list(wordsOf(text))
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+        return text
+
+    def check(self, name: str, value: Any) -> None:
+        """
+        See that they mean something together.
+        """
+        super().check(name, value)
+        try:
+            Impairments.of(value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None

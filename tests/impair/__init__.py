@@ -1,0 +1,3 @@
+"""
+Tests of what a service does wrong on purpose.
+"""
