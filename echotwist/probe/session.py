@@ -266,6 +266,8 @@ class Session:
             return self._oldestLike(data)
         number, sentAt = headOf(data)
         isKnown = self.books.isKnown(number)
+        if isKnown and sentAt == self.books.wallOf(number):
+            return number
         if not isKnown and self.payload.isOurs(data):
             return None  # So old that nothing is known of it any more.
         expected = self.payload.make(number, self.books.wallOf(number)) if isKnown else b""
