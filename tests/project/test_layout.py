@@ -262,3 +262,12 @@ def test_once() -> None:
         for name in defined(ast.parse(path.read_text()).body):
             places[name].add(str(path.relative_to(PACKAGE)))
     assert not {name: found for name, found in places.items() if len(found) > 1 and name not in OWN}
+
+
+def test_named() -> None:
+    """
+    The tests that documents name by their files and folders are there.
+    """
+    for page in [ROOT / "CONTRIBUTING.rst", *(ROOT / "docs").rglob("*.rst")]:
+        for name in re.findall(r"\btests/[\w/.]*\w", page.read_text("utf-8")):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
