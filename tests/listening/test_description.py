@@ -4,6 +4,7 @@ Descriptions of endpoints, right ones and odd ones.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -108,8 +109,10 @@ class DescriptionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        See that no name leads to a question to the network.
+        See that no name leads to a question to the network, and that nobody else's
+        descriptors are closed meanwhile.
         """
+        gc.collect()
         lookUp: Any = socket.getaddrinfo
         self.patch(socket, "getaddrinfo", lambda *a, flags=0, **k: lookUp(*a, **k, flags=flags | 4))
 
