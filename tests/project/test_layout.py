@@ -103,7 +103,7 @@ def test_down() -> None:
     The rooms are in the order in which CONTRIBUTING.rst lists them, and all arrows run
     down.
     """
-    text = (ROOT / "CONTRIBUTING.rst").read_text()
+    text = (ROOT / "CONTRIBUTING.rst").read_text().partition("\nThe house\n")[2]
     listed = re.findall(r"^``(\w+)(?:\.py|/)``  ", text, re.MULTILINE)
     rooms = list(ARROWS)
     assert listed == [room for room in rooms if room in map(roomOf, FILES)]
