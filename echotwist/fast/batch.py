@@ -9,18 +9,15 @@ Replies leave from the memory that the kernel wrote the datagrams to.
 from __future__ import annotations
 
 import ctypes
-import errno
 import mmap
 import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate
-from typing import Any
 
-from echotwist.datagrams.port import LARGEST, DatagramPort
+from echotwist.datagrams.port import LARGEST
 from echotwist.sockets import packetinfo
 
 #: Datagrams that two calls handle, before others have their turn.
@@ -36,24 +33,11 @@ _SIZE = struct.calcsize("@PIPNPNi0P")
 _PIECE_SIZE = struct.calcsize("@P") + (sys.byteorder == "big") * (struct.calcsize("@N") - 4)
 #: Bytes of a ``struct sockaddr_in6``, which is the largest, and of its place.
 _NAME_SIZE, _NAME = 28, 32
-#: What the kernel tells of a datagram: its address and control messages.
-_TOLD = struct.Struct(f"@{_NAME_SIZE}s{_NAME - _NAME_SIZE}x{packetinfo.ROOM}s")
-#: ``struct cmsghdr``: size, level and type.
-_CONTROL = struct.Struct("@Nii")
+#: Bytes of what the kernel tells of a datagram: its address and control messages.
+_TOLD = _NAME + packetinfo.ROOM
 #: Bytes from one datagram to the next.  A round number would have all of them
 #: compete for the same few lines of the processor's cache.
 _STRIDE = LARGEST + 320
-
-#: How many sources and asked addresses are remembered.
-_KNOWN = 4096
-
-
-def _function(name: str) -> Any:
-    function = getattr(ctypes.CDLL(None, use_errno=True), name)
-    word, address = ctypes.c_int, ctypes.c_void_p
-    more = [address] if name == "recvmmsg" else []
-    function.argtypes = [word, address, ctypes.c_uint, word, *more]
-    return function
 
 
 class Batch:
@@ -66,19 +50,29 @@ class Batch:
     """
 
     def __init__(self) -> None:
-        self._receive = _function("recvmmsg")
-        self._send = _function("sendmmsg")
-        told, control = _TOLD.size, packetinfo.ROOM
+        library = ctypes.CDLL(None, use_errno=True)
+        # A function that knows the types of its arguments takes twice as long to call.
+        # It takes a number for an int: addresses are none, but references made here.
+        self._receive, self._send = library.recvmmsg, library.sendmmsg
+        told, control = _TOLD, packetinfo.ROOM
         parts = [_HEADER.size, told, _HEADER.size, control, _PIECE.size, _PIECE.size, _STRIDE]
         sizes = [BATCH * size for size in parts]
         self._memory = mmap.mmap(-1, sum(sizes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        start = ctypes.c_char.from_buffer(self._memory)
+        self._address = ctypes.addressof(start)
         starts = accumulate(sizes[:-1])
         self._told, self._replies, self._controls, self._room, self._pieces, self._data = starts
         for number in range(BATCH):
             self._prepare(number)
             self.answer(number, b"")
+        self._requestsAt = ctypes.byref(start)
+        replies = range(self._replies, self._controls, _HEADER.size)
+        self._replyAt = [ctypes.byref(start, place) for place in replies]
         self._fresh = self._memory[: self._replies]
+        self._renewals = list(map(self._renewal, range(BATCH + 1)))
+        self._changed = 0
+        self._firstTold = slice(self._told, self._told + _TOLD)
+        self._firstReply = self._replyAt[0]
         words = memoryview(self._memory)[: self._data].cast("I")
         self._sizes = words[_SIZE // 4 : self._told // 4 : _HEADER.size // 4]
         replySize = (self._pieces + _PIECE_SIZE) // 4
@@ -88,11 +82,11 @@ class Batch:
         data = self._address + self._data + number * _STRIDE
         _PIECE.pack_into(self._memory, self._room + number * _PIECE.size, data, LARGEST)
         _PIECE.pack_into(self._memory, self._pieces + number * _PIECE.size, data, 0)
-        control = self._told + number * _TOLD.size + _NAME
+        control = self._told + number * _TOLD + _NAME
         self._pack(0, number, self._room, control, packetinfo.ROOM)
 
     def _pack(self, headers: int, number: int, pieces: int, control: int, size: int) -> None:
-        name = self._address + self._told + number * _TOLD.size
+        name = self._address + self._told + number * _TOLD
         piece = self._address + pieces + number * _PIECE.size
         header = (name, _NAME_SIZE, piece, 1, self._address + control, size, 0, 0)
         _HEADER.pack_into(self._memory, headers + number * _HEADER.size, *header)
@@ -105,26 +99,60 @@ class Batch:
         self._memory[start : start + len(control)] = control
         self._pack(self._replies, number, self._pieces, start, len(control))
 
-    def receive(self, fd: int, most: int) -> list[int]:
+    def receive(self, fd: int, most: int) -> int:
         """
         Receive datagrams.
 
-        :return: their sizes in bytes.
+        :return: how many.
         :raise OSError: there are none, or something went wrong.
         """
-        self._memory[: self._replies] = self._fresh
-        count = self._receive(fd, self._address, most, 0, None)
+        # What was told of others must not stay behind what is told of the next.
+        for part in self._renewals[self._changed]:
+            self._memory[part] = self._fresh[part]
+        count: int = self._receive(fd, self._requestsAt, most, 0, None)
+        # One more may have been begun, and been given up.
+        self._changed = count + 1 if 0 < count < BATCH else BATCH
         if count < 0:
             raise _error()
+        return count
+
+    def _renewal(self, count: int) -> tuple[slice, slice]:
+        """
+        Tell which parts so many datagrams change: headers, and what is told.
+        """
+        return slice(0, count * _HEADER.size), slice(self._told, self._told + count * _TOLD)
+
+    def sizes(self, count: int) -> list[int]:
+        """
+        Give the sizes of the datagrams in bytes, and have the replies be as large.
+        """
         self._replySizes[:count] = self._sizes[:count]
         return self._sizes[:count].tolist()
 
-    def told(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+    def first(self) -> bytes:
         """
-        Give the address and the control messages of each datagram.
+        Give what is told of the first datagram.
         """
-        start = self._told
-        return _TOLD.iter_unpack(self._memory[start : start + count * _TOLD.size])
+        return self._memory[self._firstTold]
+
+    def sendFirst(self, fd: int) -> int:
+        """
+        Send back the first datagram.
+
+        :return: its size in bytes.
+        :raise OSError: it could not be sent.
+        """
+        self._replySizes[0] = size = self._sizes[0]
+        if self._send(fd, self._firstReply, 1, 0) != 1:
+            raise _error()
+        return size
+
+    def told(self, count: int) -> list[bytes]:
+        """
+        Give what is told of each datagram: its address and control messages.
+        """
+        start, end = self._told, self._told + count * _TOLD
+        return [self._memory[place : place + _TOLD] for place in range(start, end, _TOLD)]
 
     def datagram(self, number: int, size: int) -> bytes:
         """
@@ -141,11 +169,17 @@ class Batch:
         :return: how many were sent.
         :raise OSError: the first could not be sent.
         """
-        start = self._address + self._replies + first * _HEADER.size
-        count: int = self._send(fd, start, end - first, 0)
+        count: int = self._send(fd, self._replyAt[first], end - first, 0)
         if count < 0:
             raise _error()
         return count
+
+
+def parts(told: bytes) -> tuple[bytes, bytes]:
+    """
+    Split what is told of a datagram into its address and its control messages.
+    """
+    return told[:_NAME_SIZE], told[_NAME:]
 
 
 def _error() -> OSError:
@@ -169,127 +203,3 @@ def works() -> bool:
     except (OSError, AttributeError):
         pass
     return False
-
-
-class BatchPort(DatagramPort):
-    """
-    A datagram port that echoes in batches.
-
-    The guard judges each datagram.  What the protocol would do is known, an
-    exact echo, and so it is not asked.
-    """
-
-    atOnce = BATCH
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._batch = Batch()
-        #: What the control messages of each reply, as they are now, answer.
-        self._answered = [b"\0"] * BATCH
-        #: Sources that may have anything.
-        self._free: set[bytes] = set()
-
-    def handle(self, most: int) -> bool:
-        """
-        Handle so many datagrams of those that wait.
-
-        :return: whether there was one.
-        """
-        sizes: list[int] = []
-        while most > 0:
-            asked = min(most, BATCH)
-            try:
-                sizes = self._batch.receive(self.fileno(), asked)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno in (errno.ENOSYS, errno.EPERM):
-                    self.handle = super().handle  # type: ignore[method-assign]
-                self.failed("receive", error)
-                break
-            self._answerAll(sizes)
-            most = most - asked if len(sizes) == asked else 0
-        return bool(sizes)
-
-    def _answerAll(self, sizes: list[int]) -> None:
-        self._counters.receivedDatagrams += len(sizes)
-        self._counters.receivedBytes += sum(sizes)
-        free, answered, first = self._free, self._answered, 0
-        for number, (name, control) in enumerate(self._batch.told(len(sizes))):
-            if name in free and control == answered[number]:
-                continue
-            if self._refuses(number, name, control, sizes[number]):
-                self._sendSome(sizes, first, number)
-                first = number + 1
-        self._sendSome(sizes, first, len(sizes))
-
-    def _refuses(self, number: int, name: bytes, control: bytes, size: int) -> bool:
-        peer = _peer(name)
-        answer, toGroup = _answering(control)
-        refusal = self._guard.refusal(peer, toGroup, self._batch.datagram(number, size))
-        if refusal:
-            self._limitedLog.refused(refusal, peer)
-            return True
-        if control != self._answered[number]:
-            self._batch.answer(number, answer)
-            self._answered[number] = control
-        if self._guard.trusts(peer):
-            if len(self._free) >= _KNOWN:
-                self._free.clear()
-            self._free.add(name)
-        return False
-
-    def _sendSome(self, sizes: list[int], first: int, end: int) -> None:
-        while first < end:
-            try:
-                count = self._batch.send(self.fileno(), first, end)
-            except OSError as error:
-                self.failed("send", error)
-                first += 1
-                continue
-            self._counters.sentDatagrams += count
-            self._counters.sentBytes += sum(sizes[first : first + count])
-            first += count
-
-
-@lru_cache(maxsize=_KNOWN)
-def _peer(name: bytes) -> tuple[Any, ...]:
-    """
-    Turn a ``struct sockaddr`` into what ``recvfrom`` would give.
-    """
-    [family] = struct.unpack_from("@H", name)
-    [port] = struct.unpack_from("!H", name, 2)
-    if family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
-    [flow] = struct.unpack_from("!I", name, 4)
-    [scope] = struct.unpack_from("@I", name, 24)
-    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow & 0xFFFFF, scope
-
-
-@lru_cache(maxsize=_KNOWN)
-def _answering(told: bytes) -> tuple[bytes, bool]:
-    """
-    Turn what the kernel told of a datagram into what to send the reply with.
-
-    :return: control messages, and whether it was sent to a group.
-    """
-    control: list[packetinfo.Control] = []
-    start, toGroup = 0, False
-    while start + _CONTROL.size <= len(told):
-        size, level, kind = _CONTROL.unpack_from(told, start)
-        if size < _CONTROL.size:
-            break
-        data = told[start + _CONTROL.size : start + size]
-        # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
-        control, toGroup = packetinfo.answering(level, kind, data)
-        start += -(-size // _ALIGNMENT) * _ALIGNMENT
-    return b"".join(map(_packed, control)), toGroup
-
-
-_ALIGNMENT = struct.calcsize("@N")
-
-
-def _packed(control: packetinfo.Control) -> bytes:
-    level, kind, data = control
-    padding = bytes(-len(data) % _ALIGNMENT)
-    return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data + padding

@@ -36,8 +36,9 @@ def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     """
     if rules.portable or not _LINUX:
         return Connection, DatagramPort
-    from echotwist.fast.batch import BatchPort, works
+    from echotwist.fast.batch import works
     from echotwist.fast.connection import FastConnection
+    from echotwist.fast.port import BatchPort
     from echotwist.fast.splice import pipe
 
     pipe()

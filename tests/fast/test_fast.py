@@ -36,9 +36,9 @@ STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.int
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import batch, splice
-    from echotwist.fast.batch import BatchPort
+    from echotwist.fast import batch, port, splice
     from echotwist.fast.connection import PROVEN, FastConnection
+    from echotwist.fast.port import BatchPort
     from echotwist.fast.reactor import EventContext, LeanReactor
 
 
@@ -649,6 +649,153 @@ class BatchPortTests(SynchronousTestCase):
         self.assertEqual(self.limitedLog.counters.errors["send", "EPERM"], 1)
         self.assertEqual(self.limitedLog.counters.sentDatagrams, 2)
 
+    def test_alone(self) -> None:
+        """
+        A datagram that comes alone from a known place is counted as all are, and guarded
+        by nobody; from the next place it is guarded, and answered from what it asked.
+        """
+        clients = [self.asking("127.0.0.2"), self.asking("127.0.0.3"), self.asking("::1")]
+        seen = self.spied()
+        for number in range(4):
+            for client in clients * 2:
+                client.send(b"%d" % number)
+                self.port.doRead()
+                self.assertEqual(self.got(client), [b"%d" % number])
+        counters = self.limitedLog.counters
+        self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (24, 24))
+        self.assertEqual((counters.receivedBytes, counters.sentBytes), (24, 24))
+        self.assertEqual(len(seen), 3)
+
+    def test_notTrusted(self) -> None:
+        """
+        Whoever is not answered whatever it sends is guarded each time.
+        """
+        client, seen = self.asking(), self.spied()
+        self.patch(self.guard, "trusts", lambda source: False)
+        for _ in range(3):
+            client.send(b"hello")
+            self.port.doRead()
+        self.assertEqual((len(self.got(client)), len(seen)), (3, 3))
+
+    def test_told(self) -> None:
+        """
+        What was told of one datagram does not stay behind what is told of the next, of
+        which there may be less.
+        """
+        told = []
+        for used in (batch.Batch(), self.port._batch):
+            self.asking("127.0.0.2").send(b"more is told of this one")
+            used.receive(self.port.fileno(), 1)
+        client = self.asking("::1")
+        for used in (batch.Batch(), self.port._batch):
+            client.send(b"hello")
+            used.receive(self.port.fileno(), 1)
+            told += used.told(1)
+        self.assertEqual(told[0], told[1])
+
+    def spied(self) -> list[Any]:
+        """
+        Note what the guard is asked about.
+        """
+        seen: list[Any] = []
+        real = self.guard.refusal
+
+        def refusal(source: Any, toGroup: bool, datagram: bytes) -> str:
+            seen.append(source)
+            return real(source, toGroup, datagram)
+
+        self.patch(self.guard, "refusal", refusal)
+        return seen
+
+    def test_aloneNotSent(self) -> None:
+        """
+        One that comes alone and cannot be sent is tried once more, and counted once.
+        """
+        client = self.asking("127.0.0.2")
+        client.send(b"known")
+        self.port.doRead()
+
+        def fail(*_: object) -> int:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        self.patch(self.port._batch, "sendFirst", fail)
+        client.send(b"hello")
+        self.port.doRead()
+        self.assertEqual(self.got(client), [b"known", b"hello"])
+        self.assertEqual(self.limitedLog.counters.receivedDatagrams, 2)
+        self.patch(self.port._batch, "send", fail)
+        client.send(b"hello")
+        self.port.doRead()
+        counters = self.limitedLog.counters
+        self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (3, 2))
+        self.assertEqual(counters.errors["send", "EPERM"], 1)
+
+    def test_aloneRefused(self) -> None:
+        """
+        Nobody is known because another is: each that comes alone is guarded.
+        """
+        good, bad = self.asking(), self.asking(port=1023)
+        for _ in range(3):
+            good.send(b"hello")
+            self.port.doRead()
+            bad.send(b"hello")
+            self.port.doRead()
+        self.assertEqual((len(self.got(good)), self.got(bad)), (3, []))
+        self.assertEqual(self.limitedLog.counters.refused["low source port"], 3)
+
+    def test_addresses(self) -> None:
+        """
+        No address is given to the C library as a number, of which it would take half.
+        """
+        numbers: list[Any] = []
+        library = self.port._batch
+
+        def spying(function: Any) -> Any:
+            def spy(*arguments: Any) -> Any:
+                numbers.extend(one for one in arguments if isinstance(one, int))
+                return function(*arguments)
+
+            return spy
+
+        self.patch(library, "_receive", spying(library._receive))
+        self.patch(library, "_send", spying(library._send))
+        client = self.asking()
+        for size in (1, 1, 60_000):
+            client.send(bytes(size))
+            client.send(bytes(size))
+            self.port.doRead()
+        self.assertEqual(len(self.got(client)), 6)
+        self.assertLess(max(numbers), 2**16)
+
+    def test_lean(self) -> None:
+        """
+        On the lean reactor it is called by a function, also after it was away, and sees
+        what has woken it when nothing has come in.
+        """
+        reactor: Any = LeanReactor()
+        self.addCleanup(reactor._poller.close)
+        for waker in reactor._internalReaders:
+            self.addCleanup(waker.connectionLost, None)
+        self.port.reactor = reactor
+        for _ in range(2):
+            self.port.startReading()
+            self.assertIn(self.port.fileno(), reactor._usual)
+            client = self.asking("127.0.0.2")
+            client.send(b"hello")
+            reactor.doIteration(0)
+            self.assertEqual(self.got(client), [b"hello"])
+            self.port.stopReading()
+            self.assertEqual(reactor._usual, {})
+        self.port.startReading()
+        looks: list[bool] = []
+        self.patch(self.port, "examine", lambda: looks.append(True))
+        self.patch(self.port, "handle", lambda most: False)
+        client.send(b"hello")
+        reactor.doIteration(0)
+        self.assertEqual(looks, [True])
+        self.port.stopReading()
+        self.port.reactor = self.reactor  # type: ignore[assignment]
+
     def test_unknownCalls(self) -> None:
         """
         Where the kernel lacks the calls, it goes on one by one.
@@ -704,7 +851,7 @@ class BatchPortTests(SynchronousTestCase):
         A source that the kernel tells of is read as Python reads it.
         """
         v4 = b"\x02\x00\x12\x34" + bytes([192, 0, 2, 1]) + bytes(20)
-        self.assertEqual(batch._peer(v4), ("192.0.2.1", 0x1234))
+        self.assertEqual(port._peer(v4), ("192.0.2.1", 0x1234))
         host = socket.inet_pton(socket.AF_INET6, "fe80::1")
         v6 = b"\x0a\x00\x12\x34" + bytes(4) + host + b"\x02\x00\x00\x00"
-        self.assertEqual(batch._peer(v6), ("fe80::1", 0x1234, 0, 2))
+        self.assertEqual(port._peer(v6), ("fe80::1", 0x1234, 0, 2))

@@ -1,0 +1,198 @@
+"""
+The port of UDP that echoes in batches.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from functools import lru_cache
+from typing import Any
+
+from echotwist.datagrams.port import DatagramPort
+from echotwist.fast.batch import BATCH, Batch, parts
+from echotwist.sockets import packetinfo
+
+#: How many sources and asked addresses are remembered.
+_KNOWN = 4096
+
+#: ``struct cmsghdr``: size, level and type.
+_CONTROL = struct.Struct("@Nii")
+
+
+class BatchPort(DatagramPort):
+    """
+    A datagram port that echoes in batches.
+
+    The guard judges each datagram.  What the protocol would do is known, an
+    exact echo, and so it is not asked.
+    """
+
+    atOnce = BATCH
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._batch = Batch()
+        #: The control messages of each reply, as they are now.
+        self._answers: list[bytes | None] = [None] * BATCH
+        #: What is told of datagrams that are answered whatever they hold, and the control
+        #: messages of their answers.
+        self._known: dict[bytes, bytes] = {}
+
+    def startReading(self) -> None:
+        """
+        Have the reactor tell when there are datagrams.
+        """
+        super().startReading()
+        if hasattr(self.reactor, "addUsual"):
+            self.reactor.addUsual(self, self._turn)
+
+    def _turn(self, fd: int) -> tuple[()] | None:
+        return None if self.handle(self.atOnce) else ()
+
+    def doUnusual(self) -> None:
+        """
+        See what has woken us, if nothing has come in.
+        """
+        self.examine()
+
+    def handle(self, most: int) -> bool:
+        """
+        Handle so many datagrams of those that wait.
+
+        :return: whether there was one.
+        """
+        count = 0
+        while most > 0:
+            asked = min(most, BATCH)
+            try:
+                count = self._batch.receive(self.fileno(), asked)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in (errno.ENOSYS, errno.EPERM):
+                    self.handle = super().handle  # type: ignore[method-assign]
+                self.failed("receive", error)
+                break
+            if count != 1 or not self._answersFirst():
+                self._answerAll(count)
+            most = most - asked if count == asked else 0
+        return count > 0
+
+    def _answersFirst(self) -> bool:
+        """
+        Answer a datagram that came alone, if it is answered whatever it holds.
+        """
+        answer = self._known.get(self._batch.first())
+        if answer is None:
+            return False
+        if answer != self._answers[0]:
+            self._prepare(0, answer)
+        try:
+            size = self._batch.sendFirst(self.fileno())
+        except OSError:
+            return False  # It is tried again, and then told.
+        counters = self._counters
+        counters.receivedDatagrams += 1
+        counters.receivedBytes += size
+        counters.sentDatagrams += 1
+        counters.sentBytes += size
+        return True
+
+    def _answerAll(self, count: int) -> None:
+        sizes, known, first = self._batch.sizes(count), self._known, 0
+        self._counters.receivedDatagrams += count
+        self._counters.receivedBytes += sum(sizes)
+        for number, told in enumerate(self._batch.told(count)):
+            answer = known.get(told)
+            if answer is None:
+                answer = self._answerTo(number, told, sizes[number])
+            if answer is None:
+                self._sendSome(sizes, first, number)
+                first = number + 1
+            elif answer != self._answers[number]:
+                self._prepare(number, answer)
+        self._sendSome(sizes, first, count)
+
+    def _prepare(self, number: int, answer: bytes) -> None:
+        """
+        Have a reply leave with other control messages than the last one of its number,
+        which may have gone to somebody who asked another address.
+        """
+        self._batch.answer(number, answer)
+        self._answers[number] = answer
+
+    def _answerTo(self, number: int, told: bytes, size: int) -> bytes | None:
+        """
+        Ask the guard.
+
+        :return: the control messages of the reply; nothing if there is to be none.
+        """
+        name, control = parts(told)
+        peer = _peer(name)
+        answer, toGroup = _answering(control)
+        refusal = self._guard.refusal(peer, toGroup, self._batch.datagram(number, size))
+        if refusal:
+            self._limitedLog.refused(refusal, peer)
+            return None
+        if self._guard.trusts(peer):
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[told] = answer
+        return answer
+
+    def _sendSome(self, sizes: list[int], first: int, end: int) -> None:
+        while first < end:
+            try:
+                count = self._batch.send(self.fileno(), first, end)
+            except OSError as error:
+                self.failed("send", error)
+                first += 1
+                continue
+            self._counters.sentDatagrams += count
+            self._counters.sentBytes += sum(sizes[first : first + count])
+            first += count
+
+
+@lru_cache(maxsize=_KNOWN)
+def _peer(name: bytes) -> tuple[Any, ...]:
+    """
+    Turn a ``struct sockaddr`` into what ``recvfrom`` would give.
+    """
+    [family] = struct.unpack_from("@H", name)
+    [port] = struct.unpack_from("!H", name, 2)
+    if family == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+    [flow] = struct.unpack_from("!I", name, 4)
+    [scope] = struct.unpack_from("@I", name, 24)
+    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow & 0xFFFFF, scope
+
+
+@lru_cache(maxsize=_KNOWN)
+def _answering(told: bytes) -> tuple[bytes, bool]:
+    """
+    Turn what the kernel told of a datagram into what to send the reply with.
+
+    :return: control messages, and whether it was sent to a group.
+    """
+    control: list[packetinfo.Control] = []
+    start, toGroup = 0, False
+    while start + _CONTROL.size <= len(told):
+        size, level, kind = _CONTROL.unpack_from(told, start)
+        if size < _CONTROL.size:
+            break
+        data = told[start + _CONTROL.size : start + size]
+        # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
+        control, toGroup = packetinfo.answering(level, kind, data)
+        start += -(-size // _ALIGNMENT) * _ALIGNMENT
+    return b"".join(map(_packed, control)), toGroup
+
+
+_ALIGNMENT = struct.calcsize("@N")
+
+
+def _packed(control: packetinfo.Control) -> bytes:
+    level, kind, data = control
+    padding = bytes(-len(data) % _ALIGNMENT)
+    return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data + padding
