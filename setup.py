@@ -12,6 +12,7 @@ from setuptools import setup
 setup(
     packages=[
         "echotwist",
+        "echotwist.commandline",
         "echotwist.datagrams",
         "echotwist.fast",
         "echotwist.impair",

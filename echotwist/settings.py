@@ -9,9 +9,7 @@ import socket
 
 from attrs import field, frozen
 
-from echotwist.cores import cores
-from echotwist.impair.misbehaviour import Misbehaviour
-from echotwist.option import (
+from echotwist.commandline.declaration import (
     BACKLOGS,
     PORTS,
     Bytes,
@@ -25,6 +23,8 @@ from echotwist.option import (
     manyOf,
     said,
 )
+from echotwist.cores import cores
+from echotwist.impair.misbehaviour import Misbehaviour
 from echotwist.sockets.protocols import OWNED, PROTOCOLS
 
 #: The port, where nothing else is said.

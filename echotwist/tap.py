@@ -15,14 +15,14 @@ from typing import Any
 
 from twisted.python import usage
 
+from echotwist.commandline.twistd import checkTwistd
+from echotwist.commandline.usage import DeclaredOptions
 from echotwist.listening.ways import installReactor
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.errors import ListenError, oneLine
 from echotwist.sockets.opening import findAll
 from echotwist.telemetry.logstream import keepFromBlocking
-from echotwist.twistd import checkTwistd
-from echotwist.usage import DeclaredOptions
 
 #: How the program is called that is no ``twistd``.
 MODULE = "python -m echotwist"

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 import echotwist
 from echotwist import EchoService, Options, Settings, makeService
-from echotwist.option import optionsOf
+from echotwist.commandline.declaration import optionsOf
 
 
 def parsed(*words: str) -> Settings:

@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from echotwist.commandline.declaration import Texts
 from echotwist.impair.grammar import Impairments, wordsOf
-from echotwist.option import Texts
 
 
 @frozen

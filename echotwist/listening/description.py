@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 from twisted.internet.endpoints import _tokenize
 
-from echotwist.option import BACKLOGS, PORTS, Number
+from echotwist.commandline.declaration import BACKLOGS, PORTS, Number
 
 #: The kinds that Twisted has: their parameters in order, of which the first must be
 #: given; and what one looks like.

@@ -14,12 +14,12 @@ from typing import Any
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from echotwist.commandline.usage import DeclaredOptions
 from echotwist.probe.dialing import ProbeError
 from echotwist.probe.output import writerFor
 from echotwist.probe.result import USAGE
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
-from echotwist.usage import DeclaredOptions
 
 PROGRAM = "echoprobe"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from echotwist.option import Kind, Texts
+from echotwist.commandline.declaration import Kind, Texts
 from echotwist.probe.verdict import verdictOf
 
 #: Bytes of a probe: what UDP over IPv4 can carry, and more for streams.

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from echotwist.option import PORTS, Bytes, Flag, Kind, Number, Seconds, checked, manyOf, said
+from echotwist.commandline.declaration import (
+    PORTS,
+    Bytes,
+    Flag,
+    Kind,
+    Number,
+    Seconds,
+    checked,
+    manyOf,
+    said,
+)
 from echotwist.probe.dialing import Way
 from echotwist.probe.kinds import (
     COUNTS,

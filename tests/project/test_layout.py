@@ -19,9 +19,8 @@ PACKAGE = ROOT / "echotwist"
 #: The rooms of the package, its folders and files, each with those that it may import from.
 ARROWS = {
     "__main__": {"tap"},
-    "probe": {"option", "sockets", "usage"},
-    "tap": {"listening", "service", "settings", "sockets", "telemetry", "twistd", "usage"},
-    "twistd": {"sockets"},
+    "probe": {"commandline", "sockets"},
+    "tap": {"commandline", "listening", "service", "settings", "sockets", "telemetry"},
     "service": {
         "clock",
         "impair",
@@ -35,15 +34,15 @@ ARROWS = {
         "workers",
     },
     "values": {"impair", "listening", "settings"},
-    "settings": {"cores", "impair", "option", "sockets"},
+    "settings": {"commandline", "cores", "impair", "sockets"},
     "workers": {"clock", "listening", "recovery", "signals", "sockets", "telemetry"},
     "monitoring": {"impair", "listening", "recovery", "sockets", "streams", "telemetry"},
     "listening": {
+        "commandline",
         "datagrams",
         "echo",
         "fast",
         "impair",
-        "option",
         "recovery",
         "sockets",
         "streams",
@@ -56,9 +55,8 @@ ARROWS = {
     "echo": {"sockets"},
     "recovery": {"sockets"},
     "telemetry": {"impair", "sockets"},
-    "impair": {"option"},
-    "usage": {"option"},
-    "option": {"sockets"},
+    "impair": {"commandline"},
+    "commandline": {"sockets"},
     "cores": set(),
     "clock": set(),
     "sockets": set[str](),
@@ -250,6 +248,27 @@ def test_retired() -> None:
     found = [(path.name, name) for path in FILES for name in identifiers(path.read_text())]
     found += [(page.name, word) for page, span in spans for word in re.findall("[A-Za-z]+", span)]
     assert not [f"{where}: {name}, say {RETIRED[name]}" for where, name in found if name in RETIRED]
+
+
+def test_roads() -> None:
+    """
+    The roads of a byte, of a datagram and of an option are told by names that stand in
+    the code: files, classes, functions, and methods of the class that is named.
+    """
+    text = (ROOT / "CONTRIBUTING.rst").read_text()
+    _, _, rest = text.partition("The roads of a byte, of a datagram, of an option:\n\n")
+    roads, _, _ = rest.partition("\n\n")
+    trees = [ast.parse(path.read_text()) for path in FILES]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    known = {node.name for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    for node in nodes:
+        if isinstance(node, ast.ClassDef):
+            known |= {f"{node.name}.{name}" for name in defined(node.body)}
+    known |= {path.name for path in FILES} | {str(path.relative_to(PACKAGE)) for path in FILES}
+    said = [span for span in re.findall("``(.+?)``", roads) if not span.startswith("--")]
+    assert len(said) > 15
+    # That of a transport is Twisted's.
+    assert not {*said} - known - {"transport.write"}
 
 
 def test_once() -> None:

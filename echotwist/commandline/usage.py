@@ -1,6 +1,6 @@
 """
 Command lines whose options are declared beside the fields of settings (see
-:mod:`echotwist.option`): what ``usage.Options`` wants to know of them.
+:mod:`echotwist.commandline.declaration`): what ``usage.Options`` wants to know of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from attrs import Attribute
 from twisted.python import usage
 
-from echotwist.option import Flag, Option, optionsOf
+from echotwist.commandline.declaration import Flag, Option, optionsOf
 
 #: Words that shells know how to complete; they name what comes in place of others.
 _COMPLETERS: dict[str, Any] = {

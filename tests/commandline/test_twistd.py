@@ -12,14 +12,15 @@ from twisted.application.twist._options import TwistOptions
 from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import Options, twistd
+from echotwist import Options
+from echotwist.commandline import twistd
 
 _ALL = {twistd.SETGID, twistd.SETUID, twistd.CHROOT}
 
 
 class TwistdTests(SynchronousTestCase):
     """
-    Tests for :func:`echotwist.twistd.checkTwistd`.
+    Tests for :func:`echotwist.commandline.twistd.checkTwistd`.
     """
 
     def setUp(self) -> None:

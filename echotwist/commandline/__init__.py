@@ -1,0 +1,3 @@
+"""
+Command lines: how options are declared, and read.
+"""
