@@ -7,7 +7,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, chain
 
 #: Values that are kept one by one, in 8 MiB; beyond them only 11 significant bits of
 #: each count, so that an endless run never grows.
@@ -23,33 +23,58 @@ class Distribution:
     Count, sum, least and most are exact for ever.  Percentiles are exact up to
     :data:`EXACT` values, and beyond that right within 0.1 %.
 
-    :ivar last: the value that came last, if any.
     """
 
     def __init__(self) -> None:
-        self.count = 0
-        self.total = 0
-        self.least: int | None = None
-        self.most: int | None = None
-        self.last: int | None = None
         self._values: array[int] = array("q")
+        # Of those that are no longer kept one by one:
         self._rounded: Counter[int] = Counter()
+        self._count = self._total = 0
+        self._ends: list[int] = []
 
     def add(self, value: int) -> None:
         """
-        Take one more value.
+        Take one more value; all else is worked out when somebody asks.
         """
-        self.count += 1
-        self.total += value
-        self.last = value
-        if self.least is None or value < self.least:
-            self.least = value
-        if self.most is None or value > self.most:
-            self.most = value
         self._values.append(value)
         if len(self._values) >= EXACT:
-            self._rounded.update(map(_rounded, self._values))
-            del self._values[:]
+            self._fold()
+
+    def _fold(self) -> None:
+        known = [*self._ends, min(self._values), max(self._values)]
+        self._ends = [min(known), max(known)]
+        self._count += len(self._values)
+        self._total += sum(self._values)
+        self._rounded.update(map(_rounded, self._values))
+        del self._values[:]
+
+    @property
+    def count(self) -> int:
+        """
+        How many values there are.
+        """
+        return self._count + len(self._values)
+
+    @property
+    def total(self) -> int:
+        """
+        Their sum.
+        """
+        return self._total + sum(self._values)
+
+    @property
+    def least(self) -> int | None:
+        """
+        The smallest value, if there are values.
+        """
+        return min(chain(self._ends, self._values), default=None)
+
+    @property
+    def most(self) -> int | None:
+        """
+        The largest value, if there are values.
+        """
+        return max(chain(self._ends, self._values), default=None)
 
     @property
     def mean(self) -> float | None:
@@ -74,9 +99,10 @@ class Distribution:
         steps = sorted(counted)
         ends = list(accumulate(counted[step] for step in steps))
         found = [steps[bisect_right(ends, self._rank(share))] for share in shares]
-        assert self.least is not None
-        assert self.most is not None
-        return [min(max(value, self.least), self.most) for value in found]
+        least, most = self.least, self.most
+        assert least is not None
+        assert most is not None
+        return [min(max(value, least), most) for value in found]
 
     def _rank(self, share: float) -> int:
         # In thousandths of a percent, as a share of 99.9 is no binary number.

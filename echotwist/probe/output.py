@@ -86,7 +86,7 @@ class Text:
                 one.books.back,
                 one.books.late,
                 one.books.sent - one.books.pending - one.books.back - one.books.late,
-                one.books.user.rtt.last,
+                one.books.user.last,
             )
             for name, one in zip(names, sessions, strict=True)
         ]

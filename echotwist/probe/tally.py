@@ -64,6 +64,7 @@ class Times:
 
     :param size: how many probes are remembered, a power of 2.
     :ivar rtt: all of them, in nanoseconds.
+    :ivar last: the one that came last, if any.
     :ivar ipdv: how much those of two probes in a row differ (RFC 3393), without sign.
     :ivar jitter: nanoseconds, as RFC 3550, section 6.4.1 has it, of round trips.
     """
@@ -72,6 +73,7 @@ class Times:
         self._mask = size - 1
         self._known = array("q", [-1]) * size
         self.rtt, self.ipdv = Distribution(), Distribution()
+        self.last: int | None = None
         self.jitter = 0.0
 
     def begin(self, number: int) -> None:
@@ -86,8 +88,9 @@ class Times:
         """
         Note how long an answer took, as answers come in.
         """
-        if self.rtt.last is not None:
-            self.jitter += (abs(rtt - self.rtt.last) - self.jitter) / 16
+        if self.last is not None:
+            self.jitter += (abs(rtt - self.last) - self.jitter) / 16
+        self.last = rtt
         self.rtt.add(rtt)
         known, mask = self._known, self._mask
         known[number & mask] = rtt
