@@ -83,19 +83,19 @@ class NetworkTests(SynchronousTestCase):
         The share that is asked for is lost, all others leave once.
         """
         for share in (0.0, 0.01, 0.5, 1.0):
-            found, counts = left(f"loss={share * 100}%,seed=7", 20_000)
-            self.assertEqual(len(found) + counts["datagrams", "lost"], 20_000)
-            self.assertShare(counts["datagrams", "lost"], 20_000, share)
+            found, counts = left(f"loss={share * 100}%,seed=7", 5000)
+            self.assertEqual(len(found) + counts["datagrams", "lost"], 5000)
+            self.assertShare(counts["datagrams", "lost"], 5000, share)
 
     def test_bursts(self) -> None:
         """
         By the model of Gilbert losses come in bursts, of the length that is asked for.
         """
-        found, counts = left("loss=gilbert:1%:25%,seed=7", 50_000)
-        lost = sorted(set(range(50_000)) - {int.from_bytes(one, "big") for one in found})
+        found, counts = left("loss=gilbert:1%:25%,seed=7", 25_000)
+        lost = sorted(set(range(25_000)) - {int.from_bytes(one, "big") for one in found})
         self.assertEqual(len(lost), counts["datagrams", "lost"])
         # The share of the bad state is toBad / (toBad + toGood).
-        self.assertApproximates(len(lost) / 50_000, 0.01 / 0.26, 0.008)
+        self.assertApproximates(len(lost) / 25_000, 0.01 / 0.26, 0.008)
         bursts = 1 + sum(b > a + 1 for a, b in itertools.pairwise(lost))
         self.assertApproximates(len(lost) / bursts, 4.0, 0.4)
 
@@ -103,18 +103,18 @@ class NetworkTests(SynchronousTestCase):
         """
         By the model of Gilbert and Elliott both states lose, each its share.
         """
-        _, counts = left("loss=gilbert:10%:10%:50%:10%,seed=7", 50_000)
-        self.assertApproximates(counts["datagrams", "lost"] / 50_000, 0.3, 0.01)
+        _, counts = left("loss=gilbert:10%:10%:50%:10%,seed=7", 10_000)
+        self.assertApproximates(counts["datagrams", "lost"] / 10_000, 0.3, 0.02)
 
     def test_duplicate(self) -> None:
         """
         Copies leave right behind what they are copies of.
         """
-        found, counts = left("duplicate=10%,seed=7", 20_000)
+        found, counts = left("duplicate=10%,seed=7", 5000)
         twice = sum(a == b for a, b in itertools.pairwise(found))
         self.assertEqual(twice, counts["datagrams", "duplicated"])
-        self.assertEqual(len(found), 20_000 + twice)
-        self.assertShare(twice, 20_000, 0.1)
+        self.assertEqual(len(found), 5000 + twice)
+        self.assertShare(twice, 5000, 0.1)
 
     def test_delay(self) -> None:
         """
@@ -129,7 +129,7 @@ class NetworkTests(SynchronousTestCase):
         self.assertAlmostEqual(one.next or 0, 1.06)
         self.assertEqual(counts["datagrams", "delayed"], 2)
 
-    def _delays(self, text: str, count: int = 20_000) -> list[float]:
+    def _delays(self, text: str, count: int = 5000) -> list[float]:
         one, _ = network(text)
         delays = []
         for _ in range(count):
@@ -230,11 +230,11 @@ class NetworkTests(SynchronousTestCase):
         sizes = [len(datagram) for datagram, _, _ in one.due(0.0)]
         self.assertEqual(sizes, [0, 99, 100, 100, 100])
         self.assertEqual(counts["datagrams", "truncated"], 2)
-        found, counts = left("truncate=10%,seed=7", 20_000)
+        found, counts = left("truncate=10%,seed=7", 5000)
         short = [len(one) for one in found if len(one) < 8]
         self.assertEqual(len(short), counts["datagrams", "truncated"])
         self.assertEqual(set(short), set(range(8)))
-        self.assertShare(len(short), 20_000, 0.1)
+        self.assertShare(len(short), 5000, 0.1)
 
     def test_rate(self) -> None:
         """

@@ -4,8 +4,11 @@ A service that misbehaves on purpose: what a client counts is what it says it di
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -254,6 +257,26 @@ def test_workers(tmp_path: Path) -> None:
         replies, counts = expected(text, "UDP", [b"> " + one for one in asked])
         assert exchange(client, asked, len(replies)) == replies
         assert told(watched, "udp") == counts
+
+
+@pytest.mark.oneWay
+def test_probe(tmp_path: Path) -> None:
+    """
+    The probe tells of the path just what the service did to it.
+    """
+    text = "loss=5%,duplicate=5%,corrupt=5e-5,delay=20ms,jitter=15ms,seed=7"
+    watched = Watched(tmp_path, f"--impair={text}")
+    with watched.server as server:
+        words = f"--count=300 --rate=500 --timeout=5 --json udp:127.0.0.1:{server.port}"
+        command = [sys.executable, "-m", "echotwist.probe", "ping", *words.split()]
+        run = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
+        [report] = json.loads(run.stdout)["results"]
+        counts = told(watched, "udp")
+        assert report["late"] == 0
+        assert report["lost"]["unanswered"] == counts["datagrams", "lost"] > 0
+        assert report["twice"] == counts["datagrams", "duplicated"] > 0
+        assert report["damaged"] == counts["datagrams", "corrupted"] > 0
+        assert report["reordered"]["count"] == counts["datagrams", "reordered"] > 0
 
 
 @pytest.mark.oneWay
