@@ -34,7 +34,8 @@ def fromHere(app: object, path: object, name: object, source: list[str]) -> None
     """
     Have what README points to found from here.
     """
-    source[0] = re.sub(r"<docs/(\w+)\.rst>", r"<\1.html>", source[0]).replace("docs/", "")
+    linked = re.sub(r"<docs/(\w+)\.rst>", r"<\1.html>", source[0])
+    source[0] = re.sub(r"docs/(?=\w)", "", linked)
 
 
 class TwistedOptions(SphinxDirective):
