@@ -262,7 +262,7 @@ class Session:
         """
         Find the probe that a datagram answers, also if it is damaged.
         """
-        if self.payload.size < NUMBER:
+        if min(self.payload.size, len(data)) < NUMBER:
             return self._oldestLike(data)
         number, sentAt = headOf(data)
         isKnown = self.books.isKnown(number)
@@ -285,7 +285,7 @@ class Session:
         Find the oldest probe under way whose number has these lower bytes.
         """
         for number in self.books.underWay():
-            if self.payload.make(number, 0) == data:
+            if number.to_bytes(NUMBER, "little").startswith(data):
                 return number
         return next(self.books.underWay(), None)
 

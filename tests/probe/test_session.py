@@ -250,6 +250,20 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(session.books.pending, session.books.sent - 1)
         self.assertEqual(session.books.losses().runs.lost, 0)
 
+    def test_short(self) -> None:
+        """
+        Of a reply that is cut, what is left of the number tells the probe.
+        """
+        for size in (1, 7, 8, 12, 20):
+            session = self.session(timeout=100 * SECOND)
+            self.turn(30 * SECOND)
+            for place in range(290):
+                self.answer(place)
+            number, data = self.transport.sent[299]
+            session.arrived(data[:size], Arrival(self.now, self.wall()))
+            self.assertEqual((self.events[-1].number, session.books.twice), (number, 0))
+            self.assertEqual(session.damaged, 1)
+
     def test_foreign(self) -> None:
         """
         A reply of another run, or of the far past, is nobody's.
