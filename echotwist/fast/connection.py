@@ -48,7 +48,8 @@ def _echo(fd: int) -> tuple[bytes | None, Any] | None:
             return data, 0
         sent = write(fd, data)
     except OSError as error:
-        return data, error
+        # Its frames would lead to who called this, and back: garbage for each reset.
+        return data, error.with_traceback(None)
     if sent < MOST and sent == len(data):
         _passed[fd] += sent
         return None
@@ -129,9 +130,9 @@ class FastConnection(Connection):
             return self._relay(self._pipe)
         rest = _echo(self._fd)
         if rest is not None:
-            return self.doUnusual(*rest)
+            return self._goOn(*rest)
         goesOn = self._exact.watched
-        self.settle()
+        self._count()
         if goesOn and hasattr(self.reactor, "addUsual"):
             self.reactor.addUsual(self, _echo)
         return None
@@ -144,6 +145,9 @@ class FastConnection(Connection):
         :param outcome: how many of these bytes it wrote, or the error of either call.
         """
         self.settle()
+        return self._goOn(data, outcome)
+
+    def _goOn(self, data: bytes | None, outcome: Any) -> Any:
         if data is None:
             return self._failed("receive", outcome, None)
         if not data:
@@ -167,6 +171,9 @@ class FastConnection(Connection):
         """
         if hasattr(self.reactor, "removeUsual"):
             self.reactor.removeUsual(self)
+        self._count()
+
+    def _count(self) -> None:
         size, _passed[self._fd] = _passed[self._fd], 0
         if size and self._exact is not None:
             self._exact.passed(size)
@@ -256,8 +263,8 @@ class FastConnection(Connection):
         """
         The connection is gone, and its descriptor soon somebody else's.
         """
-        if hasattr(self, "socket"):
-            self.settle()
+        if hasattr(self, "socket") and _passed[self._fd]:
+            self._count()
         self._isClear = False
         self._exact = None
         super().connectionLost(reason)

@@ -109,29 +109,30 @@ class LeanReactor(EPollReactor):
         Have the reader itself asked for each event again.
         """
         fd = reader.fileno()
-        if fd == -1:  # It is closed already.
+        if self._usual.pop(fd, None) is None and fd == -1:  # It is closed already.
             fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
-        self._usual.pop(fd, None)
+            self._usual.pop(fd, None)
 
     def addReader(self, reader: Any) -> None:
         """
         Tell a reader when something has come in.
         """
-        self.removeUsual(reader)
+        self._usual.pop(reader.fileno(), None)
         super().addReader(reader)
 
     def addWriter(self, writer: Any) -> None:
         """
         Tell a writer when there is room.
         """
-        self.removeUsual(writer)
+        self._usual.pop(writer.fileno(), None)
         super().addWriter(writer)
 
     def removeReader(self, reader: Any) -> None:
         """
         Tell a reader no more.
         """
-        self.removeUsual(reader)
+        if self._usual:
+            self.removeUsual(reader)
         super().removeReader(reader)
 
     def doPoll(self, timeout: float | None) -> None:
@@ -140,7 +141,7 @@ class LeanReactor(EPollReactor):
 
         :param timeout: seconds to wait at most; ``None`` for ever.
         """
-        self._serve(timeout, True)
+        self._serve(timeout, self._handler(), True)
 
     doIteration = doPoll
 
@@ -148,18 +149,21 @@ class LeanReactor(EPollReactor):
         """
         Run until stopped.
         """
+        handle = self._handler()
         while self._started:
             with _log.failuresHandled("Unexpected error in main loop."):
                 self.runUntilCurrent()
-                self._serve(self.running and self.timeout(), False)
+                self._serve(self.running and self.timeout(), handle, False)
         _log.info("Main loop terminated.")
 
-    def _serve(self, timeout: float | None, once: bool) -> None:
+    def _serve(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
         """
         Have events handled until something else is to be done.
+
+        :param handle: handles those that are left to no function.
         """
         poll, selectables, usual = self._poller.poll, self._selectables, self._usual.get
-        handle, seconds = self._handler(), self.seconds
+        seconds = self.seconds
         while True:
             for fd, event in poll(timeout, len(selectables)):
                 function = usual(fd)

@@ -110,7 +110,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         # socket.accept() does the same, but first works out at length what it is.
         listener: Any = self.socket
-        accept = listener._accept
+        accept, protocol = listener._accept, listener.proto
         for number in range(most):
             try:
                 fd, name = accept()
@@ -122,7 +122,7 @@ class StreamPort(RecoveringPort, tcp.Port):
                 if error.errno == errno.EINVAL or self._hasNoRoom(error):
                     return True
                 continue
-            stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, fileno=fd)
+            stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, protocol, fd)
             try:
                 self._serve(stream, self.clientOf(name))
             except Exception:

@@ -5,8 +5,10 @@ What fast connections leave to a function of the lean reactor.
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import sys
+import weakref
 from types import SimpleNamespace
 from typing import Any
 from unittest import skipUnless
@@ -50,7 +52,7 @@ class UsualTests(SynchronousTestCase):
             self.assertEqual(self.echoed(b"hello"), b"hello")
         self.assertIn(self.transport.fileno(), self.reactor._usual)
 
-    def connected(self) -> tuple[Any, socket.socket]:
+    def connect(self) -> tuple[Any, socket.socket]:
         """
         Connect somebody.
         """
@@ -66,6 +68,13 @@ class UsualTests(SynchronousTestCase):
         )
         transport = FastConnection(near, echo, ("", None), server, 0, self.reactor)
         echo.makeConnection(transport)
+        return transport, peer
+
+    def connected(self) -> tuple[Any, socket.socket]:
+        """
+        Connect somebody who stays until the end.
+        """
+        transport, peer = self.connect()
         self.addCleanup(transport.connectionLost, Failure(ConnectionDone()))
         return transport, peer
 
@@ -230,6 +239,27 @@ class UsualTests(SynchronousTestCase):
         self.assertEqual(self.echoed(b"mine"), b"")
         self.assertEqual((got, self.counters.receivedBytes), ([b"mine"], 15))
         self.factory.closed(next(iter(self.factory._open)), Failure(ConnectionDone()))
+
+    def test_freed(self) -> None:
+        """
+        A connection that is reset leaves no garbage, whether the function or the
+        connection itself finds that out.
+        """
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for times in (0, 3):
+            transport, peer = self.connect()
+            gone = weakref.ref(transport)
+            for _ in range(times):
+                peer.send(b"hello")
+                self.reactor.doIteration(0)
+            self.assertEqual(transport.fileno() in self.reactor._usual, times > 0)
+            peer.send(b"hello")
+            peer.close()
+            del transport
+            for _ in range(3):
+                self.reactor.doIteration(0)
+            self.assertIsNone(gone())
 
     def test_abort(self) -> None:
         """
