@@ -1,5 +1,5 @@
 """
-The clock of all that waits: whoever sets the time of the system does not move it.
+The clock of all that waits: setting the time of the system does not move it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def steadyClock() -> Callable[[], float]:
     Make a clock that shows the time of the system now, and from then on just how
     many seconds have gone by (``CLOCK_MONOTONIC``, clock_gettime(2)).
 
-    Twisted's own web server takes the dates of its log from a reactor's clock; so
-    it counts from the epoch too.
+    Twisted's own web server takes the dates of its log from a reactor's clock, so
+    this one counts from the epoch too.
     """
     epoch = time() - monotonic()
     return lambda: epoch + monotonic()
@@ -28,7 +28,7 @@ def keepSteady(reactor: Any) -> Any:
     Have a reactor wait by such a clock, in place of the time of the system.
 
     All of Twisted's reactors ask their own ``seconds`` for each timed call, and the
-    system just for how long to wait.  Calls that somebody has timed already keep
+    system just for how long to wait.  Calls that are timed already keep
     their time: both clocks show the same now.
 
     :param reactor: waits (``IReactorTime``); one with a clock of its own keeps it.

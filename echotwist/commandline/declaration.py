@@ -1,5 +1,5 @@
 """
-What an option is: how it is said on the command line, and what it may be.
+What an option is: how it is written on the command line, and which values it takes.
 
 Each is declared once, beside its field of :class:`echotwist.Settings`.
 """
@@ -23,7 +23,7 @@ PORTS = range(65536)
 #: Connections that may wait to be accepted, listen(2).
 BACKLOGS = range(1, 65536)
 
-#: Seconds, for which nobody waits any longer: some 24 days, what
+#: The longest time that an option takes, in seconds: some 24 days, which is what
 #: ``TCP_USER_TIMEOUT`` holds in milliseconds.
 LONGEST_SECONDS = 2_000_000
 
@@ -31,10 +31,10 @@ LONGEST_SECONDS = 2_000_000
 @frozen
 class Kind:
     """
-    What values there are; here, texts.
+    The kind of values that an option takes; here, texts.
 
-    :ivar isFlag: it is said without a value.
-    :ivar isRepeatable: it may be said several times.
+    :ivar isFlag: the option has no value.
+    :ivar isRepeatable: the option may be given several times.
     :ivar takes: what a value is, in a word.
     """
 
@@ -47,13 +47,13 @@ class Kind:
         Turn the text of a command line into a value.
 
         :param name: of the option, for an error.
-        :raise ValueError: it is none.
+        :raise ValueError: the text means no such value.
         """
         return text
 
     def check(self, name: str, value: object) -> None:
         """
-        See that a value is one of these.
+        Check that a value is of this kind.
 
         :raise ValueError: it is not.
         """
@@ -65,8 +65,8 @@ class Number(Kind):
     """
     Whole numbers.
 
-    :param allowed: from which to which.
-    :param words: that stand for numbers outside of these.
+    :param allowed: the range.
+    :param words: words that stand for numbers, in the range or not.
     """
 
     takes = "number"
@@ -75,7 +75,7 @@ class Number(Kind):
 
     def parse(self, name: str, text: str) -> int:
         """
-        Take figures alone, or one of the words.
+        Take digits, or one of the words.
         """
         isFigures = re.fullmatch("[0-9]{1,10}", text) and int(text) in self.allowed
         if not isFigures and text not in self.words:
@@ -84,7 +84,7 @@ class Number(Kind):
 
     def check(self, name: str, value: object) -> None:
         """
-        See that a number is in the range.
+        Check that a number is in the range, or one that a word stands for.
         """
         isAllowed = value in self.allowed or value in self.words.values()
         if type(value) is not int or not isAllowed:
@@ -106,7 +106,7 @@ class Seconds(Kind):
 
     def parse(self, name: str, text: str) -> float:
         """
-        Take figures, with a point among them or not.
+        Take digits, with or without a decimal point.
         """
         isFigures = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text)
         value = float(text) if isFigures else text
@@ -115,7 +115,7 @@ class Seconds(Kind):
 
     def check(self, name: str, value: Any) -> None:
         """
-        See that a time is not longer than any that is waited for.
+        Check that a time is not too long.
         """
         if type(value) not in (int, float) or not 0 <= value <= LONGEST_SECONDS:
             raise ValueError(f"{name} {value}: not a time from 0 to {LONGEST_SECONDS} seconds")
@@ -129,13 +129,13 @@ class Bytes(Kind):
 
     def parse(self, name: str, text: str) -> bytes:
         """
-        Give UTF-8, or whatever bytes there were.
+        Give the bytes that the shell passed, UTF-8 or not.
         """
         return text.encode("utf-8", "surrogateescape")
 
     def check(self, name: str, value: object) -> None:
         """
-        See that it is bytes.
+        Check that it is bytes.
         """
         _mustBe(bytes, name, value)
 
@@ -150,7 +150,7 @@ class Texts(Kind):
 
     def check(self, name: str, value: Any) -> None:
         """
-        See that each is a text.
+        Check that each is a text.
 
         :raise TypeError: one is not.
         """
@@ -169,7 +169,7 @@ class Networks(Texts):
 
     def parse(self, name: str, text: str) -> str:
         """
-        Keep a text that means a network.
+        Check that a text means a network, and keep it.
         """
         try:
             networkOf(text)
@@ -179,7 +179,7 @@ class Networks(Texts):
 
     def check(self, name: str, value: Any) -> None:
         """
-        See that each means a network.
+        Check that each means a network.
         """
         super().check(name, value)
         for one in value:
@@ -191,7 +191,7 @@ class Flag(Kind):
     """
     Yes or no.
 
-    :param means: what it is when it is said.
+    :param means: the value when the option is given.
     """
 
     isFlag = True
@@ -199,7 +199,7 @@ class Flag(Kind):
 
     def check(self, name: str, value: object) -> None:
         """
-        See that it is one of the two.
+        Check that it is one of the two.
         """
         _mustBe(bool, name, value)
 
@@ -212,7 +212,7 @@ def _mustBe(expected: type, name: str, value: object) -> None:
 @frozen
 class Option:
     """
-    How a setting is said on the command line.
+    How a setting is written on the command line.
 
     :param name: without dashes.
     :param kind: of its values.
@@ -241,7 +241,7 @@ def said(
 
 def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
     """
-    Check the value of a field; what is nothing by default may be nothing.
+    Check the value of a field; ``None`` will do if it is the default.
     """
     if value is not None or attribute.default is not None:
         attribute.metadata[_KEY].kind.check(attribute.name, value)
@@ -249,7 +249,7 @@ def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 def manyOf(words: Iterable[str]) -> tuple[str, ...]:
     """
-    Take one text for a list of it (a ``converter``).
+    Take one text for a list with one text (a ``converter``).
     """
     return (words,) if isinstance(words, str) else tuple(words)
 

@@ -1,7 +1,7 @@
 """
 What would go wrong with the options of ``twistd`` itself.
 
-It looks at them late, and then says so with a traceback, or nothing at all.
+``twistd`` looks at them late, and then prints a traceback, or nothing at all.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class DeclaredOptions(usage.Options):
         """
         Declare the options.
 
-        :param settings: whose fields have options.
+        :param settings: the class whose fields have options.
         :param exclusive: names of options of which a shell offers one at a time.
         """
         super().__init_subclass__()
@@ -66,7 +66,7 @@ class DeclaredOptions(usage.Options):
 
     def chosen(self) -> Iterator[tuple[str, Any]]:
         """
-        Give what was said, by the names of the settings.
+        Give the options that were used, by the names of the settings.
         """
         for setting, option in self._declared:
             value = self[option.name]

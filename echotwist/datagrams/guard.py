@@ -1,5 +1,5 @@
 """
-Whom a datagram echo answers.
+Which datagrams an echo answers.
 
 Anybody can write anybody's address on a datagram.  An echo that answers all of
 them can be made to shout at a third party, or at another echo, for ever
@@ -78,8 +78,8 @@ class Guard:
         self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
         self._cost = 1 / rate if rate else 0.0
         self._clock = clock
-        # When each source will have had all that it may; one that has been
-        # silent for a second may have everything again.
+        # Until when the replies to each source use up its rate; a source that has
+        # been silent for a second has its whole rate again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
         self._loops = Loops(loopRate, prefix)
         self._kindOf = _kindOf if access is None else _kindUnder(access)
@@ -112,7 +112,7 @@ class Guard:
         return "loop" if self._loops.end(source, datagram, now) else ""
 
     def _loopbackRefusal(self, source: InternetName, datagram: bytes) -> str:
-        # No packet from the wire can bear an address of loopback.
+        # No packet from the wire can have a loopback address.
         return ""
 
     def trusts(self, source: InternetName) -> bool:
@@ -132,8 +132,8 @@ class Guard:
         if not self._cost:
             return False
         busyUntil = max(self._busyUntil.get(peer) or now, now)
-        tooFast = busyUntil + self._cost > now + 1 + 1e-6  # which is for rounding
-        # Who asks too much is remembered all the more.
+        tooFast = busyUntil + self._cost > now + 1 + 1e-6  # for rounding
+        # A source that asks too much is still remembered.
         self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
         return tooFast
 
@@ -168,7 +168,7 @@ class RawGuard(Guard):
 @implementer(IDatagramGuard)
 class LocalGuard:
     """
-    Decide for each datagram from this machine: only a loop is ended.
+    Decide for each datagram from this machine: refuse only what ends a loop.
 
     :param prefix: what the replies begin with.
     :param clock: tells the time in seconds.
@@ -188,7 +188,7 @@ class LocalGuard:
         """
         Say why a datagram must not be answered, or nothing.
 
-        :param source: the address or name of who sent it.
+        :param source: the address or name of the sender.
         """
         return "loop" if self._loops.end(source, datagram, self._clock()) else ""
 
@@ -202,10 +202,10 @@ class LocalGuard:
 class UnixGuard(LocalGuard):
     """
     Decide for each UNIX datagram by the name that it came from, and by the file
-    that this name leads to when the reply is about to leave.
+    that this name leads to when the reply leaves.
 
-    A name says little: its owner may have led it elsewhere meanwhile, it may mean
-    another file in our folder or mount namespace, or be that of another echo.
+    A name says little: its owner may have replaced the file meanwhile, it may mean
+    another file in our folder or mount namespace, or belong to another echo.
 
     :param own: the names that this service listens at, and the device and inode of
         each that is a file.
@@ -228,7 +228,7 @@ class UnixGuard(LocalGuard):
         """
         Say why a datagram must not be answered, or nothing.
 
-        :param source: the name of who sent it, if any.
+        :param source: the name of the sender, if any.
         """
         name = os.fsencode(source or b"")
         if not name:
@@ -270,7 +270,7 @@ _LOOPBACK = "loopback"
 @lru_cache(maxsize=4096)
 def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
     """
-    Tell what kind of a source an address is, and whom its rate is counted to.
+    Tell what kind of source an address is, and which peer its rate is counted for.
 
     :param scope: the index of the network interface of a link-local address.
     :return: a reason to refuse it, or :data:`_LOOPBACK`, or nothing; and the

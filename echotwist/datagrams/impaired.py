@@ -36,7 +36,7 @@ def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[Datagra
 
         def write(self, datagram: bytes, addr: Any = None) -> None:
             """
-            Send a datagram, when and as the network has it.
+            Send a datagram when and as the bad network delivers it.
             """
             context = self._answering, getattr(self, "_sender", None)
             self._network.put(self.reactor.seconds(), datagram, addr, context)

@@ -1,5 +1,5 @@
 """
-How datagrams are found that go round and round between two echo services.
+How the guard finds datagrams that go round between two echo services.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOP_DATAGRAMS = 4600
 #: or less.
 LOCAL_LOOP_DATAGRAMS = 50_000
 
-#: The same bytes after so many seconds are no loop, but somebody who asks again.
+#: The same bytes after so many seconds are no loop: a client asks again.
 FORGET_SECONDS = 10.0
 
 #: Seconds for which a source may have been silent and then send what it did not send
@@ -51,8 +51,8 @@ class Recent(Generic[Value]):
     A table that forgets what has not been touched for a while.
 
     It has two halves.  When the newer one is full or old, it becomes the
-    older one, and what was in that is forgotten.  What is touched again and
-    again is never forgotten, however much else comes by.
+    older one, and the table forgets the entries of that.  Entries that are used
+    again and again stay, however many others come.
 
     :param size: of each half.
     :param seconds: after which what was not touched may be forgotten.
@@ -85,16 +85,16 @@ class Recent(Generic[Value]):
 @define(eq=False, on_setattr=NO_OP)
 class Source:
     """
-    What came again from one address and port.
+    The repeats from one address and port.
 
-    :ivar busyUntil: when it will be back within its rate, had it sent all in time.
-    :ivar since: when it last was.
-    :ivar begun: how many datagrams had come again then.
-    :ivar seen: how many have by now.
-    :ivar rested: how many will have when one may be left unanswered.
-    :ivar turn: how often one was, to see whether it comes back.
-    :ivar asked: how many had come again then.
-    :ivar gone: how many will have when it would have been back.
+    :ivar busyUntil: when all that came would have come at the allowed rate.
+    :ivar since: when the source was last within its rate.
+    :ivar begun: the number of repeats at that time.
+    :ivar seen: the number of repeats by now.
+    :ivar rested: the number of repeats at which one may be left unanswered again.
+    :ivar turn: how often one was left unanswered, to see whether it comes back.
+    :ivar asked: the number of repeats at the last of these times.
+    :ivar gone: the number of repeats by which it would have come back.
     :ivar left: how many were left unanswered in this turn.
     """
 
@@ -125,7 +125,7 @@ class Source:
 
     def mayGoRound(self, now: float, most: int, seconds: float) -> bool:
         """
-        Tell whether it has been too fast for long enough to leave one unanswered.
+        Tell whether the source has been too fast for so long that one reply may be left out.
         """
         isLong = self.seen - self.begun >= most or now - self.since >= seconds
         return isLong and self.seen >= self.rested
@@ -134,8 +134,9 @@ class Source:
         """
         Leave one unanswered, to see whether it comes back.
 
-        :param times: that it came again, since ``first`` of all had.
-        :param rest: datagrams that must be answered for each that is not.
+        :param times: how often it came again.
+        :param first: the number of repeats when it first came.
+        :param rest: datagrams to answer for each that is left unanswered.
         """
         self.turn += 1
         self.left = 1
@@ -145,7 +146,7 @@ class Source:
 
     def cameBack(self, rest: int) -> None:
         """
-        What was left unanswered came back: all others are answered.
+        Hear that what was left unanswered came back, so it is no loop.
         """
         self.gone = inf
         self.rested = self.asked + self.left * rest
@@ -155,16 +156,16 @@ class Loops:
     """
     Find datagrams that go round between two echo services.
 
-    What comes again faster than the rate, for some time, may go round.  To learn
-    whether it does, one is left unanswered.  If that does not come back, and others
-    do, each of them is left unanswered once: that ends the loop.  If it does come
-    back, somebody sends it.
+    Bytes that come again faster than the rate, for some time, may go round.  To
+    learn whether they do, one datagram is left unanswered.  If it does not come back,
+    and others do, each of them is left unanswered once: that ends the loop.  If it
+    comes back, a client sends it.
 
     :param rate: datagrams a second that may come again from one source, which may
         come all at once; 0 for any number.
     :param prefix: what the replies begin with.
     :param most: datagrams that may come again too fast.
-    :param seconds: for which they may.
+    :param seconds: how long they may.
     """
 
     def __init__(
@@ -178,9 +179,9 @@ class Loops:
         self._prefix = prefix
         self._most = most
         self._seconds = seconds
-        # When the same bytes came from a source last, how often they came again, how
-        # many of all had come again from it at first, and the turn in which they were
-        # left unanswered.
+        # Of each source and bytes: when they last came, how often they came again, the
+        # source's number of repeats when they first came, and the turn in which they
+        # were left unanswered.
         self._known: Recent[Known] = Recent(ENTRIES, FORGET_SECONDS)
         self._sources: Recent[Source] = Recent(ENTRIES // 4, inf)
 
@@ -214,11 +215,11 @@ class Loops:
 
     def _find(self, address: object, datagram: bytes) -> tuple[int, Known | None]:
         """
-        Find what is known of a datagram, or of the one that it is a reply to our reply
-        of: that has our prefix, with the prefix of the other echo before it, which may
-        hold ours as well.
+        Find what is known of a datagram.  If it is the other echo's reply to our reply,
+        find what is known of the first one: it has our prefix before it, and before that
+        the prefix of the other echo, which may hold ours as well.
 
-        :return: the datagram's key, and that.
+        :return: the datagram's key, and what is known.
         """
         # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
         key = hash((address, datagram))

@@ -23,7 +23,7 @@ from echotwist.telemetry.log import RateLimitedLog
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
 LARGEST = 65536
 
-#: Bytes of the kernel's buffer that any datagram takes at the least.
+#: The least bytes of the kernel's buffer that any datagram takes.
 SMALLEST = 256
 
 
@@ -31,7 +31,7 @@ class DatagramPort(RecoveringPort, udp.Port):
     """
     A UDP port on a socket that is bound already.
 
-    What a protocol writes while it handles a datagram leaves from the address
+    Replies that a protocol writes while it handles a datagram leave from the address
     that the datagram was sent to.  No error closes the port.
 
     :param listener: the socket, which this port takes over.
@@ -75,7 +75,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def handle(self, most: int) -> bool:
         """
-        Handle so many datagrams of those that wait.
+        Handle up to so many waiting datagrams.
 
         :return: whether there was one.
         """
@@ -135,7 +135,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def handleRest(self) -> None:
         """
-        Handle what the kernel has taken already, before the port is closed.
+        Handle datagrams that the kernel has taken already, before the port is closed.
         """
         room = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.handle(room // SMALLEST)
@@ -144,7 +144,7 @@ class DatagramPort(RecoveringPort, udp.Port):
         """
         Note an error of the socket, and see whether it is still what it was.
 
-        :param call: what it was for, in a word: ``receive``.
+        :param call: what failed, in a word: ``receive``.
         """
         self._limitedLog.failed(call, error)
         if call == "receive" and error.errno == errno.ECONNABORTED:
@@ -164,7 +164,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
-        Go on after whatever the reactor takes for the end; close when we stop.
+        Go on after an event that the reactor takes for the end; close when we stop.
         """
         if not self.survives():
             super().connectionLost(reason)

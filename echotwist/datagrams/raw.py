@@ -19,7 +19,7 @@ from echotwist.sockets.addresses import Address
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import opening
 
-#: What our replies bear inside of this machine (``SO_MARK``, socket(7)), and
+#: The mark of replies inside this machine (``SO_MARK``, socket(7)), ours and
 #: those of other echo services on it.  Bits that Kubernetes, Docker and VPNs
 #: leave alone.
 MARK = 0x3000
@@ -61,8 +61,8 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
 
 def _ignoreOwn(listener: socket.socket) -> None:
     """
-    Keep replies of ours that stay on this machine from being echoed again: a
-    raw socket is given a copy of all that comes for its protocol.
+    Keep our own replies from being echoed again, if they stay on this machine: a
+    raw socket gets a copy of each packet of its protocol.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
     steps = b"".join(struct.pack("HBBI", *step) for step in _FILTER)
@@ -85,7 +85,7 @@ class RawPort(DatagramPort):
 
     def restore(self) -> None:
         """
-        Give up: the kernel has forgotten the protocol, which no call tells it again.
+        Give up: the kernel has forgotten the protocol, and no call can set it again.
 
         :raise OSError: always.
         """

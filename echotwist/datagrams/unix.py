@@ -28,11 +28,11 @@ from echotwist.sockets.unixpeer import (
     senderOf,
 )
 
-#: Parts of our buffer: when one of so many is full of what nobody reads, only who
-#: reads is answered...
+#: When one of so many parts of our buffer is full of unread replies, only peers that
+#: read get more...
 BUFFER_SHARES = 4
 
-#: ...and nobody gets more than one of so many of what is left.
+#: ...and no reply takes more than one of so many parts of the rest.
 REPLY_PARTS = 4
 
 
@@ -43,8 +43,8 @@ class UnixDatagramPort(DatagramPort):
     A reply leaves with our own privileges, and goes where the name leads by then.
     So it goes only to a socket of the user who sent the datagram.
 
-    What a peer leaves unread takes up our buffer, and in the end nobody could
-    be answered.
+    Replies that a peer leaves unread fill our buffer; in the end there would be no
+    room to answer others.
     """
 
     #: Tells the time in seconds.
@@ -57,7 +57,7 @@ class UnixDatagramPort(DatagramPort):
 
     def doRead(self) -> None:
         """
-        Handle datagrams that wait; but only few who have to be looked for.
+        Handle datagrams that wait; stop after one whose peer had to be searched for.
         """
         searches = self._readers.searches
         for number in range(self.atOnce):
@@ -69,8 +69,8 @@ class UnixDatagramPort(DatagramPort):
                 return
 
     def _receive(self) -> packetinfo.Received:
-        # The size of the next; but of a socket that workers share, another may
-        # take that one meanwhile.
+        # This is the size of the next datagram; but where workers share the socket,
+        # another worker may take that one meanwhile.
         if unread(self.socket) > len(self._room):
             self._room = bytearray(unread(self.socket))
         size, control, flags, peer = self.socket.recvmsg_into([self._room], CREDENTIALS_ROOM)
@@ -81,7 +81,7 @@ class UnixDatagramPort(DatagramPort):
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note an error; they are all of peers, who close and reset as they like.
+        Note an error; all come from peers, which close and reset as they like.
 
         :param call: what failed, in a word: ``send``.
         """
@@ -115,7 +115,7 @@ class UnixDatagramPort(DatagramPort):
         Say why nothing must be sent to where a name leads, or nothing.
 
         :param fd: its file, unless the name is abstract.
-        :raise OSError: nobody is there.
+        :raise OSError: there is no such socket.
         """
         sender = self._sender
         if sender is None and ALL_KNOWN:
@@ -138,14 +138,14 @@ class UnixDatagramPort(DatagramPort):
             if not size and len(self._hadEmpty) < KNOWN_PEERS:
                 self._hadEmpty.add(name)
             return ""
-        # Nobody can see whether an empty one is still unread, or what is behind it.
+        # The kernel does not tell whether an empty one is unread, nor what is behind it.
         if not size or name in self._hadEmpty or not self._readers.hasRead(name):
             return "peer reads nothing"
         return "others read nothing" if size > (self._buffer - waiting) // REPLY_PARTS else ""
 
     def _bindSocket(self) -> None:
         self.socket, self._preexistingSocket = self._preexistingSocket, None
-        # Which is what a peer may send at the most; see openUnixDatagram.
+        # A peer may send at most as much; see openUnixDatagram.
         self._buffer = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         self._share = self._buffer // BUFFER_SHARES
         self._room = bytearray(self._buffer)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 def checkKey(path: str) -> None:
     """
-    See that a key needs no pass phrase: nobody may be there to type it, for each
-    process and each time that it starts.
+    Check that a key needs no pass phrase: there may be nobody to type it for each
+    process, each time that it starts.
 
     :raise ValueError: it does.
     """
@@ -22,7 +22,7 @@ def checkKey(path: str) -> None:
 
 def checkIsFolder(path: str) -> None:
     """
-    See that a folder is there.
+    Check that a folder exists.
 
     :raise ValueError: it is not.
     """
@@ -32,7 +32,7 @@ def checkIsFolder(path: str) -> None:
 
 def checkCertificates(path: str) -> None:
     """
-    See that a folder has a certificate to choose.
+    Check that a folder has a certificate.
 
     :raise ValueError: it has none.
     """

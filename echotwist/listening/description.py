@@ -1,6 +1,6 @@
 """
-What the description of an endpoint says, read and checked before anybody acts on
-it (pure).
+What the description of an endpoint says, read and checked before anything is
+opened (pure).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.internet.endpoints import _tokenize
 
 from echotwist.commandline.declaration import BACKLOGS, PORTS, Number
 
-#: The kinds that Twisted has: their parameters in order, of which the first must be
-#: given; and what one looks like.
+#: Twisted's kinds: their parameters in order, of which the first must be given; and
+#: an example.
 _KINDS: Mapping[str, tuple[Sequence[str], str]] = {
     "tcp": (("port", "interface", "backlog"), "tcp:1234:interface=127.0.0.1"),
     "tcp6": (("port", "backlog", "interface"), r"tcp6:1234:interface=\:\:1"),
@@ -141,7 +141,8 @@ def _named(kind: str, words: Sequence[Sequence[str]]) -> dict[str, str]:
 
 def _check(kind: str, parameters: Mapping[str, str]) -> None:
     """
-    See that Twisted's own kinds have what they need, and that it can be meant.
+    Check that endpoints of Twisted's own kinds have all parameters that they need, and
+    that these make sense.
     """
     if kind not in _KINDS:
         return

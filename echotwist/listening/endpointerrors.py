@@ -8,7 +8,7 @@ import re
 
 from echotwist.sockets.errors import ListenError, reasonOfTLS
 
-#: What is missing without the extra; the latter is Twisted's word for it.
+#: Modules that are missing without the extra; the latter name is Twisted's.
 _OF_TLS = ("OpenSSL", "SNIConnectionCreator")
 
 

@@ -38,10 +38,10 @@ from echotwist.sockets.opening import (
 
 class DeferredFactory(Factory):
     """
-    What an endpoint takes for the factory.
+    Stands for the factory until it is known.
 
-    :param otherwise: gives the real one, if it listens without our knowledge.
-    :ivar factory: the real one, known when it is known what comes in here.
+    :param otherwise: gives the real factory, if the endpoint listens without our knowledge.
+    :ivar factory: the real factory, set when it is known what comes in here.
     """
 
     noisy = False
@@ -59,21 +59,21 @@ class DeferredFactory(Factory):
 
 class EndpointReactor:
     """
-    What an endpoint takes for the reactor.
+    Stands for the reactor while an endpoint listens.
 
     It makes our ports in place of Twisted's.  They have their sockets at once,
     and serve when the service starts.
 
     :param reactor: does all else.
-    :param binding: of sockets of which the endpoint says nothing else.
+    :param binding: for sockets, where the endpoint says nothing else.
     :param text: the endpoint.
     :param ports: makes the ports.
     :param others: all endpoints there are, to share one port among families.
-    :param given: sockets to use, in place of new ones: those of each time that it listens.
-    :param what: the endpoint is for.
+    :param given: sockets to use in place of new ones, for each time that it listens.
+    :param what: what the endpoint is for, in a word.
     :ivar listeners: what the endpoint listens on.
     :ivar sizes: how many of them it got each time that it listened.
-    :ivar isAnywhere: it names no interface, so that it listens where it is said for all.
+    :ivar isAnywhere: it names no interface, so it listens where ``--interface`` says.
     """
 
     isAnywhere = False
@@ -112,7 +112,7 @@ class EndpointReactor:
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """
-        Make the ports of TCP: one, unless several interfaces are said for all, and
+        Make the ports of TCP: one, unless ``--interface`` names several interfaces and
         the endpoint none.
 
         :return: the first.
@@ -230,7 +230,7 @@ class EndpointReactor:
         except Exception as error:
             closeAll(self.listeners)
             raise endpointError(self._text, error, self._what) from None
-        # Some listen without the reactor's help, on whatever they know.
+        # Some kinds of endpoints listen without the reactor's help.
         self.listeners = self.listeners or [Listener(None, self._kind, port)]
         return self.listeners
 

@@ -32,8 +32,8 @@ class IServing(Interface):
 
     def open() -> None:
         """
-        Open all sockets, or none, and import what serves them: a service may be shut up
-        in a folder before it starts (chroot(2)).
+        Open all sockets, or none, and import what serves them: a service may be confined
+        to a folder before it starts (chroot(2)).
 
         :raise StartError: one cannot be opened, or something else keeps us from serving.
         """
@@ -52,7 +52,7 @@ class IServing(Interface):
 
     def checkAlive() -> None:
         """
-        See that all processes live.
+        Check that all processes live.
         """
 
     def stop() -> Deferred[None]:
@@ -64,13 +64,13 @@ class IServing(Interface):
 
     def abort() -> None:
         """
-        Drain no longer; or not at all, if it has yet to be stopped.
+        End the drain at once; if it has not begun, skip it.
         """
 
 
 class IPortMaker(Interface):
     """
-    Whoever makes what serves the sockets of an endpoint.
+    Makes the ports and factories for an endpoint's sockets.
     """
 
     def factory(transport: str) -> IConnectionOwner:

@@ -1,10 +1,10 @@
 """
-Network interfaces that are made anew.
+Network interfaces that are deleted and made again.
 
 A socket is bound to the number of its network interface (``SO_BINDTODEVICE``,
-socket(7)).  One that is deleted and made again, as VPNs, containers and drivers do,
-has another number: the socket hears nothing more, and is told nothing.  The kernel
-tells whoever asks of each change (rtnetlink(7)); that costs nothing meanwhile.
+socket(7)).  When VPNs, containers and drivers delete one and make it again, it has
+another number: the socket gets nothing more, and no error.  The kernel tells a program
+that asks of each change (rtnetlink(7)); that costs nothing meanwhile.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Link:
 
     def follow(self) -> None:
         """
-        Bind the socket again, if its network interface has been made anew.
+        Bind the socket again, if its network interface was deleted and made again.
         """
         before, self.fault = self.fault, self._follow()
         if self.fault and self.fault != before:
@@ -95,7 +95,7 @@ class Links(FileDescriptor):
         self._links = list(links)
         family = socket.AF_NETLINK
         self._socket = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_ROUTE)
-        # What we are not told of, something else of the same moment tells.
+        # If one message is lost, another of the same moment will do.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         self._socket.bind((0, _RTMGRP_LINK))
         self.startReading()

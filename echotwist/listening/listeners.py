@@ -1,5 +1,5 @@
 """
-The sockets that are asked for; those of endpoints are opened elsewhere.
+The sockets that the settings ask for; :mod:`~echotwist.listening.endpoints` opens its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from echotwist.sockets.opening import Socket, findAll, listenerText, openAll, tr
 @frozen(kw_only=True)
 class Binding:
     """
-    Where and how sockets are bound that say nothing else themselves.
+    Where and how sockets are bound by default.
 
     :param interfaces: words that :func:`findAll` knows; none means everywhere.
     :param reuse: share address and port with other processes (``SO_REUSEPORT``).
@@ -65,7 +65,7 @@ class Listener:
     """
     One bound socket to serve on.
 
-    :param socket: it; or nothing, if an endpoint keeps it to itself.
+    :param socket: the socket; nothing if an endpoint keeps it to itself.
     :param transport: the name of what goes through it: ``TCP``, ``TLS``...
     :param port: serves it, if it belongs to an endpoint.
     """
@@ -77,7 +77,7 @@ class Listener:
     @classmethod
     def of(cls, opened: Socket) -> Listener:
         """
-        Make it of a socket that tells itself what it is.
+        Make a listener of a socket that itself tells what it is.
         """
         return cls(opened, transportOf(opened))
 
@@ -115,7 +115,7 @@ def allOrNone() -> Iterator[list[Listener]]:
 
 def openPlain(sockets: Sockets) -> list[Listener]:
     """
-    Open all that are no endpoint's.
+    Open all sockets but those of endpoints.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
@@ -172,7 +172,7 @@ def _rawAddresses(interfaces: Iterable[str], protocol: int) -> list[Address]:
     Find where to listen for raw packets.
 
     :raise ListenError: there is no such place; or one packet would come to two
-        of them, and be answered twice: bind(2) does not mind.
+        sockets, and be answered twice, which bind(2) allows.
     """
     found = findAll(tuple(interfaces), None, [f"raw {protocol}"])
     # No raw socket takes both families.

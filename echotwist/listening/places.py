@@ -12,7 +12,7 @@ from echotwist.listening.description import Description
 from echotwist.sockets.addresses import Address, addressesOf, half
 from echotwist.sockets.opening import findAll
 
-#: The kind of endpoints of IPv6 alone, where there is another for IPv4.
+#: The kind of endpoint that has IPv6 alone, where another has IPv4.
 _SIX = "tcp6"
 
 
@@ -22,7 +22,7 @@ def namesInterface(said: Description, interface: str) -> bool:
 
     :param interface: what Twisted made of it.
     """
-    if said.kind in (_SIX, "tls"):  # Twisted names one for them.
+    if said.kind in (_SIX, "tls"):  # Twisted fills one in.
         return "interface" in said.parameters
     return bool(interface)
 
@@ -40,8 +40,8 @@ def addressesFor(
     ``tcp6`` leaves IPv4 to other endpoints of the same port, and they leave IPv6
     to it.
 
-    :param interface: where, if ``anywhere`` is nothing.
-    :param anywhere: words of the user's for where to listen; if there are none, everywhere.
+    :param interface: where, if ``anywhere`` is ``None``.
+    :param anywhere: the words of ``--interface``; if there are none, everywhere.
     :param others: all endpoints there are.
     :raise OSError: nowhere.
     """
@@ -67,10 +67,10 @@ def _addressOf(interface: str) -> Address:
 
 def _withPort(port: int, texts: Iterable[str]) -> Iterator[Description]:
     """
-    Find the endpoints that have a number for their own, as those of port 0 have.
+    Find the endpoints of one port; port 0 is never the same.
     """
     for text in texts if port else ():
-        with suppress(ValueError):  # It will be told in its turn.
+        with suppress(ValueError):  # It is reported in its turn.
             one = Description.of(text)
             if one.port == port:
                 yield one

@@ -73,7 +73,7 @@ class Ports:
 
     def limitedLog(self, transport: str) -> RateLimitedLog:
         """
-        Give what counts and tells for a transport.
+        Give the log of a transport, which counts as well.
         """
         if transport not in self._limitedLogs:
             known = [one for one in self._counters if one.transport == transport]
@@ -115,7 +115,7 @@ class Ports:
 
     def on(self, listeners: Sequence[Listener]) -> list[IListeningPort]:
         """
-        Make the ports of sockets, of each that has none yet.
+        Make ports for the sockets that have none yet.
         """
         if self._limits.most is None:
             self._limits.most = self._mostConnections()
@@ -123,8 +123,8 @@ class Ports:
 
     def _mostConnections(self) -> int | None:
         """
-        Tell how many connections there may be at a time.  Where there are numbers,
-        their files are theirs, however many connections somebody has allowed.
+        Tell how many connections there may be at a time.  With ``--metrics`` some files
+        are kept for that, however many connections the settings allow.
         """
         chosen, isScraped = self._rules.streams.maxConnections, self._rules.streams.isScraped
         if chosen and not isScraped:
@@ -148,8 +148,8 @@ class Ports:
 
     def load(self, listeners: Sequence[Listener]) -> None:
         """
-        Import what serves them, while its files can be read: a service may be shut up
-        in a folder before it starts (chroot(2)).
+        Import what serves them, while its files can be read: a service may be confined
+        to a folder before it starts (chroot(2)).
         """
         for listener in listeners:
             self._kindOf(listener.transport)

@@ -1,5 +1,5 @@
 """
-How what comes in is answered: the values that ports work by.
+The values that ports work by: how they answer what comes in.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from echotwist.impair.grammar import Impairments
 @frozen(kw_only=True)
 class StreamRules:
     """
-    What holds for connections.
+    The rules for connections.
 
     :param maxConnections: at a time; 0 for what the limit on open files allows.
     :param maxPerPeer: of one peer at a time; 0 for no limit.
-    :param isScraped: files are kept for those who ask for the numbers.
-    :param stallTimeout: seconds after which a peer is reset that has bytes waiting and
-        takes none; 0 for never.
-    :param idleTimeout: seconds after which a connection is ended on which nothing came;
+    :param isScraped: some open files are kept for requests for ``/metrics``.
+    :param stallTimeout: reset a peer that has taken none of its waiting bytes for so
+        many seconds; 0 for never.
+    :param idleTimeout: end a connection on which nothing came for so many seconds;
         0 for never.
     :param drain: seconds that connections may go on when the service stops.
     """
@@ -37,11 +37,11 @@ class StreamRules:
 @frozen(kw_only=True)
 class DatagramRules:
     """
-    What holds for datagrams.
+    The rules for datagrams.
 
     :param rate: replies a second for each source; 0 for no limit.
-    :param loopRate: datagrams a second that may come again, with the same bytes from one
-        source, and are no loop; 0 for no guard against loops.
+    :param loopRate: repeats a second (the same bytes from one source) that are no loop;
+        0 for no guard against loops.
     :param answerLowPorts: answer those from ports below 1024.
     """
 
@@ -53,7 +53,7 @@ class DatagramRules:
 @frozen(kw_only=True)
 class Rules:
     """
-    What holds for both, and for each.
+    The rules for both, and for each.
 
     :param prefix: bytes put before each line of a stream and each datagram.
     :param verbose: log each connection and each datagram.

@@ -39,8 +39,8 @@ class Given:
     """
     Sockets that are open already.
 
-    :param plain: are served as they are.
-    :param endpoints: are for endpoints, for each time that one listens.
+    :param plain: those to serve as they are.
+    :param endpoints: those for endpoints, for each time that one listens.
     """
 
     plain: Sequence[Socket]
@@ -126,8 +126,8 @@ class Serving:
         """
         Begin to serve.
 
-        :return: fires when the reactor runs: a signal that comes before would end it
-            without a drain.
+        :return: fires when the reactor runs: an earlier signal would end it without a
+            drain.
         """
         opened, self.listeners = self.listeners, []
         self.ports = self._ports.on(opened)
@@ -140,7 +140,7 @@ class Serving:
         """
         Make ports of more sockets; they stop with the others.
 
-        :return: them, not listening yet.
+        :return: the ports, which do not listen yet.
         """
         ports = self._ports.on(opened)
         self.ports += ports
@@ -148,13 +148,13 @@ class Serving:
 
     def refresh(self) -> Deferred[None]:
         """
-        Do nothing: the counters are those that are counted up.
+        Do nothing: the counters are always up to date.
         """
         return succeed(None)
 
     def checkAlive(self) -> None:
         """
-        Do nothing: whoever asks lives.
+        Do nothing: this process lives, as it asks.
         """
 
     @inlineCallbacks
@@ -168,7 +168,7 @@ class Serving:
         ports, self.ports, self.listeners = self.ports, [], []
         for port in ports:
             getattr(port, "handleRest", lambda: None)()
-        # Ports that hold back replies drain as well.
+        # Ports that delay replies drain as well.
         drained = [port for port in ports if hasattr(port, "drain")]
         self._draining = [*self._ports.factories.values(), *drained]
         rest = [port for port in ports if port not in drained]
@@ -180,7 +180,7 @@ class Serving:
 
     def abort(self) -> None:
         """
-        Drain no longer; or not at all, if it has yet to be stopped.
+        End the drain at once; if it has not begun, skip it.
         """
         self._isAborted = True
         for one in self._draining:
@@ -201,7 +201,7 @@ def openEndpoints(
     """
     if not sockets.endpoints:
         return []
-    # This takes longer to import than all else.
+    # This takes longer to import than everything else.
     from echotwist.listening.endpoints import EndpointReactor
 
     left = None if given is None else iter(given)
@@ -223,7 +223,7 @@ def listenersOf(endpoints: Iterable[EndpointReactor]) -> list[Listener]:
 
 def usesInterfaces(sockets: Sockets, endpoints: Iterable[EndpointReactor]) -> bool:
     """
-    Tell whether some sockets are bound where it is said for all.
+    Tell whether some sockets are bound where ``--interface`` says.
     """
     isBound = bool(sockets.transports) or sockets.raw is not None
     return isBound or any(endpoint.isAnywhere for endpoint in endpoints)

@@ -1,7 +1,7 @@
 """
-Two ways of doing the work: with what only Linux has, or on stock Twisted's parts alone.
+Two ways of doing the work: with what only Linux has, or with stock Twisted's parts alone.
 
-Nobody else imports what is in ``fast/``.
+No other module imports from ``fast/``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LINUX = sys.platform == "linux"
 
 def installReactor() -> None:
     """
-    Install the fastest reactor there is, unless somebody has chosen one.
+    Install the fastest reactor there is, unless one is installed already.
     """
     if _LINUX and "twisted.internet.reactor" not in sys.modules:
         from echotwist.fast.reactor import install
@@ -31,8 +31,8 @@ def installReactor() -> None:
 
 def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     """
-    Choose the class of connections and that of ports of UDP, while we may read their
-    files and have descriptors.
+    Choose the classes of connections and of UDP ports, while we may read their files
+    and have descriptors.
     """
     if rules.portable or not _LINUX:
         return Connection, DatagramPort
