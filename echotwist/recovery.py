@@ -61,10 +61,10 @@ class Place(NamedTuple):
 
     def restore(self, listener: socket.socket) -> None:
         """
-        Bind a socket to it again, to whatever of it the kernel has forgotten: of
-        UDP the network interface, and a port number that the kernel had chosen.
+        Bind a socket to it again, as far as the kernel has forgotten it: for UDP the
+        network interface, and a port number that the kernel had chosen.
 
-        :raise OSError: somebody else has it by now.
+        :raise OSError: another socket has it by now.
         """
         if listener.family not in _INTERNET_FAMILIES:
             return
@@ -73,7 +73,7 @@ class Place(NamedTuple):
         try:
             listener.bind(self.name)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # It is bound still.
+            if error.errno != errno.EINVAL:  # It is still bound.
                 raise
 
 
@@ -98,7 +98,7 @@ def bindToDevice(listener: socket.socket, index: int) -> None:
 
 def _eventsOf(listener: socket.socket) -> int:
     """
-    Give the events that need no asking for; none where there is no poll(2).
+    Give the events that poll(2) tells unasked; none on systems without it.
     """
     if not _SHUT:
         return 0
@@ -138,7 +138,7 @@ class IReactor(IReactorCore, IReactorFDSet, IReactorTime):
 
 class RecoveringPort(FileDescriptor):
     """
-    What ports of streams and of datagrams have in common: no event closes them.
+    The base of ports of streams and datagrams: no event closes them.
 
     :ivar giveUp: is told, in words, that the port can serve no more.
     """
@@ -158,7 +158,7 @@ class RecoveringPort(FileDescriptor):
 
     def survives(self) -> bool:
         """
-        Go on after what a reactor takes for the end, unless we are to stop.
+        Go on after an event that a reactor takes for the end, unless we are to stop.
         """
         if self.disconnecting or not self.reactor.running:
             return False
@@ -168,7 +168,7 @@ class RecoveringPort(FileDescriptor):
 
     def examine(self) -> None:
         """
-        See what has woken us, if nothing has come in.
+        Find out what has woken us, if nothing has come in.
         """
         events = _eventsOf(self.socket)
         if events & _ERROR:

@@ -37,10 +37,10 @@ class EchoService(Service):
     """
     The echo service, in this process or in several, as the settings say.
 
-    Its sockets are opened when it joins an application, or else when it is
-    started.  The former is the last moment at which a ``twistd`` that is going
-    to daemonise can still tell the person who called it what is wrong.  (A
-    service that joins by way of a ``MultiService`` should be opened first.)
+    It opens its sockets when it joins an application, or else when it is
+    started.  The former is the last moment when ``twistd``, before it daemonises,
+    can still tell the user what is wrong.  (Open a service yourself if it joins by
+    way of a ``MultiService``.)
 
     :param settings: what was chosen.
     :param reactor: runs the service; by default the global one.  From then on it
@@ -58,7 +58,7 @@ class EchoService(Service):
         reactor: Any = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        # A quota may be another the next time.
+        # The quota may have changed the next time that we look.
         self.settings = evolve(settings, workers=settings.processes)
         self.counters = [Counters(transport) for transport in settings.transports]
         impair = Impairments.of(settings.impair)
@@ -66,7 +66,7 @@ class EchoService(Service):
         self._reactor = reactor
         self._options = options
         self._process: Any = None
-        # For a program: then signals, its status and systemd are ours.
+        # Set if this service is the whole program: signals, status and systemd are ours.
         self._signals: StopSignals | None = None
         self._serving: IServing | None = None
         self._monitoring = Monitoring(
@@ -80,7 +80,7 @@ class EchoService(Service):
     def ports(self) -> list[Any]:
         """
         The listening ports while the service runs (``IListeningPort``), TCP before UDP
-        at each address; none with workers, who have them.
+        at each address; with workers none, as they have the ports.
         """
         return list(self._serving.ports) if self._serving else []
 
@@ -154,7 +154,7 @@ class EchoService(Service):
 
     def _check(self, serving: IServing) -> None:
         """
-        See that all that was asked for is of some use.
+        Check that the service has something to do with all settings.
 
         :raise StartError: it is not.
         """
@@ -172,8 +172,8 @@ class EchoService(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Open the sockets while we may, ports below 1024 need it; and see that nobody who
-        reads the log can keep us waiting, which may need it for a terminal.
+        Do what needs privileges: open the sockets, as of ports below 1024; and see that no
+        reader of the log can block us, for which a terminal must be opened.
         """
         self.open()
         if self._signals is not None:
@@ -202,7 +202,7 @@ class EchoService(Service):
 
     def _announce(self, _: object, text: str) -> None:
         """
-        Tell whoever reads the log, and systemd, that peers are served.
+        Tell the log and systemd that peers are served.
         """
         count = self.settings.workers
         if count == 1:
@@ -221,7 +221,7 @@ class EchoService(Service):
 
     def fail(self, why: str) -> None:
         """
-        End the program in order, with status 1: whoever supervises it starts it again.
+        End the program in order, with status 1: a supervisor then starts it again.
 
         :param why: in words.
         """
@@ -233,7 +233,7 @@ class EchoService(Service):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], object, None]:
         """
-        Stop without losing a byte: listen no more, give back what has come
+        Stop without losing a byte: stop listening, give back what has come
         and still comes, then end.
 
         :return: fires when nothing is left open.
@@ -253,7 +253,7 @@ class EchoService(Service):
 
     def abort(self) -> None:
         """
-        Drain no longer; or not at all, if it is only about to.
+        End the drain at once; if it has not begun, skip it.
         """
         if self._serving is not None:
             self._serving.abort()

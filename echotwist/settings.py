@@ -27,10 +27,10 @@ from echotwist.cores import cores
 from echotwist.impair.misbehaviour import Misbehaviour
 from echotwist.sockets.protocols import OWNED, PROTOCOLS
 
-#: The port, where nothing else is said.
+#: The default port.
 PORT = 1234
 
-#: Seconds, ``SO_LINGER`` of socket(7).  The BSDs keep a short integer.
+#: Seconds of ``SO_LINGER`` (socket(7)).  The BSDs store a short integer.
 LINGERS = range(32768)
 
 #: What can be counted.
@@ -67,27 +67,27 @@ class Settings:
     :param verbose: log each connection and each datagram.
     :param answerLowPorts: answer datagrams from ports below 1024.
     :param allow: networks, or addresses, whose peers are served; if there are any,
-        nobody else is.  The longest prefix decides.
+        no other peers are.  The longest prefix decides.
     :param deny: networks, or addresses, whose peers are not served.  They do not
         hold for UNIX sockets and the metrics.
     :param udpRate: replies a second for each source; 0 for no limit.
-    :param loopRate: datagrams a second that may come again, with the same bytes from
-        one address and port, and are no loop; 0 for no guard against loops.
+    :param loopRate: repeats a second (the same bytes from one address and port) that
+        are no loop; 0 for no guard against loops.
     :param maxConnections: connections at a time; 0 for what the limit on open
         files allows.
     :param maxPerPeer: connections of one peer at a time; 0 for no limit.
-    :param stallTimeout: seconds after which a peer is reset that has bytes
-        waiting and takes none; 0 for never.
-    :param idleTimeout: seconds after which a connection is ended on which
-        nothing came; 0 for never.
+    :param stallTimeout: reset a peer that has taken none of its waiting bytes for
+        so many seconds; 0 for never.
+    :param idleTimeout: end a connection on which nothing came for so many seconds;
+        0 for never.
     :param drain: seconds that connections may go on when the service stops.
     :param metrics: a Twisted endpoint to serve Prometheus on, if any.
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :param workers: processes that share the port; 0 for one on each core that
         this process may use, by its affinity and the quota of its container.
     :param impair: what the service does wrong on purpose: ``loss=1%,delay=50ms``.
-    :raise ValueError: for a value that no service could run with.
-    :raise TypeError: for words that are no text.
+    :raise ValueError: no service could run with this value.
+    :raise TypeError: a word is no text.
     """
 
     port: int | None = field(
@@ -204,7 +204,7 @@ class Settings:
     stallTimeout: float = field(
         default=900.0,
         metadata=said(
-            "stall-timeout", Seconds(), "seconds until who takes nothing is reset; 0: never"
+            "stall-timeout", Seconds(), "reset a peer that takes nothing for so long; 0: never"
         ),
     )
     idleTimeout: float = field(
@@ -243,7 +243,7 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         others = self.listen or self.unixDatagrams or self.systemd or self.raw is not None
         if self.port is None and not others:
@@ -261,7 +261,7 @@ class Settings:
         if (self.allow or self.deny) and not self._hasAddresses:
             name = "allow" if self.allow else "deny"
             raise ValueError(
-                f"--{name} is for addresses; who uses a UNIX socket is for its mode to say"
+                f"--{name} is for addresses; the mode of a UNIX socket says who may use it"
             )
         if self.workers != 1 and not (hasattr(socket, "SO_REUSEPORT") and hasattr(os, "fork")):
             raise ValueError("workers: this system has no SO_REUSEPORT, or starts no processes")

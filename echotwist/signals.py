@@ -14,7 +14,7 @@ from types import FrameType
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
-#: A terminal has closed; Windows has no such signal.
+#: The signal of a terminal that closes; Windows has none.
 _HANG_UP: int | None = getattr(signal, "SIGHUP", None)
 
 
@@ -34,7 +34,7 @@ def stop(reactor: IReactorCore) -> bool:
 
 def stopAsFailed(reactor: IReactorCore) -> None:
     """
-    End it in order, with status 1: whoever supervises it starts it again.
+    End it in order, with status 1: a supervisor then starts it again.
     """
     # twistd itself would end with status 0, whatever its reactor was stopped for.
     atexit.register(os._exit, 1)
@@ -49,14 +49,15 @@ class IReactorOfProgram(IReactorCore, IReactorFromThreads):
 
 class StopSignals:
     """
-    Have a signal stop the program, and tell of others that come after it.
+    Let a signal stop the program, and report the signals after it.
 
-    A terminal that closes is a signal too; nohup(1) has it ignored.  A daemon has no
-    terminal, and nothing that it could read again: it ignores that one.
+    SIGHUP of a terminal that closes stops it too, unless it is ignored, as after
+    nohup(1).  A daemon has no terminal, and no configuration to read again: it ignores
+    SIGHUP.
 
     :param first: is called with the name of the signal that stops the program.
-    :param more: is called for each that comes later, but for those of a terminal: a
-        shell passes on that its terminal has closed, and the kernel says so too.
+    :param more: is called for each later signal but SIGHUP, which a closing terminal
+        may send twice: the shell sends it, and so does the kernel.
     """
 
     _reactor: IReactorOfProgram
@@ -72,9 +73,9 @@ class StopSignals:
 
     def take(self, reactor: IReactorOfProgram) -> None:
         """
-        Take the signals, where the reactor has them: then it is the program's.
+        Handle the signals, if the reactor does: then it runs the whole program.
 
-        :param reactor: runs it by now.
+        :param reactor: runs already.
         """
         self._reactor = reactor
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,14 +90,14 @@ class StopSignals:
         self, number: int, handler: Callable[[int, FrameType | None], None] | signal.Handlers
     ) -> None:
         signal.signal(number, handler)
-        # Python restores the default actions before it ends; what comes then would end
-        # it another way.
+        # Python restores the default actions before it ends; a signal then would end it
+        # with another status.
         self._reactor.addSystemEventTrigger(
             "after", "shutdown", signal.signal, number, signal.SIG_IGN
         )
 
     def _received(self, number: int, _: FrameType | None) -> None:
-        # It may come at any moment, also in the midst of another.
+        # A signal may come at any moment, also while another is handled.
         self._reactor.callFromThread(self._end, number)
 
     def _end(self, number: int) -> None:

@@ -24,15 +24,15 @@ from echotwist.sockets.errors import ListenError, oneLine
 from echotwist.sockets.opening import findAll
 from echotwist.telemetry.logstream import keepFromBlocking
 
-#: How the program is called that is no ``twistd``.
+#: How to call the program without ``twistd``.
 MODULE = "python -m echotwist"
 
 
 class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp")]):
     """
-    What can be said on the command line.
+    The command line.
 
-    :ivar settings: all of it, once it has been parsed.
+    :ivar settings: what it says, once it has been parsed.
     """
 
     synopsis = "[options]"
@@ -78,7 +78,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
     def _explained(self, error: usage.UsageError) -> Exception:
         """
-        Say of an option that is the program's, not ours, that it comes too late.
+        Explain that an option of the program itself comes too late.
         """
         found = re.fullmatch("option (--?)(.+) not recognized", str(error))
         twistd: Any = self.parent
@@ -90,7 +90,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
     def postOptions(self) -> None:
         """
-        Check what only shows when all options are known.
+        Check what depends on several options.
         """
         if self["reuse"] and not hasattr(socket, "SO_REUSEPORT"):
             raise usage.UsageError("--reuse: this system has no SO_REUSEPORT")
@@ -100,14 +100,14 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
             )
         try:
             self.settings = Settings(**dict(self.chosen()))
-            # Opening the sockets would tell as well, but only later.
+            # Opening the sockets would find it as well, but later.
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
             if self.parent is not None:
                 checkTwistd(self.parent)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
-        # Whoever only parses has no use for a reactor.
+        # A program that only parses has no use for a reactor.
         if self.parent is not None and not self.settings.portable:
             installReactor()
 
@@ -118,7 +118,7 @@ def makeService(options: Options) -> EchoService:
 
     :param options: parsed already.
     """
-    # The log of ``twist`` goes to a file of its own; what ``--log-file`` names may be a pipe.
+    # ``twist`` logs to a file object of its own; ``--log-file`` may name a pipe.
     caller: Any = options.parent or {}
     keepFromBlocking(caller.get("logFile"))
     return EchoService(options.settings, options=caller)

@@ -32,7 +32,7 @@ def socketsOf(settings: Settings) -> Sockets:
 
 def rulesOf(settings: Settings, impair: Impairments = UNIMPAIRED) -> Rules:
     """
-    Give the rules that settings make for what comes in.
+    Give the rules that settings make for ports.
 
     :param impair: what goes wrong on purpose, with a seed.
     """

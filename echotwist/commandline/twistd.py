@@ -62,7 +62,7 @@ def _checkLog(chosen: Mapping[str, Any]) -> None:
 
 def _checkUser(uid: int | None, gid: int | None, root: str) -> None:
     """
-    See that we may become a user; ``twistd`` would wait for ever if we may not.
+    Check that we may become a user; ``twistd`` would wait for ever if we may not.
     """
     isOurs = uid is None or uid == os.getuid()
     if gid not in (None, os.getgid()) and not _may(SETGID):
@@ -103,7 +103,7 @@ def _checkFolder(option: str, name: str) -> None:
 
 def _checkFile(option: str, name: str) -> None:
     """
-    See that a file can be written, or made.
+    Check that a file can be written, or made.
     """
     if os.path.isdir(name):
         fault = errno.EISDIR

@@ -220,7 +220,7 @@ class EndpointReactor:
         """
         Have the endpoint listen.
 
-        :raise ListenError: it does not.
+        :raise ListenError: it cannot.
         """
         try:
             port = self._start()

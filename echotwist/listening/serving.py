@@ -53,7 +53,7 @@ class Given:
 
         :param own: those of ``--port``.
         :param shared: all others.
-        :param sizes: how many of these, the last, belong to endpoints, for each time
+        :param sizes: the last of these belong to endpoints: how many for each time
             that one listens.
         """
         rest = iter(shared)

@@ -1,3 +1,3 @@
 """
-Pages for those who watch the service: numbers, health.
+HTTP pages that tell about the service: metrics and health.
 """

@@ -91,7 +91,7 @@ def parse(head: bytes) -> tuple[Request, bytes] | None:
 
     :param head: what has come so far, from the request line on.
     :return: the request and what came after it; nothing while it is not whole.
-    :raise RequestError: as soon as it cannot become one that we answer.
+    :raise RequestError: as soon as it is clear that no page can answer it.
     """
     start = head[:LONGEST_HEAD]
     line, newline, _ = start.partition(b"\n")

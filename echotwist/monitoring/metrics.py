@@ -1,5 +1,5 @@
 """
-The numbers for Prometheus, and whether the service is healthy and ready.
+The metrics for Prometheus, and whether the service is healthy and ready.
 
 Needs the extra ``echotwist[metrics]``.
 """
@@ -37,7 +37,7 @@ _BOTH = [
     ("sent_bytes", "sentBytes", "Bytes of content sent back."),
 ]
 
-#: Errors that may well happen, each with what was tried; others are added when they do.
+#: Errors that are likely, each with the call that fails; others are added when they happen.
 _NO_FILES = [("accept", "EMFILE"), ("accept", "ENFILE")]
 _NO_WAY = [
     ("send", name)
@@ -61,10 +61,10 @@ _IMPAIRED = {
 
 class EchoCollector(Collector):
     """
-    Read the counters when somebody asks for them.
+    Read the counters when a request asks for them.
 
-    What can ever have a value has one from the start: ``rate()`` of Prometheus
-    takes no notice of the first value of a series.
+    Each series that can ever have a value has one from the start: ``rate()`` of
+    Prometheus ignores the first value of a series.
 
     :param counters: those of each transport.
     :param impairments: what goes wrong on purpose.
@@ -76,7 +76,7 @@ class EchoCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """
-        Give all numbers.
+        Give all metrics.
         """
         for one in self._counters:
             one.settle()
@@ -158,10 +158,10 @@ def site(
 
     :param counters: those of each transport.
     :param impairments: what goes wrong on purpose.
-    :param state: tells in a word how it stands; ``ready`` while new peers are
+    :param state: tells the state in a word; ``ready`` while new peers are
         served.
-    :param health: tells how it does; that begins with ``healthy`` unless only a new
-        start would help.
+    :param health: tells the health; it begins with ``healthy`` unless only a
+        restart would help.
     :param refresh: brings the counters up to date.
     :param reactor: calls later (``IReactorTime``).
     """

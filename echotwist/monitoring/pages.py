@@ -4,7 +4,8 @@ Pages for programs that ask by HTTP: Prometheus and health checks.
 One request is answered on each connection, nothing after its head is kept, and
 every wait has an end.
 ``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
-stops it for the reply, and logs what it ends; what changes that is private.
+stops it for the reply, and logs each connection that it ends; only private parts of
+it could change that.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from echotwist.telemetry.log import RateLimitedLog
 #: Bytes that are thrown away after a request.
 LONGEST_REST = 65_536
 
-#: Seconds that a request may take to come.
+#: Seconds in which a request must come.
 REQUEST_TIMEOUT = 5.0
 
-#: Seconds that its reply may then take to be made and read: Prometheus waits as long.
+#: Seconds in which its reply must then be made and read: Prometheus waits as long.
 REPLY_TIMEOUT = 10.0
 
 #: Makes a reply.
@@ -138,10 +139,10 @@ class PageProtocol(Protocol):
 @implementer(IPortMaker, IConnectionOwner)
 class Site(Factory):
     """
-    Serve pages, to a few at a time; then the oldest connection gives way.
+    Serve pages on a few connections at a time; the oldest gives way to a new one.
 
-    It stands for the factory of the echoes, and for :class:`Ports`, where an
-    endpoint wants these (:class:`EndpointReactor`).
+    It takes the place of the echoes' factory and of :class:`Ports` for its endpoint
+    (:class:`EndpointReactor`).
 
     :param pages: by their paths.
     :param reactor: calls later (``IReactorTime``).
@@ -174,19 +175,19 @@ class Site(Factory):
         Make the port of a socket that listens.
         """
         port = portOf(listener, factory, self.limitedLog, self._reactor)
-        # Those who give way have closed before the next is accepted.
+        # The connection that gives way is closed before the next is accepted.
         port.accepts = 1
         return port
 
     def buildProtocol(self, addr: object) -> PageProtocol:
         """
-        Make what answers on one connection.
+        Make the protocol of one connection.
         """
         return PageProtocol(self)
 
     def admits(self, *who: object) -> bool:
         """
-        Tell that everybody may come in.
+        Admit every peer.
         """
         return True
 
@@ -202,7 +203,7 @@ class Site(Factory):
 
     def asked(self, protocol: Any) -> None:
         """
-        End one that does not take its reply in time.
+        End a connection that does not take its reply in time.
         """
         self.closed(protocol)
         self._open[protocol] = self._reactor.callLater(REPLY_TIMEOUT, self._end, protocol)
@@ -215,7 +216,7 @@ class Site(Factory):
         if deadline is not None and deadline.active():
             deadline.cancel()
 
-    #: Of a peer that has yet to send a PROXY header.
+    #: For a peer that has yet to send a PROXY header.
     handshakeStarted, handshakeFinished = opened, closed
 
     def _end(self, protocol: Any) -> None:
@@ -225,9 +226,9 @@ class Site(Factory):
     @inlineCallbacks
     def answer(self, path: bytes) -> Generator[Deferred[Reply], Reply, Reply]:
         """
-        Make the reply to whoever asks for a page.
+        Make the reply to a request for a page.
 
-        :return: fires with it (:class:`Reply`).
+        :return: fires with the :class:`Reply`.
         """
         page: Callable[[], Any] = self._pages.get(path, _notFound)
         try:

@@ -1,5 +1,5 @@
 """
-Where those who watch are served.
+Opens, starts and stops the HTTP pages.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from echotwist.telemetry.counters import Counters
 
 class Monitoring:
     """
-    Serve the numbers, and whether the service is healthy and ready, if somebody wants them.
+    Serve metrics and health, if the settings ask for them.
 
     :param endpoint: where, as Twisted describes it; nothing for nowhere.
     :param counters: those of each transport.
     :param impairments: what goes wrong on purpose.
-    :param state: tells in a word how the service stands.
-    :param health: tells how it does.
+    :param state: tells the state of the service in a word.
+    :param health: tells its health.
     :param refresh: brings the counters up to date.
     :ivar listeners: what is open and served by no port yet.
-    :ivar usesInterfaces: the endpoint names none, so that it is where it is said for all.
+    :ivar usesInterfaces: the endpoint names none, so it listens where ``--interface`` says.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Monitoring:
         """
         if self._endpoint is None:
             return
-        # Both are only needed here, and take longer to import than all else.
+        # Only this needs both, and they take longer to import than everything else.
         from echotwist.listening.endpoints import EndpointReactor
 
         try:

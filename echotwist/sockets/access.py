@@ -48,8 +48,8 @@ class Access:
     """
     Decide by its address whether a peer is served.
 
-    The network with the longest prefix decides; of the same network allowed and
-    denied, the denial.  Peers in none of the networks are served unless some
+    The network with the longest prefix decides; if the same network is allowed and
+    denied, it is denied.  Peers in none of the networks are served unless some
     network is allowed.
 
     :param allow: networks whose peers are served.

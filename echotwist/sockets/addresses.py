@@ -1,5 +1,5 @@
 """
-What a person calls a place to listen on, and how a place is written.
+How a user names a place to listen on, and how we write a place.
 """
 
 from __future__ import annotations
@@ -181,15 +181,15 @@ def interfaceName(index: int, default: str = "") -> str:
 
 def addressesOf(word: str) -> list[Address]:
     """
-    Find the addresses that a word of the user's means.
+    Find the addresses that a word of the user means.
 
     :param word: an IPv4 or IPv6 address, with its scope if link-local; or the
         name of a network interface; or a host name.
-    :raise OSError: when it is none of these, or nobody can listen there.
+    :raise OSError: it is none of these, or no service can listen there.
     """
     if _isFigures(word):
         host, percent, scope = word.partition("%")
-        with suppress(OSError):  # A number, perhaps.
+        with suppress(OSError):  # Perhaps it is a number.
             word = f"{host}%{indexOf(scope)}" if percent else word
         return _lookUp(unmapped(word), socket.AI_NUMERICHOST)
     if device := _networkInterface(word):
@@ -203,8 +203,8 @@ def addressesOf(word: str) -> list[Address]:
         reason = getattr(error, "strerror", None) or "not a host name"
         text = f"no address, no network interface, and as a host: {reason}"
         raise OSError(number, text) from None
-    # A name may have addresses of a family that this machine does without,
-    # as localhost has in many containers.
+    # A name may have addresses of a family that this machine does not have,
+    # such as localhost in many containers.
     return [address for address in found if _isOurs(address)] or found
 
 
@@ -221,7 +221,7 @@ def wildcards() -> list[Address]:
 
 def half(address: Address, family: socket.AddressFamily) -> Address:
     """
-    Give that part of an address which is of one family.
+    Give the part of an address that belongs to one family.
 
     :param address: of that family, or a wildcard of both.
     """
@@ -241,9 +241,9 @@ def _isFigures(text: str) -> bool:
 
 def _networkInterface(name: str) -> str:
     """
-    Give the own name of a network interface; none if there is no such.
+    Give the main name of a network interface; nothing if there is no such interface.
 
-    :param name: that, or an alternative one.
+    :param name: the main name, or an alternative one.
     """
     try:
         return interfaceName(indexOf(name))

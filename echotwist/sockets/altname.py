@@ -1,8 +1,8 @@
 """
 Network interfaces by any of their names.
 
-Besides its own an interface may have alternative names, of up to 127 bytes
-(ip-link(8), ``altname``).  The C library knows names of up to 15 bytes alone;
+Besides its main name an interface may have alternative names, of up to 127 bytes
+(ip-link(8), ``altname``).  The C library knows only names of up to 15 bytes;
 rtnetlink(7) knows all.
 """
 
@@ -30,7 +30,7 @@ def indexOf(name: str) -> int:
     """
     Give the index of a network interface.
 
-    :param name: its own, or an alternative one.
+    :param name: its main name, or an alternative one.
     :raise OSError: there is none of that name.
     """
     text = os.fsencode(name)

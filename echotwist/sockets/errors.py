@@ -25,9 +25,9 @@ class ListenError(StartError):
 
     :param transport: ``TCP``, ``UDP`` or both.
     :param place: the address and port.
-    :param error: what the system said, or what we say, without a number.
+    :param error: the system's error, or ours, which has no number.
     :param hint: what may help, if anything is known.
-    :ivar number: that of the error, if the system said it.
+    :ivar number: the number of a system's error.
     """
 
     def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
@@ -39,7 +39,7 @@ class ListenError(StartError):
 
 def oneLine(error: Exception) -> str:
     """
-    Say what keeps the program from running, as its last words.
+    Say what keeps the program from running, as its last line.
     """
     return f"echo: {_inOneLine(str(error))}"
 
@@ -52,15 +52,15 @@ def inWords(error: OSError) -> str:
     """
     Say what went wrong, and the number of an error of the system.
     """
-    if error.errno is None:  # It is ours.
+    if error.errno is None:  # It is our own.
         return str(error)
     return f"{error.strerror or error} (errno {error.errno})"
 
 
 def reasonOfTLS(error: BaseException | None) -> str:
     """
-    Say what OpenSSL found wrong, if this is an error of its: they are lists of
-    library, function and reason, from the first to the last.
+    Say what OpenSSL found wrong, if this is one of its errors: a list of library,
+    function and reason, from the first to the last.
     """
     said = error.args[0] if error and error.args else ""
     return str(said[0][-1]) if isinstance(said, list) and said else ""

@@ -26,7 +26,7 @@ from echotwist.sockets.addresses import (
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.options import setLinger, stopLingering
 
-#: How often to look for a number that is free for all.
+#: How often to look for a port number that is free on all addresses.
 PORT_TRIES = 20
 
 _INTERNET_NAMES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
@@ -40,7 +40,7 @@ Opener = Callable[[Address, int], Socket]
 
 def transportOf(listener: socket.socket) -> str:
     """
-    Name what goes through a socket.
+    Name the transport of a socket.
     """
     names = _INTERNET_NAMES if listener.family in (socket.AF_INET, socket.AF_INET6) else _UNIX_NAMES
     return names[listener.type]
@@ -53,8 +53,8 @@ def findAll(
     Find the addresses to listen on.
 
     :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
-    :param port: if any, only to be named in an error, as are the transports.
-    :raise ListenError: for the first word that means nothing here.
+    :param port: only for the text of an error, like ``transports``.
+    :raise ListenError: for the first word that names no place.
     """
     found = []
     for interface in interfaces:
@@ -132,7 +132,7 @@ def openStream(
     :raise ListenError: nothing is left open then.
     """
     with opening(address, socket.SOCK_STREAM, port, reuse) as listener:
-        if sys.platform != "win32":  # There it means something else: to steal the port.
+        if sys.platform != "win32":  # On Windows it would steal the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         prepareStream(listener, linger)
         listener.bind(address.withPort(port))
@@ -142,12 +142,12 @@ def openStream(
 
 def prepareStream(listener: socket.socket, linger: int | None) -> None:
     """
-    Set what accepted TCP connections need, once: they inherit it, on Linux, the
+    Set options for accepted TCP connections, once: they inherit them, on Linux, the
     BSDs, macOS and Windows alike.  A socket that systemd keeps may have had
     other settings before.
 
     ``SO_OOBINLINE``: urgent bytes come back like all others, in their places
-    (RFC 862).  ``SO_KEEPALIVE`` is for peers that are silently gone.  ``TCP_USER_TIMEOUT``
+    (RFC 862).  ``SO_KEEPALIVE`` finds peers that have silently gone.  ``TCP_USER_TIMEOUT``
     (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
     although they take bytes.
     """
@@ -162,10 +162,10 @@ def prepareStream(listener: socket.socket, linger: int | None) -> None:
 
 def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
     """
-    Open a UDP socket that is bound, and told to say which local address each
+    Open and bind a UDP socket, and have it tell the local address that each
     datagram was sent to.
 
-    ``SO_REUSEADDR`` is never set: with it another user's process could bind
+    ``SO_REUSEADDR`` is never set: another user's process could then bind
     beside ours and take the datagrams.
 
     :raise ListenError: nothing is left open then.
@@ -202,7 +202,7 @@ def _deviceOf(listener: socket.socket) -> str:
 
 def ownSockets() -> Iterator[socket.socket]:
     """
-    Find the sockets that this process has open, to look at them, no more.
+    Find the sockets that this process has open; only look at them.
     """
     try:
         names = os.listdir("/dev/fd")
@@ -219,7 +219,7 @@ def ownSockets() -> Iterator[socket.socket]:
 
 def _whichOfOurs(kind: socket.SocketKind, address: Address, port: int) -> str:
     """
-    Say which socket of ours has a place already, if one has.
+    Say which of our sockets has a place already, if any.
     """
     for one in ownSockets():
         isLike = one.type == kind and one.family in (socket.AF_INET, socket.AF_INET6)
@@ -251,7 +251,7 @@ def opening(
 
     :param protocol: of raw packets.
     :param place: what an error calls the place, if not address and port.
-    :param hint: what may help those who are not permitted.
+    :param hint: what may help if we are not permitted.
     :raise ListenError: for anything that goes wrong.
     """
     listener = None

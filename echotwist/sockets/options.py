@@ -1,5 +1,5 @@
 """
-What the kernel keeps of a connection, and how many it may have.
+What the kernel holds of a connection, and how many connections there may be.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ except ImportError:  # Windows
 #: ``struct linger``: two integers, but short ones on Windows.
 _LINGER = "hh" if sys.platform == "win32" else "ii"
 
-#: Files that stay free for all else: logs, a spare one.
+#: Files that stay free for everything else: logs, a spare one.
 RESERVED_FILES = 16
 
-#: Connections to the numbers at a time; fewer where there are few files.
+#: Connections for metrics at a time; fewer where there are few files.
 SCRAPERS = 32
 
 
@@ -35,7 +35,7 @@ _REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform 
 
 class HasFileno(Protocol):
     """
-    A socket, or what has one.
+    A socket, or an object that has one.
     """
 
     def fileno(self) -> int:
@@ -88,7 +88,7 @@ def mostFiles(most: int | None = None) -> int | None:
     Tell how many files may be open (``RLIMIT_NOFILE``, getrlimit(2)).
 
     :param most: a limit that the reactor has itself, if any.
-    :return: nothing where there is no limit.
+    :return: ``None`` where there is no limit.
     """
     if resource is None:
         return most
@@ -99,8 +99,8 @@ def mostFiles(most: int | None = None) -> int | None:
 
 def roomForScrapers(most: int | None = None) -> int:
     """
-    Tell how many connections to the numbers there may be, of which the echo then
-    leaves the files alone.
+    Tell how many connections for metrics there may be; the echo leaves as many files
+    to them.
     """
     return min(SCRAPERS, (mostFiles(most) or 8 * SCRAPERS) // 8)
 
@@ -110,8 +110,8 @@ def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None
     Tell how many connections the limit on open files leaves room for.
 
     :param most: a limit that the reactor has itself, if any.
-    :param reserved: files that are for something else.
-    :return: nothing where there is no limit.
+    :param reserved: files for other uses.
+    :return: ``None`` where there is no limit.
     """
     limit = mostFiles(most)
     if limit is None:
@@ -125,8 +125,8 @@ def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None
 
 def ignoreReports(listener: socket.socket) -> None:
     """
-    Have the kernel keep to itself what is reported of replies (``IP_RECVERR``,
-    ip(7)): that one of them did not arrive would make another fail.
+    Have the kernel not report that replies did not arrive (``IP_RECVERR``, ip(7)): the
+    report on one would make another fail.
     """
     for level, option in _REPORTS:
         with suppress(OSError):

@@ -1,14 +1,14 @@
 """
 Which local address a datagram was sent to, and how to answer from it.
 
-A socket bound to every address of a machine answers, unless it is told
-otherwise, from whichever address the kernel's routing prefers.  A peer that
-asked another address never takes such a reply.  ``IP_PKTINFO`` (ip(7)) and
+A socket that is bound to every address of a machine answers from the address
+that the kernel's routing prefers.  A peer that asked another address never
+takes such a reply.  ``IP_PKTINFO`` (ip(7)) and
 ``IPV6_PKTINFO`` (RFC 3542, section 6) tell the asked address with each
 datagram, and set the source address of each reply.
 
-Linux and macOS have both.  Where they or ``recvmsg`` are missing nothing is
-asked for, and replies leave as the kernel likes.
+Linux and macOS have both.  Where they or ``recvmsg`` are missing, the kernel
+chooses the source address of replies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _V4 = struct.Struct("@I4s4s")
 #: ``struct in6_pktinfo``: address asked, interface.
 _V6 = struct.Struct("@16sI")
 
-#: No IPv4 address; and the first byte of multicast and all above (RFC 5771).
+#: No IPv4 address; and the first byte of multicast and higher addresses (RFC 5771).
 _NONE, _GROUPS = bytes(4), 224
 
 #: One control message: level, type and data, as recvmsg(2) and sendmsg(2) have it.
@@ -60,11 +60,11 @@ def ask(listener: socket.socket) -> None:
 
 def answerFromAny(listener: socket.socket) -> None:
     """
-    Let replies bear whatever address was asked, also one that is on no network
-    interface: a whole network may be routed to a host (``ip -6 route add local``).
-    Of IPv4 the kernel lets them.
+    Let replies have the asked address as their source, even if no network interface
+    has it: a whole network may be routed to a host (``ip -6 route add local``).  For
+    IPv4 the kernel allows that by itself.
 
-    For a socket that is bound: others could be bound to an address that is not ours.
+    Only for a bound socket: others could then bind to an address that is not ours.
     """
     if listener.family == socket.AF_INET6 and _IPV6_FREEBIND is not None:
         with suppress(OSError):  # Linux before 4.15 has no such thing.
@@ -74,18 +74,18 @@ def answerFromAny(listener: socket.socket) -> None:
 @lru_cache(maxsize=1024)
 def answering(level: int, kind: int, data: bytes) -> tuple[list[Control], bool]:
     """
-    Turn what recvmsg(2) told about a datagram into what makes sendmsg(2)
-    answer it from the address that it was sent to.
+    Turn a control message of recvmsg(2) into those that make sendmsg(2)
+    answer from the address that the datagram was sent to.
 
     The interface is left to the routing table, except for link-local
     addresses, which mean nothing without it.
 
-    :return: that, and whether the address was a multicast or broadcast one.
+    :return: these, and whether the address was a multicast or broadcast one.
     """
     if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
         _, source, asked = _V4.unpack(data[: _V4.size])
         if source == _NONE:
-            # It came before we asked to be told: systemd opens sockets earlier.
+            # The datagram came before ask() was called: systemd opens sockets earlier.
             return [(level, kind, _V4.pack(0, asked, asked))], asked[0] >= _GROUPS
         # The two differ when the address that was asked is not one of ours.
         return [(level, kind, _V4.pack(0, source, source))], source != asked
@@ -104,7 +104,7 @@ def _receive(listener: socket.socket, largest: int) -> Received:
     :param largest: bytes to make room for.
     """
     datagram, told, _, peer = listener.recvmsg(largest, ROOM)
-    # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
+    # For IPv4 a dual-stack socket gives two of them; the last is that of IPv4.
     control, toGroup = answering(*told[-1]) if told else ([], False)
     return datagram, peer, control, toGroup
 

@@ -25,7 +25,7 @@ _WANTED = {
 }
 
 
-#: Whether they were taken over: their numbers may be others' then.
+#: Whether they were taken over: other files may have their numbers then.
 _taken = False
 
 
@@ -42,8 +42,8 @@ def passed() -> int:
 
 def _atStart() -> dict[str, str]:
     """
-    Give the environment as it was at first: whoever asks Twisted for them, as
-    any plugin may have done, takes these words out of it.
+    Give the environment as it was at first: Twisted removes these variables when a
+    plugin asks it for the sockets.
     """
     try:
         words = Path("/proc/self/environ").read_bytes().split(b"\0")
@@ -54,9 +54,9 @@ def _atStart() -> dict[str, str]:
 
 def find() -> None:
     """
-    See that sockets were passed, before an endpoint takes one of them.
+    Check that sockets were passed, before an endpoint takes one of them.
 
-    :raise ListenError: none was, or fewer than it is said.
+    :raise ListenError: none was, or fewer than ``LISTEN_FDS`` says.
     """
     count = 0 if _taken else passed()
     if not count:
@@ -90,8 +90,8 @@ def _isPassed(fd: int) -> bool:
     """
     Tell whether a descriptor is still the one that was passed.
 
-    An endpoint closes it when it has taken the socket.  Then it may be a file of
-    ours; but those are never inheritable (PEP 446).
+    An endpoint closes it when it has taken the socket.  Then a file of ours may have
+    the number; but our files are never inheritable (PEP 446).
     """
     try:
         return os.get_inheritable(fd)
@@ -125,7 +125,7 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
 
 def check(listener: socket.socket) -> None:
     """
-    See that a socket is of a kind that can be served.
+    Check that a socket is of a kind that can be served.
 
     :raise OSError: it is not.
     """

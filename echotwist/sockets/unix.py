@@ -20,16 +20,16 @@ try:
 except ImportError:  # Windows, which has no UNIX sockets in Python either
     fcntl = None  # type: ignore[assignment]
 
-#: Who may connect, unless somebody says otherwise: owner and group.
+#: The default mode of the file: owner and group may connect.
 MODE = 0o660
 
-#: Bytes; more than any system lets us have.  It gives us what it gives a peer at the most.
+#: Bytes; more than any system allows.  We then get as much as a peer can get.
 SEND_BUFFER = 2**30
 
-#: How often a lock is tried whose file somebody else removes meanwhile.
+#: How often to try a lock when another process removes its file meanwhile.
 LOCK_TRIES = 20
 
-#: How the file of a lock is opened, whatever somebody has put there.
+#: How to open the file of a lock, whatever is there already.
 _LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _FILE_HINTS = {
@@ -41,22 +41,22 @@ _FILE_HINTS = {
 
 class FileSocket(socket.socket):
     """
-    A socket whose file goes away with it, if it is still its own.
+    A socket that removes its file when it is closed, if the file is still its own.
     """
 
     _file: tuple[str, tuple[int, int]] | None = None
 
     def bindFile(self, name: str, mode: int) -> None:
         """
-        Bind to a file, in the place of a socket that nobody listens on.
+        Bind to a file; replace a socket that no process listens on.
 
         :param mode: of the file: who may connect or send.
-        :raise OSError: somebody does, or it is no socket.
+        :raise OSError: a process listens there, or the file is no socket.
         """
         path = os.path.join(os.getcwd(), name)
         with _folderOf(path) as (folder, base):
             _removeStale(name, self.type, folder, base)
-            # With chmod(2) afterwards there would be a moment in between.
+            # chmod(2) afterwards would leave a moment with another mode.
             before = os.umask(0o777 & ~mode)
             try:
                 self.bind(name)
@@ -82,8 +82,8 @@ def _folderOf(path: str) -> Iterator[tuple[int, str]]:
     """
     Open the folder of a file.
 
-    Whoever owns the way to it may lead that elsewhere between two looks.  What is
-    removed by this descriptor is removed from the folder that was looked at.
+    The owner of a folder on the path may lead it elsewhere between two looks.  With
+    this descriptor we remove the file from the folder that we looked at.
 
     :return: a descriptor, and the name of the file in there.
     """
@@ -119,14 +119,14 @@ def _inUse() -> OSError:
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
     """
-    Have nobody else open a socket at the same path meanwhile: of two that find one
-    that somebody left, the second would take that of the first, which does not
-    listen yet, for the same, and remove it.
+    Keep other services from opening a socket at the same path meanwhile.  If two find
+    an abandoned socket, the first replaces it; its own does not listen yet, so the
+    second would take it for abandoned too, and remove it.
 
-    The file of the lock goes away in the end.  Without one, where none can be made,
-    all goes on as well.
+    The file of the lock is removed in the end.  Where none can be made we go on
+    without it.
 
-    :raise OSError: somebody else does it right now.
+    :raise OSError: another service does so right now.
     """
     with _folderOf(f"{name}.lock") as (folder, base):
         lock = _lock(folder, base)
@@ -148,11 +148,11 @@ def _lock(folder: int, base: str) -> int | None:
         except BlockingIOError:
             os.close(lock)
             break
-        except OSError:  # There are none in this file system.
+        except OSError:  # This file system has no locks.
             return lock
         if _isThere(lock, folder, base):
             return lock
-        # Its last holder has removed it before we had it.
+        # Its last holder removed the file before we had the lock.
         os.close(lock)
     raise _inUse()
 
@@ -174,9 +174,9 @@ def openUnix(
     name: str, kind: socket.SocketKind, *, mode: int = MODE, backlog: int = 0
 ) -> socket.socket:
     """
-    Open a UNIX socket that is bound; a stream listens.
+    Open and bind a UNIX socket; one for streams listens.
 
-    :param name: of its file, or one that begins with NUL: an abstract one.
+    :param name: a path, or an abstract name, which begins with NUL.
     :param mode: of the file.
     :param backlog: connections that may wait to be accepted.
     :raise ListenError: nothing is left open then.
@@ -209,7 +209,7 @@ def openUnix(
 
 def _isTakenByUs(name: str) -> bool:
     """
-    Tell whether a socket of this process has a name already.
+    Tell whether this process has a socket of that name already.
     """
     names = [one.getsockname() for one in ownSockets() if one.family == socket.AF_UNIX]
     if name.startswith("\0"):
@@ -225,7 +225,7 @@ def _isSame(name: str, other: str) -> bool:
 
 def openUnixDatagram(name: str) -> socket.socket:
     """
-    Open a UNIX datagram socket that is bound.
+    Open and bind a UNIX datagram socket.
 
     :raise ListenError: nothing is left open then.
     """
@@ -234,10 +234,10 @@ def openUnixDatagram(name: str) -> socket.socket:
 
 def prepareDatagram(listener: socket.socket) -> None:
     """
-    Have the kernel tell who sends, and make room, so that whatever a peer could
-    send can be sent back.
+    Have the kernel tell the sender of each datagram, and make room to send back the
+    largest that a peer can send.
 
-    :raise OSError: it does not tell; only Linux does.
+    :raise OSError: the kernel does not tell; only Linux does.
     """
     if not hasattr(socket, "SO_PASSCRED"):
         raise OSError(errno.ENOTSUP, "this system does not tell who sends (SO_PASSCRED)")
@@ -247,7 +247,7 @@ def prepareDatagram(listener: socket.socket) -> None:
 
 def named(text: str) -> str:
     r"""
-    Give the name that a text means, in which an abstract one begins with ``\0``,
+    Give the name that a text means.  In the text an abstract name begins with ``\0``,
     or with ``@`` as systemd and our log write it.
     """
     for start in ("\\0", "@"):

@@ -1,5 +1,5 @@
 """
-Whose UNIX sockets are, and who leaves datagrams unread (sock_diag(7)).
+Which user owns a UNIX socket, and which sockets leave datagrams unread (sock_diag(7)).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from echotwist.sockets import netlink
 
-#: Seconds until who is out of sight is believed again, and until one who has not
-#: read is asked about again.
+#: Seconds until a peer that the kernel does not show counts as a reader again, and until
+#: we ask again about a peer that has not read.
 UNSEEN_PAUSE, UNREAD_PAUSE = 0.1, 0.001
 
-#: Peers that are remembered.
+#: How many peers are remembered.
 KNOWN_PEERS = 4096
 
 #: ``SOCK_DIAG_BY_FAMILY``.
@@ -40,7 +40,7 @@ class Peer(NamedTuple):
     :param inode: its number.
     :param name: what it is bound to; of a file, with the NUL at its end.
     :param unread: bytes that wait for it; of datagrams, those of the first.
-    :param user: whose it is; Linux tells from 5.3 on.
+    :param user: its owner; Linux tells from 5.3 on.
     """
 
     inode: int
@@ -51,10 +51,10 @@ class Peer(NamedTuple):
 
 class Readers:
     """
-    Know whose sockets are and who reads, by asking the kernel.
+    Find out by asking the kernel who owns a peer's socket, and whether the peer reads.
 
     :param clock: tells the time in seconds.
-    :ivar searches: how often all sockets were searched, which may take milliseconds.
+    :ivar searches: how often we searched all sockets, which may take milliseconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -65,10 +65,10 @@ class Readers:
 
     def hasRead(self, name: bytes) -> bool:
         """
-        Tell whether somebody has read all that came, the empty ones apart.
+        Tell whether a peer has read all that it got, apart from empty datagrams.
 
-        Who is out of sight (in another network namespace, or not on Linux) is
-        believed to, now and then.
+        A peer that the kernel does not show (it is in another network namespace, or
+        this is not Linux) counts as a reader now and then.
         """
         now = self._clock()
         if now < self._until.get(name, 0.0):
@@ -82,7 +82,7 @@ class Readers:
 
     def owner(self, name: bytes) -> int | None:
         """
-        Give the user whose socket has a name, if there is one and the kernel tells.
+        Give the user who owns the socket of a name, if there is one and the kernel tells.
         """
         peer = self._ask(name) or self._search(name, self._clock())
         return peer.user if peer else None
@@ -104,7 +104,7 @@ class Readers:
 
 def tellsOwners(listener: socket.socket) -> bool:
     """
-    Tell whether the kernel says whose the sockets are that a listener can reach.
+    Tell whether the kernel names the owners of sockets that a listener can reach.
     """
     found = map(_parsed, _tell(os.fstat(listener.fileno()).st_ino))
     return any(peer.user is not None for peer in found)
@@ -115,9 +115,9 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
     Ask the kernel for a datagram socket by its name.
 
     :param inode: its number, if it is known; otherwise all are searched.
-    :return: of two that had the same name the later, which has it.
+    :return: of two sockets that had the name the later one, which has it now.
     """
-    # One of a file ends with NUL; an abstract one begins with it.
+    # The name of a file ends with NUL; an abstract one begins with it.
     bound = name if name.startswith(b"\0") else name + b"\0"
     sought = netlink.attribute(_BOUND_NAME, bound)
     found = [_parsed(message) for message in _tell(inode, sought) if sought in message]
@@ -126,10 +126,10 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
 
 def _tell(inode: int, sought: bytes = b"") -> list[bytes]:
     """
-    Have the kernel tell of a datagram socket, or of all.
+    Ask the kernel about a datagram socket, or about all.
 
-    :param sought: what is told in one go is left out if this is not in it.
-    :return: nothing where it does not tell.
+    :param sought: leave out replies of the kernel that do not hold these bytes.
+    :return: nothing where the kernel does not tell.
     """
     try:
         told = [
@@ -152,7 +152,7 @@ def _told(inode: int) -> Iterator[bytes]:
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, diag) as kernel,
         suppress(BlockingIOError),  # That was all.
     ):
-        # Which is when it is answered.
+        # The kernel answers within this call.
         os.write(kernel.fileno(), netlink.request(_BY_FAMILY, flags, request))
         yield os.read(kernel.fileno(), 2**16)
         while not inode:

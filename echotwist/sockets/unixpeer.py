@@ -1,5 +1,5 @@
 """
-Who sent a UNIX datagram, and to where its name leads (unix(7)).
+Which user sent a UNIX datagram, and where the sender's name leads (unix(7)).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from echotwist.sockets.packetinfo import Control
 _CREDENTIALS = struct.Struct("=iII")
 
 #: Bytes of control messages to make room for: the credentials, which come first.
-#: There is none for descriptors that a sender passes, so the kernel closes them.
+#: There is no room for descriptors that a sender passes, so the kernel closes them.
 CREDENTIALS_ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
 
-#: Bytes of the longest name there is, which has no NUL at its end then.
+#: Bytes of the longest possible name, which has no NUL at its end.
 LONGEST_NAME = 108
 
-#: By these names the kernel finds the files that we have open, and nothing else.
+#: Names in this folder lead to the files that we have open, and nowhere else.
 OPENED = "/proc/self/fd"
 
 
@@ -39,10 +39,10 @@ def _areAllKnown() -> bool:
     return False
 
 
-#: The number that stands for whomever it does not know (proc_sys_kernel(5))...
+#: The number of users whom the kernel does not know (proc_sys_kernel(5))...
 NOBODY = _overflow()
 
-#: ...and whether it knows all users: in a user namespace that number is anybody's
+#: ...and whether it knows all users: in a user namespace many users have that number
 #: (user_namespaces(7)).
 ALL_KNOWN = _areAllKnown()
 
@@ -64,11 +64,11 @@ def senderOf(control: Iterable[Control]) -> int | None:
 
 def opened(name: bytes) -> int:
     """
-    Open the file of a socket as it is now, so that no other can take its place,
-    and without following a symbolic link at its end.
+    Open the file of a socket, so that no other file can take its place.  Do not follow
+    a symbolic link at the end of the path.
 
-    Links on the way to it are followed, such as ``/var/run``: whose the socket is
-    that is found there is asked afterwards.
+    Links on the way to it are followed, such as ``/var/run``; the caller checks who
+    owns the socket.
 
     :return: a descriptor, with ``O_PATH`` (open(2)).
     :raise OSError: there is none.
@@ -78,13 +78,12 @@ def opened(name: bytes) -> int:
 
 def placesOf(listeners: Iterable[socket.socket]) -> set[bytes | tuple[int, int]]:
     """
-    Give the names of those that are UNIX sockets, and device and inode of each that
-    is a file.
+    Give the name of each UNIX socket, and device and inode of its file if it has one.
     """
     names = {os.fsencode(one.getsockname()) for one in listeners if one.family == socket.AF_UNIX}
     places: set[bytes | tuple[int, int]] = {*names}
     for name in names:
-        with suppress(OSError, ValueError):  # It is abstract, or out of sight.
+        with suppress(OSError, ValueError):  # It is abstract, or cannot be reached.
             found = os.stat(name)
             places.add((found.st_dev, found.st_ino))
     return places

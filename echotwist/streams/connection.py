@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 from echotwist.sockets.options import queued, setLinger, stopLingering, unread
 from echotwist.streams.wrappers import halfCloseTarget
 
-#: Seconds between two checks whether a connection can be closed, at first and
-#: in the end.
+#: Seconds between two checks whether a connection can be closed: at first, and later.
 FIRST_CLOSE_CHECK, LAST_CLOSE_CHECK = 0.01, 1.0
 
 #: Errors that say "not now": the bytes stay where they are.
@@ -46,14 +45,14 @@ class Connection(tcp.Server):
     A connection that survives what the kernel has no room for, and that knows
     why it was lost.
 
-    :ivar lastError: why, as the number of an error; 0 if it was not.
+    :ivar lastError: why, as the number of an error; 0 if there was none.
     """
 
     #: The :class:`StreamPort` that accepted it.
     server: Any
-    #: The address of who speaks through a proxy, if one does.
+    #: The address of the client behind a proxy, if the header named one.
     peer: IAddress | None = None
-    #: Seconds of ``SO_LINGER``; ``None`` for as long as it takes.
+    #: Seconds of ``SO_LINGER``; ``None`` waits as long as it takes.
     lingers: int | None = None
     lastError = 0
     _saidAll = False
@@ -163,13 +162,13 @@ class Connection(tcp.Server):
 
     def _postLoseConnection(self) -> ConnectionDone | None:
         """
-        All is written: say so to the peer, and wait until it has taken it.  If
-        there is something that we have not read, close(2) resets the connection;
-        an end before that would look as if all had come.
+        All is written: send FIN, and wait until the peer has taken everything.  If there is
+        something that we have not read, close(2) resets the connection; a FIN before that
+        would look as if all had come.
 
-        close(2) now would leave the rest to the kernel, which watches nobody;
-        and with ``SO_LINGER`` it would wait in the call itself, non-blocking
-        or not (Linux 6.18), and everybody else with it.
+        close(2) now would leave the rest to the kernel, which does not watch for stalls;
+        and with ``SO_LINGER`` the call itself would block, on a non-blocking socket too
+        (Linux 6.18), and all other connections with it.
         """
         if self.lingers == 0 or not queued(self):
             return CONNECTION_DONE
@@ -224,11 +223,11 @@ class Connection(tcp.Server):
 
     def _leaveRest(self) -> None:
         """
-        Give the kernel of a UNIX socket all that was read, beyond its usual limit.
+        Hand the kernel all that was read from a UNIX socket, beyond its usual limit.
 
-        There is no reset: the peer reads what the kernel has, and then the end, as
-        if that were all.  Only if we have left something unread it sees
-        ``ECONNRESET`` there (``unix_release_sock``, Linux 6.18).
+        UNIX sockets know no reset: the peer reads what the kernel has, and then the end,
+        as if that were all.  Only if we left something unread it gets ``ECONNRESET`` then
+        (``unix_release_sock``, Linux 6.18).
         """
         if not hasattr(self, "socket") or self.socket.family != getattr(socket, "AF_UNIX", None):
             return
@@ -240,8 +239,8 @@ class Connection(tcp.Server):
 
 def lingering(seconds: int, connection: type[Connection] = Connection) -> type[Connection]:
     """
-    Make the class of connections whose close does what ``SO_LINGER`` says:
-    wait so long for the peer to take what is left, and then reset it.
+    Make the class of connections that close as ``SO_LINGER`` says: wait so long for
+    the peer to take what is left, and then reset it.
 
     :param connection: what they are otherwise.
     """
@@ -252,7 +251,7 @@ def lingering(seconds: int, connection: type[Connection] = Connection) -> type[C
         """
 
         lingers = seconds
-        # To send FIN first, in shutdown(2), would leave nothing to reset.
+        # After a FIN, of shutdown(2), there would be nothing to reset.
         _shouldShutdown = seconds > 0
 
     return LingeringConnection

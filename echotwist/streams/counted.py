@@ -40,12 +40,12 @@ class CountedEcho(Echo):
     """
     An echo that is counted, limited and watched.
 
-    :param owner: does so.
+    :param owner: counts, limits and watches.
     :param host: the peer's address; nothing if it has none.
     :ivar received: how many bytes have come in.
     :ivar watched: the owner knows that there may be bytes to take.
     :ivar ending: no more will be read.
-    :ivar why: what the connection is ended for, if by us.
+    :ivar why: why we end the connection, if we do.
     """
 
     #: Each byte goes out as it came in.

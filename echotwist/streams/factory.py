@@ -38,11 +38,11 @@ class EchoFactory(Factory):
 
     :param prefix: bytes put before each line; none for an exact echo.
     :param verbose: log each connection when it has ended.
-    :param limits: says who is served; by default everybody.
-    :param stallTimeout: seconds after which a peer is reset that has bytes
-        waiting and takes none; 0 for never.
-    :param idleTimeout: seconds after which a connection is ended on which
-        nothing came; 0 for never.
+    :param limits: decides which peers are served; by default all.
+    :param stallTimeout: reset a peer that has taken none of its waiting bytes for
+        so many seconds; 0 for never.
+    :param idleTimeout: end a connection on which nothing came for so many seconds;
+        0 for never.
     :param limitedLog: counts and tells what went wrong.
     :param reactor: tells the time and calls later (``IReactorTime``), by a clock
         that nobody can set (:func:`keepSteady`); by default the global one.
@@ -101,8 +101,8 @@ class EchoFactory(Factory):
         """
         Tell whether a connection is admitted; one that is not is counted.
 
-        :param host: its address; ``None`` while nobody knows.
-        :param peer: whom the log names, if anybody: who connected.
+        :param host: its address; ``None`` while it is unknown.
+        :param peer: the peer for the log, if there is one to name.
         """
         reason = self.limits.refusal(host)
         if reason:
@@ -111,7 +111,7 @@ class EchoFactory(Factory):
 
     def handshakeStarted(self, connection: IHandshake) -> None:
         """
-        Reset a connection whose peer does not say in time who it is.
+        Reset a connection whose peer does not finish its handshake in time.
 
         :param connection: its protocol, which names its ``handshake``.
         """
@@ -119,7 +119,7 @@ class EchoFactory(Factory):
 
     def handshakeFinished(self, connection: IHandshake) -> None:
         """
-        Hear that its peer has said it, or is gone.
+        Hear that a handshake is finished, or the connection gone.
         """
         self._handshakes.finished(connection)
         self._finishIfAlone()
@@ -162,7 +162,7 @@ class EchoFactory(Factory):
         self._drainTimeout.forget(echo)
         self.limits.closed(echo.host)
         self.counters.active -= 1
-        # It may be the kernel that gave up first: it has asked in vain for long.
+        # The kernel may have given up first, after many probes without an answer.
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
             echo.why = "stalled"
             self.counters.stalled += 1
@@ -195,7 +195,7 @@ class EchoFactory(Factory):
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
-        CountedEcho on until each connection has been quiet for a moment, then end it.
+        Echo on until each connection has been quiet for a moment, then end it.
 
         :param seconds: after which all are ended, quiet or not.
         :return: fires when no connection is left.
@@ -230,11 +230,11 @@ class EchoFactory(Factory):
 
     def _waiting(self) -> dict[CountedEcho, int]:
         """
-        Find who has bytes to take, among those who may have, with how many
-        they have taken.
+        Find the connections whose peer has bytes to take, and how many bytes each peer
+        has taken so far.
 
-        On UNIX sockets the kernel counts what it keeps for each message as well:
-        one that is taken is still a step forward, one that only comes is not.
+        On UNIX sockets the kernel also counts its overhead for each message: a message
+        that is taken is still a step forward, a new message is not.
         """
         self.settle()
         waiting = {echo: unsent(echo.transport) for echo in self._watched}
@@ -245,8 +245,8 @@ class EchoFactory(Factory):
 
     def _quiet(self) -> dict[CountedEcho, int]:
         """
-        Find who has taken everything and says nothing, with a mark of what
-        they said so far.
+        Find the connections whose peer has taken everything and sends nothing, and how
+        many bytes each peer has sent so far.
         """
         self.settle()
         return {

@@ -1,5 +1,5 @@
 """
-Connections whose peers have yet to say who they are.
+Connections that have not finished their handshake: of TLS, or a PROXY header.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.timeouts import InactivityTimeout
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Seconds that a peer may take for its handshake: of TLS, or what a proxy says first.
+#: Seconds in which a peer must finish its handshake: of TLS, or a PROXY header.
 HANDSHAKE_TIMEOUT = 10.0
 
 
@@ -19,13 +19,13 @@ class Handshakes:
     Handshakes that have begun; one that takes too long is ended with a reset.
 
     :param seconds: how long one may take.
-    :param limitedLog: is told of those that took longer.
+    :param limitedLog: hears of those that took longer.
     :param reactor: tells the time and calls later.
     """
 
     def __init__(self, seconds: float, limitedLog: RateLimitedLog, reactor: IReactorTime) -> None:
         self._limitedLog = limitedLog
-        # None of them makes any progress that counts.
+        # Nothing but the end of a handshake counts as progress.
         self._open: dict[IHandshake, int] = {}
         self._timeout = InactivityTimeout(
             seconds, lambda: self._open, self._end, reactor, lambda: bool(self)
@@ -36,14 +36,14 @@ class Handshakes:
 
     def started(self, connection: IHandshake) -> None:
         """
-        Begin to wait for one.
+        Begin to wait for a handshake.
         """
         self._open[connection] = 0
         self._timeout.start()
 
     def finished(self, connection: IHandshake) -> None:
         """
-        Wait for it no more, if we still do.
+        Stop waiting for a handshake.
         """
         self._open.pop(connection, None)
         self._timeout.forget(connection)
@@ -59,7 +59,7 @@ class Handshakes:
 
     def abortAll(self) -> None:
         """
-        Wait for none any more.
+        Reset all connections that have not finished.
         """
         for connection in list(self._open):
             self._abort(connection)

@@ -157,7 +157,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def _keep(self) -> None:
         """
-        Keep the connection open, but not for ever: whoever leaves it would not be seen.
+        Keep the connection open, but not for ever: a peer that leaves would not be seen.
         """
         if self.factory.patience:
             self._last = self.factory.callLater(self.factory.patience, self.abortConnection)

@@ -35,8 +35,8 @@ class IConnectionOwner(Interface):
         """
         Tell whether a connection is admitted; one that is not is counted.
 
-        :param host: its address; ``None`` while nobody knows.
-        :param peer: whom the log names, if anybody: who connected.
+        :param host: its address; ``None`` while it is unknown.
+        :param peer: the peer for the log, if there is one to name.
         """
 
     def handshakeStarted(connection: IHandshake) -> None:

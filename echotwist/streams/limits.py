@@ -1,5 +1,5 @@
 """
-Whom a stream echo serves.
+Which connections a stream echo serves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Limits:
         """
         Say why a connection must not be served, or nothing.
 
-        :param host: its address; ``None`` while nobody knows, and nothing if it has
+        :param host: its address; ``None`` while it is unknown, and empty if it has
             none, as on UNIX sockets.
         """
         if host and self._access is not None and (reason := self._access.refusal(host)):

@@ -25,10 +25,10 @@ from echotwist.telemetry.log import RateLimitedLog
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS_AT_ONCE = 64
 
-#: Seconds without accepting, after the system had no room for one more.
+#: Seconds without accepting, after the system had no room for another connection.
 ACCEPT_PAUSE = 0.1
 
-#: How often in a row a socket may be found not to listen.
+#: How often in a row a socket may turn out not to listen.
 MAX_LOSSES = 8
 
 
@@ -68,7 +68,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Begin to accept.
 
-        Twisted's own opens a file first, and there may be none: chroot(2).
+        Twisted's own method opens a file first, which after chroot(2) may not exist.
         """
         if self.connected:
             return
@@ -104,11 +104,11 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def accept(self, most: int) -> bool:
         """
-        Accept so many connections of those that wait.
+        Accept up to so many waiting connections.
 
         :return: whether there was one, or an error.
         """
-        # socket.accept() does the same, but first works out at length what it is.
+        # socket.accept() does the same, but first asks the new socket what it is.
         listener: Any = self.socket
         accept, protocol = listener._accept, listener.proto
         for number in range(most):
@@ -126,7 +126,7 @@ class StreamPort(RecoveringPort, tcp.Port):
             try:
                 self._serve(stream, self.clientOf(name))
             except Exception:
-                # What a plugin has put around the echo may raise anything.
+                # A plugin's wrapper around the echo may raise anything.
                 self.limitedLog.broke("accept")
                 refuse(stream)
         return True
@@ -146,8 +146,8 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def handleRest(self) -> None:
         """
-        Accept whom the kernel has accepted already, before the port is closed,
-        but not those who come meanwhile, of whom there may be no end.
+        Accept connections that the kernel has accepted already, before the port is
+        closed; but no newer ones, of which there may be no end.
         """
         self.accept(self.backlog + 1)  # Linux queues one more
 
@@ -171,9 +171,9 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def _hasNoRoom(self, error: OSError) -> bool:
         """
-        Keep an error that lasts from waking us again at once, for ever.
+        Handle a lasting error, which would otherwise wake us again and again.
 
-        :return: whether it is such an error; others are of one connection.
+        :return: whether it is such an error; others concern one connection.
         """
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
             return False
@@ -186,7 +186,7 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def _refuseOne(self, spare: int) -> None:
         """
-        Give up the spare descriptor to learn who waits, and turn them away.
+        Give up the spare descriptor to accept the next connection, and reset it.
         """
         os.close(spare)
         with suppress(OSError):
@@ -223,13 +223,13 @@ class StreamPort(RecoveringPort, tcp.Port):
             return
         super().restore()
         self.socket.listen(self.backlog)
-        # Connections would inherit that the socket is shut down, which goes only so.
+        # Connections would inherit that the socket is shut down; only this clears it.
         self.socket.shutdown(socket.SHUT_RD)
         self.socket.listen(self.backlog)
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Go on after whatever the reactor takes for the end; close when we stop.
+        Go on after an event that the reactor takes for the end; close when we stop.
         """
         if self.survives():
             return
@@ -260,7 +260,7 @@ class UnixPort(StreamPort):
         return (name, None)
 
     def _serve(self, stream: socket.socket, peer: Any) -> None:
-        # Unlike those of TCP they inherit nothing (Linux 6.18).
+        # Unlike TCP connections, these inherit nothing (Linux 6.18).
         with suppress(OSError):
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         super()._serve(stream, peer)
@@ -274,7 +274,7 @@ class UnixPort(StreamPort):
 
 def _openSpare() -> int | None:
     try:
-        if hasattr(os, "eventfd"):  # No file is needed for it, of which chroot(2) leaves none.
+        if hasattr(os, "eventfd"):  # It needs no file; after chroot(2) there may be none.
             return os.eventfd(0)
         return os.open(os.devnull, os.O_RDONLY)
     except OSError:

@@ -10,8 +10,8 @@ class LinePrefix:
     Put a text at the start of a stream and after each newline that is
     followed by more, however the stream is cut into segments.
 
-    Nothing is held back: what has come in is given out at once, and only the
-    fact that a line has ended is kept for the next segment.
+    Nothing is held back: each segment is given out at once.  Only the fact that a line
+    has ended is kept for the next one.
 
     :param prefix: the text, in bytes.
     """
@@ -30,6 +30,6 @@ class LinePrefix:
             return segment
         start = self._prefix if self._lineEnded else b""
         self._lineEnded = segment.endswith(b"\n")
-        # The last byte is left out: a newline there has nothing behind it yet.
+        # The last byte is left out: nothing follows a newline there yet.
         body = segment[:-1].replace(b"\n", b"\n" + self._prefix)
         return start + body + segment[-1:]

@@ -14,9 +14,9 @@ CHUNK = 65536
 
 def chunk(prefix: bytes) -> int:
     """
-    Tell how many bytes may be read at once, so that few are to be kept.
+    Tell how many bytes may be read at once, so that few must be kept.
 
-    With a prefix, a segment of nothing but newlines grows much.
+    A segment of nothing but newlines grows a lot with a prefix.
     """
     return max(1, CHUNK // (1 + len(prefix)))
 

@@ -14,8 +14,8 @@ from echotwist.streams.wrappers import lowestTransport
 
 def written(echo: CountedEcho) -> int:
     """
-    Tell how many bytes have gone out to the peer, or wait to: as many as TLS
-    made of them, if there is TLS.
+    Tell how many bytes have gone out to the peer, or wait to; with TLS, those that
+    TLS made.
     """
     sent: int = getattr(echo.transport, "sent", echo.sent)
     return sent
@@ -30,15 +30,15 @@ def unsent(transport: ITransport) -> int:
     if not isinstance(connection, FileDescriptor):
         return 0
     waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
-    # Where the kernel holds much, it takes more only when a third of it is
-    # gone: at 10 kB/s that may take minutes.
+    # A full send buffer of the kernel takes more only when a third of it is gone: at
+    # 10 kB/s that may take minutes.
     return waiting + queued(connection)
 
 
 def pending(transport: ITransport) -> int:
     """
-    Tell how many bytes wait for us: after a hiccup of the machine we may be asked
-    before we could read; and what is held back on purpose is not at an end.
+    Tell how many bytes wait for us: after a pause of the machine a check may come
+    before we could read.  Bytes that are held back on purpose count too.
     """
     connection = lowestTransport(transport)
     held: int = getattr(transport, "held", 0)

@@ -1,6 +1,6 @@
 """
-The header by which a proxy tells whom it speaks for (PROXY protocol, versions
-1 and 2, of HAProxy's ``proxy-protocol.txt``).
+The header by which a proxy names its client (PROXY protocol, versions 1 and 2, of
+HAProxy's ``proxy-protocol.txt``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from echotwist.streams.wrappers import innermostProtocol
 #: Bytes of the longest header of version 1, with its end.
 V1_BYTES = 107
 
-#: Bytes of a header of version 2 before its variable part, whose size they tell.
+#: Bytes of a header of version 2 before its variable part; they tell the size of that.
 V2_FIXED_BYTES = 16
 
 _START = V1Parser.PROXYSTR + b" "
@@ -59,13 +59,13 @@ def split(data: bytes) -> tuple[bytes, bytes] | None:
 
 def peerOf(header: bytes) -> IPv4Address | IPv6Address | None:
     """
-    Tell whom a header speaks for.
+    Give the client that a header names.
 
-    :return: nothing if the proxy speaks for itself, or for somebody who has no IP
+    :return: nothing if the proxy speaks for itself, or for a client without an IP
         address.
-    :raise Exception: it is no header that means anything.
+    :raise Exception: the header makes no sense.
     """
-    # Which may end here or go on.
+    # Such a header may end here or go on.
     if header.split(b" ")[:2] == [V1Parser.PROXYSTR, V1Parser.UNKNOWN_PROTO]:
         return None
     if header.startswith(V2Parser.PREFIX):
@@ -83,11 +83,11 @@ def peerOf(header: bytes) -> IPv4Address | IPv6Address | None:
 
 def _source(header: bytes) -> tuple[IPv4 | IPv6, int]:
     """
-    Read a header of version 1 (section 2.1), which must be exactly that: Twisted's
-    parser takes much for a number, and any text for an address.
+    Read a header of version 1 (section 2.1), strictly: Twisted's parser accepts many
+    texts as numbers, and any text as an address.
 
-    :return: address and port that the peer connected from.
-    :raise ValueError: it is none.
+    :return: address and port that the client connected from.
+    :raise ValueError: it is no such header.
     """
     found = _TEXT.fullmatch(header)
     if found is None:
@@ -102,7 +102,7 @@ def _source(header: bytes) -> tuple[IPv4 | IPv6, int]:
 @implementer(IHandshake)
 class ProxyHeader(Protocol):
     """
-    Read the header, then step aside: the connection is the echo's.
+    Read the header, then hand the connection over to the echo.
 
     :param factory: makes the protocol for the peer that the header names.
     :param owner: counts, limits and watches (:class:`EchoFactory`).
@@ -122,7 +122,7 @@ class ProxyHeader(Protocol):
         """
         Wait for the header, but not for ever.
         """
-        # What comes with the header is echoed with it.
+        # Bytes that come along with the header are echoed at once, with their prefixes.
         self.transport.bufferSize = chunk(self._owner.prefix)
         self._isCounted = True
         self._owner.limits.opened(None)
@@ -156,7 +156,7 @@ class ProxyHeader(Protocol):
             self.transport.setProtocol(nextProtocol)
             nextProtocol.makeConnection(self.transport)
         except Exception:
-            # What a plugin has put around the echo may raise anything.
+            # A plugin's wrapper around the echo may raise anything.
             self._owner.limitedLog.broke("accept")
             self.transport.abortConnection()
             return
@@ -172,7 +172,7 @@ class ProxyHeader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone, and nobody was introduced.
+        The connection is gone before the header was whole.
         """
         self._uncount()
         self._owner.handshakeFinished(self)
@@ -182,7 +182,7 @@ class ProxyFactory(Factory):
     """
     Have each connection begin with a header.
 
-    :param factory: makes the protocols of those who have said who they are.
+    :param factory: makes the protocols of connections whose header was read.
     :param owner: counts, limits and watches (:class:`EchoFactory`).
     """
 
@@ -194,7 +194,7 @@ class ProxyFactory(Factory):
 
     def buildProtocol(self, addr: object) -> ProxyHeader | None:
         """
-        Make what reads the header.
+        Make the protocol that reads the header.
 
         :return: nothing if there are too many connections already.
         """

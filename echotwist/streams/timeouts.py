@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How often connections are checked within the time that they have.
+#: How many checks there are in the time that a connection has.
 CHECKS = 8
 
-#: Seconds until the first check: a connection that is all right by then need not
-#: wake us again.
+#: Seconds until the first check: most connections are done by then, and no other check
+#: need wake us.
 FIRST_CHECK = 0.25
 
 Watched = TypeVar("Watched", bound=Hashable)
@@ -26,8 +26,8 @@ class InactivityTimeout(Generic[Watched]):
     It wakes the process only while there is something to watch.
 
     :param seconds: how long is too long; 0 for never.
-    :param progress: gives what is watched now, each with how far it has come.
-    :param end: ends one of them.
+    :param progress: gives the connections to watch now, each with how far it has come.
+    :param end: ends a connection.
     :param reactor: tells the time and calls later.
     :param isNeeded: tells whether to check again.
     """
@@ -52,7 +52,7 @@ class InactivityTimeout(Generic[Watched]):
 
     def start(self) -> None:
         """
-        Begin to check, if that is not being done.
+        Begin to check, unless that has begun.
         """
         if self._seconds and self._next is None:
             self._next = self._reactor.callLater(min(FIRST_CHECK, self._pause), self._check)
@@ -67,17 +67,17 @@ class InactivityTimeout(Generic[Watched]):
 
     def forget(self, one: Watched) -> None:
         """
-        Forget one that is gone, with all that hangs on it.
+        Forget a connection that is gone, and all that it refers to.
         """
         self._seen.pop(one, None)
 
     def expired(self, progress: Mapping[Watched, int]) -> list[Watched]:
         """
-        Give those that made no progress for the time.
+        Give those that made no progress for so long.
 
         :param progress: how far each has come.  A number that falls is no progress,
-            but the next step is counted from there.  What is no longer among them
-            is forgotten.
+            but the next step is counted from there.  Connections that are not in it
+            any more are forgotten.
         """
         now = self._reactor.seconds()
         before, self._seen = self._seen, {}
@@ -92,6 +92,6 @@ class InactivityTimeout(Generic[Watched]):
             for one in self.expired(self._progress()):
                 self._end(one)
         finally:
-            # A call that is made and taken back would wake some reactors all the same.
+            # A call that is cancelled would still wake some reactors.
             if self._next is None and self._isNeeded():
                 self._next = self._reactor.callLater(self._pause, self._check)

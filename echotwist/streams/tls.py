@@ -1,5 +1,5 @@
 """
-TLS that can be closed one way.
+TLS with half-close.
 
 Needs the extra ``echotwist[tls]``.
 """
@@ -41,23 +41,23 @@ TLS_PIECE = 2**15
 @implementer(IHalfCloseableProtocol, IHandshake)
 class EchoTLS(TLSMemoryBIOProtocol):
     """
-    TLS whose peer may say that it has sent its last byte (``close_notify``,
-    RFC 8446, section 6.1), and is still given all that is left.
+    TLS that lets a peer half-close: a peer that has sent its last byte (``close_notify``,
+    RFC 8446, section 6.1) still gets all that is left.
 
-    Twisted's own drops that (twisted/twisted#5341).  And it waits for a
-    ``close_notify`` in reply to its own, for ever, which nobody has to send.
+    Twisted's own TLS drops that (twisted/twisted#5341).  And it waits for ever for a
+    ``close_notify`` in reply to its own, which no peer has to send.
 
     :ivar sent: how many bytes have gone out, or wait to, as they are on the wire.
     """
 
-    #: What the peer has to do before it is served.
+    #: What the peer has to finish before it is served.
     handshake = "TLS handshake"
 
-    #: Nobody waits for that any more.
+    #: We wait for it no more.
     givenUp = False
 
     transport: Any
-    #: Nothing if it could not be made: a plugin's certificates may be gone.
+    #: ``None`` if OpenSSL could not make it: a plugin's certificates may be gone.
     _tlsConnection: Any = None
     _owner: IEchoOwner | None = None
     sent = 0
@@ -90,7 +90,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def _watch(self) -> None:
         """
-        Have it watched whether the peer takes what was written: there may be more
+        Have the owner watch whether the peer takes what was written: that may be more
         than the echo knows of, such as answers to KeyUpdate (RFC 8446, 4.6.3).
         """
         if self._owner is None or not self._handshakeDone:
@@ -101,14 +101,14 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def pauseProducing(self) -> None:
         """
-        Give no more to the echo, of what has come already either.
+        Give no more to the echo, not even bytes that have come already.
         """
         self._isPaused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Go on, with what is left first.
+        Go on; first with bytes that have come already.
         """
         self._isPaused = False
         self._flushReceiveBIO()
@@ -116,7 +116,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
             self.transport.resumeProducing()
 
     def _flushReceiveBIO(self) -> None:
-        # What a prefix makes of a whole record may be much.
+        # With a prefix a whole record may grow a lot.
         piece = min(TLS_PIECE, getattr(lowestTransport(self), "bufferSize", TLS_PIECE))
         try:
             while not (self._lostTLSConnection or self._isPaused):
@@ -151,7 +151,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         Reset the connection.
 
-        Twisted's own sends ``close_notify`` first, as if all had come.
+        Twisted's own TLS sends ``close_notify`` first, as if all had come.
         """
         self._aborted = self.disconnecting = True
         self.transport.abortConnection()
@@ -168,7 +168,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        # A transport whose producer it has paused would wait for more, and never close.
+        # A transport that has paused its producer would wait for more, and never close.
         if self._producer is not None:
             self._producer = None
             self.transport.unregisterProducer()
@@ -207,19 +207,19 @@ def overTLS(
 
 def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
     """
-    Take no notice of the protocols that a peer offers (ALPN, RFC 7301), like a
-    server that knows nothing of it.
+    Ignore the protocols that a peer offers (ALPN, RFC 7301), like a server that does
+    not know ALPN.
 
-    Twisted's own chooses one without a name, which ends the handshake.
+    Twisted's own TLS chooses a protocol without a name, which ends the handshake.
     """
     return NO_OVERLAPPING_PROTOCOLS
 
 
 def mend(factory: object) -> bool:
     """
-    Have the TLS that somebody has put around a factory be of this kind.
+    Turn Twisted's TLS around a factory into this kind.
 
-    :return: whether there is any.
+    :return: whether there is TLS around it.
     """
     found = False
     while isinstance(factory, WrappingFactory):

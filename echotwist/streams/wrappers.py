@@ -1,7 +1,7 @@
 """
 What an endpoint may put between an echo and its connection.
 
-Twisted's own are TLS; plugins may bring others.  All of them wrap the protocol
+Twisted itself has TLS; plugins may bring others.  All of them wrap the protocol
 below them in a ``ProtocolWrapper``, which is the transport of the one above.
 """
 
@@ -33,7 +33,7 @@ def lowestTransport(transport: ITransport | None) -> Any:
 
 def halfCloseTarget(protocol: IProtocol) -> IHalfCloseableProtocol | None:
     """
-    Find who is to hear that the peer has sent its last byte.
+    Find the protocol that must hear that the peer has sent its last byte.
 
     Most wrappers hide that the echo wants to know.
     """

@@ -1,3 +1,3 @@
 """
-What the service tells: counters, log, metrics, its manager.
+What the service tells: counters, the log, and its state for systemd.
 """

@@ -17,7 +17,7 @@ from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS
 DATAGRAMS = frozenset({"UDP", "UNIX datagram", "raw"})
 
 
-# Numbers are counted up with each message: what checks them would cost more than they do.
+# The numbers grow with each message: checks of their types would cost more than that.
 @define(eq=False, on_setattr=NO_OP)
 class Counters:
     """
@@ -28,16 +28,16 @@ class Counters:
     :ivar active: connections there are now.
     :ivar receivedBytes: of content.
     :ivar sentBytes: of content; handed to the kernel or waiting for it.
-    :ivar receivedDatagrams: those refused are among them.
+    :ivar receivedDatagrams: with those that were refused.
     :ivar sentDatagrams: handed to the kernel.
     :ivar stalled: connections reset because their peer took nothing.
     :ivar idle: connections ended because their peer sent nothing.
     :ivar drained: connections ended because the service stopped.
-    :ivar refused: peers and datagrams turned away, by reason.
+    :ivar refused: connections and datagrams that were refused, by reason.
     :ivar impaired: what was done wrong on purpose, by what is counted and the effect.
     :ivar errors: system calls that failed, by what they were for and the
         symbol of the error.
-    :ivar sources: bring in what was counted elsewhere.
+    :ivar sources: functions that add what was counted elsewhere.
     """
 
     transport: str = ""
@@ -57,7 +57,7 @@ class Counters:
 
     def settle(self) -> Counters:
         """
-        Bring in all that was counted elsewhere: before somebody reads.
+        Add all that was counted elsewhere; call this before you read.
         """
         for source in self.sources:
             source()
@@ -77,7 +77,7 @@ _SUMMED = [one.name for one in fields(Counters) if one.name not in ("transport",
 
 def carriedBy(transport: str) -> str:
     """
-    Tell what is carried by a transport, as impairments call it.
+    Tell what a transport carries, as impairments call it.
     """
     return OF_DATAGRAMS if transport in DATAGRAMS else OF_STREAMS
 

@@ -1,5 +1,5 @@
 """
-What goes wrong or is refused: counted, and told sparingly.
+Errors and refusals: counted, and logged at a limited rate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RateLimitedLog:
     calls that we make times the errors of the kernel and the kinds of exceptions,
     and our reasons to refuse.
 
-    :param counters: are counted up.
+    :param counters: count each event.
     :param clock: tells the time in seconds.
     """
 
@@ -42,7 +42,7 @@ class RateLimitedLog:
         """
         Note that a system call failed, and was survived.
 
-        :param call: what it was for, in a word: ``send``.
+        :param call: what failed, in a word: ``send``.
         """
         kind = (call, errorName(error))
         self.counters.errors[kind] += 1
@@ -58,10 +58,9 @@ class RateLimitedLog:
 
     def broke(self, call: str) -> None:
         """
-        Note the exception at hand, which only a mistake in somebody's program can
-        have raised.
+        Note the current exception, which only a mistake in a program can have raised.
 
-        :param call: what it was for, in a word: ``accept``.
+        :param call: what failed, in a word: ``accept``.
         """
         kind = (call, getattr(sys.exc_info()[0], "__name__", ""))
         self.counters.errors[kind] += 1
@@ -75,7 +74,7 @@ class RateLimitedLog:
 
     def refused(self, reason: str, peer: object = None) -> None:
         """
-        Note that a peer or a datagram was turned away.
+        Note that a connection or a datagram was refused.
 
         :param reason: one of few.
         :param peer: its address or name, in whatever form the caller has it.
@@ -97,7 +96,7 @@ class RateLimitedLog:
 
     def _due(self, kind: object, total: int) -> str | None:
         """
-        Say how often it happened since the last line, if another is due.
+        Say how often it happened since the last line, if another line is due.
         """
         now = self._clock()
         saidAt, saidTotal = self._said.get(kind, (now - LINE_PAUSE, 0))

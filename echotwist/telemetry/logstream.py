@@ -1,6 +1,6 @@
 """
-Standard output and standard error that keep nobody waiting: who reads the log may be
-slow, or hang, or be gone.
+Standard output and standard error that never block: the reader of the log may be
+slow, hang, or be gone.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 class LossyStream:
     """
-    A stream of text that drops what there is no room for, and tells how much it was
-    when there is room again.
+    A stream of text that drops lines while there is no room, and says how many when
+    there is room again.
 
-    What has been begun is finished, so that a line is whole or not there.
+    Each line is there whole, or not at all.
 
-    :param fd: where it goes.  If it is a pipe, nobody else should write to it.
+    :param fd: where it goes.  If it is a pipe, no other program should write to it.
     """
 
     _log = Logger()
@@ -52,7 +52,7 @@ class LossyStream:
 
     def flush(self) -> None:
         """
-        Do nothing: nothing waits that could be written.
+        Do nothing: nothing is buffered.
         """
 
     def _send(self, data: bytes) -> bytes:
@@ -63,7 +63,7 @@ class LossyStream:
         """
         with suppress(OSError):
             while data and self._hasRoom():
-                # So much fits into a pipe that has room (poll(2), pipe(7)).
+                # A pipe that has room takes so much at once (poll(2), pipe(7)).
                 data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
         return data
 
@@ -73,9 +73,9 @@ class LossyStream:
 
 def keepFromBlocking(stream: Any) -> None:
     """
-    Have a stream be lossy, if it goes to a pipe, a socket or a terminal.
+    Make a stream lossy, if it goes to a pipe, a socket or a terminal.
 
-    It stays the same object: whoever logs may have it already.
+    It stays the same object, as loggers may have it already.
 
     :param stream: ``sys.__stdout__``, for instance; nothing if it was closed at the start.
     """
@@ -91,10 +91,10 @@ def keepFromBlocking(stream: Any) -> None:
 
 def _ownTerminal(fd: int) -> int:
     """
-    Open a terminal once more: that one can be told not to block, and no other program
-    that has it hears of that (``O_NONBLOCK``, open(2)).
+    Open a terminal again, and set this one not to block: that does not concern other
+    programs that have the terminal (``O_NONBLOCK``, open(2)).
 
-    :return: the same, where it may not be opened.
+    :return: the same descriptor, where we may not open it.
     """
     try:
         return os.open(os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)

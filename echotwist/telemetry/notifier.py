@@ -14,18 +14,18 @@ from twisted.logger import Logger
 
 from echotwist.sockets.errors import inWords
 
-#: Seconds to wait for a manager that has much to hear, with what is said just once.
+#: Seconds to wait for a busy manager, with a message that is sent once.
 MANAGER_TIMEOUT = 1.0
 
 
 class Notifier:
     """
-    Tell the manager how the service stands.
+    Tell the manager the state of the service.
 
     :param environ: names the socket of the manager, and how long it waits for
         a sign of life.
-    :param reactor: calls later; that it does is the sign of life.
-    :param checkAlive: is called before each.
+    :param reactor: calls later; while it does so, the service lives.
+    :param checkAlive: is called before each sign of life.
     """
 
     _log = Logger()
@@ -44,7 +44,7 @@ class Notifier:
         self._pause = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with suppress(ValueError, OverflowError):
-                # It asks to hear from us twice in that time.
+                # sd_watchdog_enabled(3) recommends two messages in that time.
                 self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
         self._next: IDelayedCall | None = None
         self._hasFailed = False
@@ -53,7 +53,7 @@ class Notifier:
         """
         Tell that peers are served.
 
-        :param text: how it stands, in words.
+        :param text: the state, in words.
         """
         self._tell("READY=1", f"STATUS={text}")
         if self._place and self._pause > 0:
@@ -63,7 +63,7 @@ class Notifier:
         """
         Tell that it stops.
 
-        :param text: how it stands, in words.
+        :param text: the state, in words.
         """
         self._tell("STOPPING=1", f"STATUS={text}")
 

@@ -50,8 +50,8 @@ class Worker:
     """
     Serve in this process on sockets that are open already, as its parent says.
 
-    Whether it stops at once, the parent says too: whoever sends signals to all has sent
-    it one as well.
+    The parent also says when it must stop: a signal to the whole process group reaches
+    the parent too.
 
     :param plan: what to do.
     :param reactor: runs it.
@@ -72,7 +72,7 @@ class Worker:
 
     def open(self) -> None:
         """
-        Do all that comes before serving.
+        Get ready to serve.
 
         :raise StartError: it cannot serve.
         """
@@ -123,7 +123,7 @@ class Worker:
 
     def tell(self) -> None:
         """
-        Tell the parent what happened so far.
+        Send the counters to the parent.
         """
         with suppress(OSError):  # It may be gone.
             os.write(COUNTERS, toLine(self._counters))
@@ -140,7 +140,7 @@ class Worker:
 
     def leave(self, name: str) -> None:
         """
-        Leave these to it again.
+        Leave these sockets to that worker again.
         """
         for port in self._adopted.get(name, ()):
             port.stopReading()
@@ -199,7 +199,7 @@ class Commands(FileDescriptor):
 
 def isOurs(event: LogEvent) -> PredicateResult:
     """
-    Leave out what Twisted says of each process: that it stops, and has stopped.
+    Leave out what Twisted logs in each process: that it stops, and has stopped.
     """
     ours = event.get("log_namespace", "").startswith("echotwist")
     if ours or event.get("log_level", LogLevel.info) > LogLevel.info:
@@ -220,15 +220,15 @@ def _listeners(files: Iterable[int]) -> list[Listener]:
 
 def prepare(file: int) -> tuple[Worker, IReactor]:
     """
-    Do all that comes before serving.
+    Get ready to serve.
 
-    :param file: where the plan comes in.
+    :param file: the descriptor that the plan comes from.
     :return: the worker, and its reactor.
     :raise SystemExit: it cannot serve.
     """
     with open(file, "rb") as source:
         plan: Plan = pickle.load(source)
-    with suppress(OSError):  # It may be closed to us; absolute names will do.
+    with suppress(OSError):  # We may not enter it; absolute names work all the same.
         os.chdir(plan.folder)
     namedModule(plan.reactor).install()
     from twisted.internet import reactor as installed

@@ -1,15 +1,15 @@
 """
-Which workers do not come up, and what is to be said of it (pure).
+Which workers do not come up, and what the log and health say of it (pure).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-#: Who has served for so many seconds has come up.
+#: A worker that has served for so many seconds has come up.
 MIN_UPTIME = 1.0
 
-#: A worker fails that has not come up so many times in a row...
+#: A worker that did not come up so many times in a row fails: others take its place...
 FAILURES_TO_REPLACE = 2
 
 #: ...and when all have failed so many times, there is no hope.
@@ -21,7 +21,7 @@ LINE_INTERVAL = 60.0
 
 class Failures:
     """
-    Count how often each worker has not come up, in a row.
+    Count how often in a row each worker did not come up.
 
     :param names: of the workers.
     :param clock: tells the time in seconds.

@@ -1,5 +1,5 @@
 """
-Workers that do not answer are found.
+Finds workers that do not answer.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from echotwist.workers.process import WorkerProcess
 #: Seconds between two checks that the workers live.
 CHECK_INTERVAL = 30.0
 
-#: Seconds that one may be silent when it is asked; the seconds count in which we
-#: ourselves ran: who stops us all does not make us end them.
+#: Seconds that a worker may take to answer.  Only seconds in which the parent itself
+#: runs count: if all processes are stopped together, none is ended for it.
 SILENT_SECONDS = 10
 
-#: The same for one that does not serve yet.
+#: The same for a worker that does not serve yet.
 START_SECONDS = 120
 
 
@@ -27,8 +27,9 @@ class LivenessCheck:
     Ask all workers again and again, and end those that do not answer.
 
     :param clock: calls later.
-    :param ask: asks those that run; fires when they have answered, or do not.
-    :param end: ends one.
+    :param ask: asks all workers that run; fires when each has answered or has not done
+        so in time.
+    :param end: ends a worker.
     """
 
     def __init__(

@@ -44,10 +44,10 @@ class Monitor(ProcessMonitor):
     :ivar gaveUp: fires when no worker comes up; says why.
     """
 
-    #: Who has served for so many seconds is started again at once.
+    #: A worker that has served for so many seconds is started again at once.
     threshold = MIN_UPTIME  # type: ignore[assignment]
 
-    #: Who did not is started after this pause, which doubles each time.
+    #: Another is started again after this pause, which doubles each time.
     minRestartDelay = 0.1  # type: ignore[assignment]
     maxRestartDelay = 60
 
@@ -74,7 +74,7 @@ class Monitor(ProcessMonitor):
     @property
     def workers(self) -> list[WorkerProcess]:
         """
-        Those that run.
+        The workers that run.
         """
         return list(self.protocols.values())  # type: ignore[arg-type]
 
@@ -89,7 +89,7 @@ class Monitor(ProcessMonitor):
     @property
     def health(self) -> str:
         """
-        How it stands, in words.
+        The health of the workers, in words.
         """
         return self._failures.health
 
@@ -114,7 +114,7 @@ class Monitor(ProcessMonitor):
             return
         worker = WorkerProcess(self, name, self._spawner.planOf(name))
         self.protocols[name] = worker  # type: ignore[assignment]
-        self.timeStarted[name] = inf  # Its time has not begun: it does not serve yet.
+        self.timeStarted[name] = inf  # It does not serve yet.
         try:
             self._spawner.spawn(name, worker, self._reactor)
         except OSError as error:
@@ -146,7 +146,7 @@ class Monitor(ProcessMonitor):
 
     def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
-        Hear that a worker is gone, and what it counted last.
+        Hear that a worker is gone, and keep what it counted last.
         """
         for last in worker.counters:
             last.active = 0
@@ -166,7 +166,7 @@ class Monitor(ProcessMonitor):
             self.stopService()
             self.gaveUp.callback(f"worker {name} {why}")
         elif name in self._failures.failing and name not in self._replaced:
-            # Whom the kernel sends to its sockets would wait for nobody.
+            # Peers that the kernel sends to its sockets would wait for ever.
             self._replaced.add(name)
             self._tellOthers(ADOPT, name)
             self._announce()
@@ -175,7 +175,7 @@ class Monitor(ProcessMonitor):
         """
         Ask all workers for their counters.
 
-        :return: fires when they have answered, or do not.
+        :return: fires when each has answered, or has not done so in time.
         """
         return gatherResults([worker.ask(self._clock) for worker in self.workers])
 
@@ -188,7 +188,7 @@ class Monitor(ProcessMonitor):
 
     def checkAlive(self) -> None:
         """
-        See that all workers answer; end those that do not, to start them again.
+        Check that all workers answer; end those that do not, to start them again.
         """
         self._liveness.check()
 
@@ -213,7 +213,7 @@ class Monitor(ProcessMonitor):
 
     def abort(self) -> None:
         """
-        Have those that stop drain no longer.
+        End the drain of workers that stop.
         """
         for worker in self.workers:
             worker.send(ABORT)

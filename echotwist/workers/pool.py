@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 @implementer(IServing)
 class Pool:
     """
-    Workers serve: processes that are started again when they die.
+    Let workers serve: processes that are started again when they die.
 
-    Each has its own sockets of the port (``SO_REUSEPORT``, socket(7)), among
-    which the kernel deals out peers; all others they share: who is free takes
-    the next peer.  We open them and keep them open: the peers who wait at a
-    worker that dies are served by the next, or by the others if none comes up.
+    Each has its own sockets of the port (``SO_REUSEPORT``, socket(7)), and the
+    kernel spreads peers over them.  They share all other sockets: a free worker
+    takes the next peer.  We open all sockets and keep them open: peers that wait for
+    a worker that dies go to the next one, or to the others if none comes up.
 
     :param sockets: those asked for.
     :param rules: for what comes in.
@@ -56,7 +56,7 @@ class Pool:
     :param reactor: starts processes.
     :param giveUp: is told, in words, that no worker comes up.
     :param count: how many there are.
-    :param identity: as whom they will run.
+    :param identity: the user, group and root that they will have.
     """
 
     ports: Sequence[IListeningPort] = ()
@@ -86,7 +86,7 @@ class Pool:
 
     def open(self) -> None:
         """
-        Open all sockets, or none; and see that workers can start.
+        Open all sockets, or none; and check that workers can start.
 
         :raise StartError: that cannot be done.
         """
@@ -139,14 +139,14 @@ class Pool:
             sockets=self._sockets,
             rules=self._rules,
             reactor=type(self._reactor).__module__,
-            # Names of files were meant from here, wherever --rundir leads.
+            # Names of files are relative to this folder, wherever --rundir leads.
             folder=os.getcwd(),
             sizes=sizes,
         )
         return Spawner(plan, [_socketsOf(listeners) for listeners in own], _socketsOf(shared))
 
     def _monitorOf(self, spawner: Spawner) -> Monitor:
-        # This needs the reactor, which must not be chosen before twistd does.
+        # This imports the reactor, which twistd must choose first.
         from echotwist.workers.monitor import Monitor
 
         return Monitor(spawner, self._counters, self._reactor)
@@ -175,7 +175,7 @@ class Pool:
     @property
     def health(self) -> str:
         """
-        How the workers do, in words.
+        The health of the workers, in words.
         """
         return self._monitor.health
 
@@ -187,7 +187,7 @@ class Pool:
 
     def checkAlive(self) -> None:
         """
-        See that all workers answer; those that do not are replaced.
+        Check that all workers answer; those that do not are replaced.
         """
         self._monitor.checkAlive()
 
@@ -205,7 +205,7 @@ class Pool:
 
     def abort(self) -> None:
         """
-        Have the workers drain no longer; or not at all, if they have yet to be stopped.
+        End the drain of the workers at once; if it has not begun, skip it.
         """
         self._isAborted = True
         self._monitor.abort()
@@ -225,7 +225,7 @@ def _socketsOf(listeners: Iterable[Listener]) -> list[Socket]:
 
 def _claim(sockets: Sockets) -> int | None:
     """
-    Find the port, and see that nobody has it who would share it with us.
+    Find the port, and check that no other program has it and would share it with us.
     """
     opened = openOwn(sockets)
     number = placeOf(opened[0].socket)[1] if opened and opened[0].socket else None

@@ -21,13 +21,13 @@ from echotwist.workers.wire import CONFIG, COUNTERS, EVENTS, STDERR, TELL
 #: Seconds to wait for a worker's counters.
 ANSWER_TIMEOUT = 1.0
 
-#: Lines of what it says before it serves that are kept.
+#: How many lines are kept of what a worker says before it serves.
 LINES_KEPT = 50
 
 
 class IWorkerOwner(Interface):
     """
-    Whoever looks after the workers.
+    Looks after workers.
     """
 
     log: Logger = Attribute("Where the workers' events go.")
@@ -52,7 +52,7 @@ class WorkerProcess(ProcessProtocol):
     :param owner: hears of it.
     :param name: its number.
     :param plan: what it is to do, pickled.
-    :ivar counters: what it told last; nothing before it serves.
+    :ivar counters: those that it sent last; nothing before it serves.
     :ivar gone: fires when it has ended.
     :ivar silence: how often in a row it did not answer.
     """
@@ -102,7 +102,7 @@ class WorkerProcess(ProcessProtocol):
         Ask for its counters.
 
         :param clock: calls later.
-        :return: fires when they are there, or it does not answer.
+        :return: fires when they have come, or did not come in time.
         """
         if not self._asked:
             self.send(TELL)
@@ -114,7 +114,7 @@ class WorkerProcess(ProcessProtocol):
 
     def isSilent(self) -> bool:
         """
-        See whether it has answered, now that it was time to.
+        Tell whether it has not answered in time.
         """
         self.silence = self.silence + 1 if self._asked else 0
         return bool(self._asked)
@@ -128,7 +128,7 @@ class WorkerProcess(ProcessProtocol):
         for line in lines:
             try:
                 self._hear[childFD](line)
-            except Exception:  # Something else than we wrote there.
+            except Exception:  # Something that we did not write there.
                 self._line(line)
 
     def _event(self, line: bytes) -> None:
@@ -141,7 +141,7 @@ class WorkerProcess(ProcessProtocol):
         text = line.decode("utf-8", "replace")
         if self.isServing:
             self._owner.log.warn("worker {worker}: {text}", worker=self.name, text=text)
-        else:  # Perhaps its last: then one of them says it all.
+        else:  # Perhaps its last words: one line of them says why.
             self._stderr.append(text)
             del self._stderr[:-LINES_KEPT]
 

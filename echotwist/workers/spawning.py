@@ -28,13 +28,14 @@ from echotwist.workers.wire import (
     Plan,
 )
 
-#: ``-m`` would look for modules in the folder where it was started first, which
-#: may be anybody's, and so would this without the filter.
+#: ``-m`` would look for modules in the current folder first, which anybody may be able
+#: to write to; so would this without the filter.
 _CODE = (
     "import sys; sys.path[:] = filter(None, sys.path); from echotwist.workers import child; child."
 )
 
-#: What systemd tells one process only (sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3)).
+#: Variables that systemd sets for one process only (sd_listen_fds(3), sd_notify(3),
+#: sd_watchdog_enabled(3)).
 _SYSTEMD = {
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -63,7 +64,7 @@ class Spawner:
         self._own = {str(number): sockets for number, sockets in enumerate(own, 1)}
         self._shared = shared
         self.names = list(self._own)
-        # Now: names of folders were meant from here, wherever --rundir leads.
+        # Now: names of folders are relative to this one, wherever --rundir leads.
         self._environment = environment()
 
     @property
@@ -74,7 +75,7 @@ class Spawner:
         """
         Give what a worker is to do.
 
-        :param numbers: what the sockets are called there.
+        :param numbers: the descriptors that the sockets have there.
         """
         own = {other: [next(numbers) for _ in sockets] for other, sockets in self._own.items()}
         shared = [next(numbers) for _ in self._shared]
@@ -88,9 +89,9 @@ class Spawner:
 
     def tryOut(self, identity: Identity) -> None:
         """
-        See that a worker can start.
+        Check that a worker can start.
 
-        :param identity: as whom.
+        :param identity: the user, group and root that it will have.
         :raise StartError: it cannot.
         """
         plan = self._pickled(self.names[0], iter(self._files))
@@ -122,7 +123,7 @@ def command(function: str, *words: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """
-    Give the worker the same modules to import, and not what systemd said to us.
+    Give the worker the same modules to import, but not what systemd told us.
     """
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
@@ -132,7 +133,7 @@ def environment() -> dict[str, str]:
 @contextmanager
 def blocked(signals: set[signal.Signals]) -> Iterator[None]:
     """
-    Block signals; a process that is started meanwhile begins so too.
+    Block signals; a process that is started meanwhile has them blocked too.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:

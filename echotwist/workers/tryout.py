@@ -1,8 +1,7 @@
 """
-A worker is tried out while the person who called can still be told.
+Tries out a worker while the user can still be told that it cannot start.
 
-It is a process of its own, with all that a worker has; but it ends before it
-serves.  So whatever keeps workers from starting is found.
+It is a process of its own, with all that a worker has, but ends before it serves.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from echotwist.sockets.errors import StartError, inWords
 #: Seconds that a worker may take to start.
 START_TIMEOUT = 60.0
 
-#: The status of a process that cannot become what it should.
+#: The status of a process that cannot get the root, user or group that it should.
 NOT_BECOME = 126
 
-#: Characters of somebody else's words that are shown.
+#: How many characters of another program's message are shown.
 SHOWN_CHARACTERS = 500
 
 
@@ -62,7 +61,7 @@ class Identity:
 
     def become(self) -> None:
         """
-        Do as ``twistd`` will, in a process that is to be that; or end it with words.
+        Take this identity, as ``twistd`` will; or end the process with a message.
         """
         try:
             if self.chroot is not None:
@@ -87,7 +86,7 @@ class Identity:
     @property
     def hint(self) -> str:
         """
-        What helps, if it is another than now.
+        What helps, if it is not the present identity.
         """
         if self.chroot is not None:
             return f"; Python, echotwist and all files must be found in {self.chroot}"

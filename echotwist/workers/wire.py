@@ -12,13 +12,13 @@ from attrs import frozen
 from echotwist.listening.listeners import Sockets
 from echotwist.listening.rules import Rules
 
-#: Commands of the parent come in here; its end is that of the parent.
+#: Commands of the parent come in here; when it ends, the parent is gone.
 COMMANDS = 0
 
 #: What is logged goes out here, as JSON, a line for each event.
 EVENTS = 1
 
-#: What is said apart from that, such as the last words of Python.
+#: Standard error goes out here, such as Python's last words.
 STDERR = 2
 
 #: The counters go out here, a line at the start and whenever they are asked for.
@@ -42,9 +42,9 @@ ADOPT = b"adopt:"
 #: ...and no longer.
 LEAVE = b"leave:"
 
-#: Blocked when a worker is started, so that it can be told to stop before it can listen.
-#: One ^C reaches the parent and all workers, and so does the end of a terminal; these
-#: do what the parent says.
+#: Blocked when a worker is started, so that none ends it before it listens to its parent.
+#: ^C and the end of a terminal reach the parent and all workers; the workers do what the
+#: parent says.
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -56,11 +56,11 @@ class Plan:
     :param sockets: those asked for.
     :param rules: for what comes in.
     :param reactor: the module of its reactor.
-    :param folder: where names of files begin.
+    :param folder: names of files are relative to it.
     :param name: its own.
     :param own: the descriptors of the sockets that each worker has for itself.
     :param shared: those of the sockets that all share.
-    :param sizes: how many of these, the last, belong to endpoints, for each time that
+    :param sizes: the last of these belong to endpoints: how many for each time that
         one listens.
     """
 
