@@ -98,7 +98,7 @@ class TwistdTests(SynchronousTestCase):
 
     def test_user(self) -> None:
         """
-        A user whom we cannot become is named.
+        A user that we cannot become is named.
         """
         self.assertIn("--uid 98765: /etc/passwd has nobody", self.mistake(uid=98765))
         self.may -= {twistd.SETUID}

@@ -1,5 +1,5 @@
 """
-The service in a folder where nothing is (chroot(2)), as a user who may do nothing.
+The service in an empty folder (chroot(2)), as a user without privileges.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ sys.addaudithook(note)
 
 class Jail:
     """
-    A folder to shut a service up in.
+    A folder to confine a service to.
 
     :param folder: where there is room for it.
     :ivar limit: what has a service be started in it.

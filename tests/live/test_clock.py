@@ -1,5 +1,5 @@
 """
-Who sets the time of the system moves nothing that waits.
+Setting the time of the system changes no waiting time.
 """
 
 from __future__ import annotations
@@ -221,8 +221,8 @@ def services(
 )
 def test_back(services: list[Clocked], time: Time, pool: ThreadPoolExecutor) -> None:
     """
-    When it is set back, all ends that should: silence, unfinished greetings, stalls,
-    and a drain.  The watchdog hears from the service.
+    When the time is set back, everything that should end still does: silence,
+    unfinished handshakes, stalls, and a drain. The watchdog hears from the service.
     """
 
     def end(one: Clocked) -> None:
@@ -247,7 +247,7 @@ def test_back(services: list[Clocked], time: Time, pool: ThreadPoolExecutor) -> 
 )
 def test_forward(services: list[Clocked], time: Time, pool: ThreadPoolExecutor) -> None:
     """
-    When it is set forward, nobody is cut short who has time left.
+    When the time is set forward, no connection ends before its time.
     """
 
     def goOn(one: Clocked) -> None:

@@ -47,7 +47,8 @@ def test_askedAddress(tmp_path: Path, interface: list[str]) -> None:
 
 def test_twoAddressesInTurn(server: Server) -> None:
     """
-    Each reply bears its own datagram's address, not an earlier one's.
+    Each reply comes from the address that its own datagram asked, not from an earlier
+    one.
     """
     with asking(server.port, "127.0.0.1") as one, asking(server.port, "127.0.0.2") as two:
         for turn in range(20):
@@ -72,7 +73,7 @@ def test_gonePeer(server: Server) -> None:
 @needsRoot
 def test_sourcePortZero(server: Server) -> None:
     """
-    Datagrams that cannot be answered are survived, and told of once.
+    The service survives datagrams that cannot be answered, and logs them once.
     """
     said = len(server.lines)
     for number in range(1000):

@@ -155,7 +155,7 @@ def test_families(tmp_path: Path) -> None:
 
 def test_workers(certificate: Path) -> None:
     """
-    Workers share what is not the port's, and all are counted.
+    Workers share all sockets but those of the port, and all connections are counted.
     """
     tls = "ssl:0:interface=127.0.0.1:privateKey=key.pem:certKey=cert.pem"
     words = ["echo", "--workers=2", "--listen", tls, "--listen=unix:echo.sock", *way]

@@ -75,7 +75,7 @@ def test_mistakes(
 )
 def test_endpoints(tmp_path: Path, options: list[str], said: str) -> None:
     """
-    A description that cannot be meant is told in a person's words.
+    An endpoint that makes no sense gives an error in plain words.
     """
     port = freePort()
     words = [word.format(port=port) for word in options]
@@ -110,7 +110,7 @@ def test_withoutExtra(tmp_path: Path, endpoint: str) -> None:
 )
 def test_twistd(tmp_path: Path, options: list[str], said: str) -> None:
     """
-    Mistakes in options of twistd's own are told as well, and do not keep anybody waiting.
+    Mistakes in twistd's own options are reported as well, and never block.
     """
     line = mistake(tmp_path, BIN / "twistd", *options, "-p0", prepare=asOneUser)
     assert line.startswith(f"echo: {said}")
@@ -119,7 +119,7 @@ def test_twistd(tmp_path: Path, options: list[str], said: str) -> None:
 
 def test_twist(tmp_path: Path, taken: int) -> None:
     """
-    So it is under ``twist``.
+    The same holds under ``twist``.
     """
     said = mistake(tmp_path, BIN / "twist", "echo", f"-p{taken}", "-i127.0.0.1")
     assert f"TCP 127.0.0.1:{taken}: Address already in use (errno 98)" in said
@@ -128,7 +128,7 @@ def test_twist(tmp_path: Path, taken: int) -> None:
 @pytest.mark.parametrize("flags", ["-ny", "-y"])
 def test_tac(tmp_path: Path, taken: int, flags: str) -> None:
     """
-    And with a tac file.
+    The same holds with a tac file.
     """
     text = (ROOT / "deploy" / "echo.tac").read_text()
     (tmp_path / "echo.tac").write_text(text.replace("port=1234", f"port={taken}"))
@@ -139,7 +139,7 @@ def test_tac(tmp_path: Path, taken: int, flags: str) -> None:
 @pytest.mark.parametrize("option", ["--no-udp", "--no-tcp"])
 def test_notPermitted(tmp_path: Path, option: str) -> None:
     """
-    Port 7 is not for ordinary users.
+    Ordinary users may not bind port 7: that is one line.
     """
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 7:
         pytest.skip("here it is")

@@ -52,7 +52,7 @@ def strict(
     kind: StreamKind, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """
-    A service that soon loses patience.
+    A service with short timeouts.
     """
     folder = tmp_path_factory.mktemp("strict")
     with kind.ours(folder, "--stall-timeout=1", "--verbose") as service:
@@ -81,7 +81,7 @@ def server(watched: Watched) -> Server:
 @streams("half-close")
 def test_halfClose(kind: StreamKind, server: Server) -> None:
     """
-    Who sends and then half-closes gets all of it back, and then the end.
+    A client that half-closes gets back all that it sent, and then the end.
     """
     for size in rules.SIZES:
         rules.halfClose(server.door, size, times=5)
@@ -90,7 +90,7 @@ def test_halfClose(kind: StreamKind, server: Server) -> None:
 @streams("many at once")
 def test_many(kind: StreamKind, server: Server) -> None:
     """
-    Each of many that speak at the same time gets its own bytes back.
+    Many clients that send at the same time each get their own bytes back.
     """
 
     def talk(number: int) -> None:
@@ -144,7 +144,8 @@ def test_urgent(kind: StreamKind, server: Server) -> None:
 
 def most(kind: StreamKind) -> int:
     """
-    Tell how many bytes may be taken from who never reads, in the kernel's buffers.
+    Tell how many bytes may be taken from a client that never reads, in the kernel's
+    buffers.
 
     Where reading takes long, as over TLS, Linux gives the peer a larger window
     meanwhile.
@@ -155,7 +156,8 @@ def most(kind: StreamKind) -> int:
 @streams("back-pressure")
 def test_backPressure(kind: StreamKind, server: Server) -> None:
     """
-    Who sends and never reads is not read from for long, and costs no memory.
+    From a client that never reads, the service stops reading soon, and uses no memory
+    for it.
     """
     rules.backPressure(server, clients=3, growth=MIB, patience=FULL, most=most(kind))
 
@@ -171,7 +173,7 @@ def test_resets(kind: StreamKind, server: Server) -> None:
 @streams("rest")
 def test_rest(kind: StreamKind, strict: Server) -> None:
     """
-    Nothing runs while nobody speaks.
+    The process does not wake up while no client sends.
     """
     rules.idle(strict, connections=20, seconds=0.5)
 
@@ -242,8 +244,8 @@ def _provoke(server: Server) -> None:
 @streams("limit on all")
 def test_limit(kind: StreamKind, tmp_path: Path) -> None:
     """
-    Who comes too many is reset, who is served notices nothing, and when one
-    leaves there is room for another.
+    Connections over the limit are reset, the others notice nothing, and when one ends
+    there is room for another.
     """
     with kind.ours(tmp_path, "--max-connections=10") as server, ExitStack() as stack:
         served = serve(server, stack, 30)
@@ -260,7 +262,7 @@ def test_limit(kind: StreamKind, tmp_path: Path) -> None:
 @streams("limit on each peer")
 def test_limitOfPeer(kind: StreamKind, limited: Server) -> None:
     """
-    So it is with the connections of one peer.
+    The same holds for the connections of one peer.
     """
     with ExitStack() as stack:
         served = serve(limited, stack, 15)
@@ -274,7 +276,8 @@ def test_limitOfPeer(kind: StreamKind, limited: Server) -> None:
 @streams("others have their own limit")
 def test_limitOfOthers(kind: StreamKind, limited: Server) -> None:
     """
-    Another peer is served meanwhile; behind a proxy it is whom the proxy names.
+    Another peer is served meanwhile; behind a proxy the peer is the client that the
+    header names.
     """
     rules.settled(limited)
     with ExitStack() as stack:
@@ -286,8 +289,9 @@ def test_limitOfOthers(kind: StreamKind, limited: Server) -> None:
 @streams("allowed networks")
 def test_access(kind: StreamKind, tmp_path: Path) -> None:
     """
-    A peer that is not allowed is reset before any handshake, takes no place, is
-    counted and told of; another is served.  Behind a proxy it is whom the proxy names.
+    A peer that is not allowed is reset before any handshake, does not count for the
+    limits, and is counted and logged; another is served. Behind a proxy the peer is the
+    client that the header names.
     """
     served, denied = kind.hosts
     options = [f"--allow={served}/24", f"--deny={denied}", "--max-connections=1"]
@@ -326,7 +330,7 @@ def test_fewDescriptors(kind: StreamKind, tmp_path: Path) -> None:
 @streams("prefix")
 def test_prefix(kind: StreamKind, tmp_path: Path) -> None:
     """
-    The prefix comes before each line, and does not pile up either.
+    The prefix comes before each line; prefixes do not pile up either.
     """
     with kind.ours(tmp_path, "--prefix", "You said : ") as server:
         with connected(server.door) as stream:
@@ -404,7 +408,7 @@ def test_halfWay(kind: StreamKind, stopping: Stopping) -> None:
 @streams("SIGTERM, backlog")
 def test_backlog(kind: StreamKind, stopping: Stopping) -> None:
     """
-    Who was connected by the kernel already is served.
+    Connections that the kernel has accepted already are served.
     """
     stopping[_speak].result()
 
@@ -420,7 +424,7 @@ def test_queued(kind: StreamKind, stopping: Stopping) -> None:
 @streams("SIGTERM, quiet client")
 def test_quiet(kind: StreamKind, stopping: Stopping) -> None:
     """
-    Who says nothing does not hold it up, and sees an orderly end.
+    A silent client does not delay the stop, and sees an orderly end.
     """
     stopping[_quiet].result()
 
@@ -573,7 +577,7 @@ def together(
 @streams("stall timeout")
 def test_stall(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    Who has bytes waiting and takes none is reset.
+    A client that takes none of its waiting bytes is reset.
     """
     together[_stall].result()
 
@@ -581,7 +585,7 @@ def test_stall(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
 @streams("stall timeout, sender")
 def test_sender(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    So is who takes none and goes on sending, a byte now and then.
+    So is a client that takes none and still sends a byte now and then.
     """
     together[_sender].result()
 
@@ -589,7 +593,8 @@ def test_sender(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
 @streams("stall timeout, half-close")
 def test_cut(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    Who is reset after the last byte that it sends sees no end, unless all came back.
+    A client that is reset after its half-close never sees an orderly end, unless it got
+    everything back.
     """
     together[_cut].result()
 
@@ -597,7 +602,7 @@ def test_cut(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
 @streams("slow reader")
 def test_slow(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    Who takes some is kept.
+    A client that takes some bytes is kept.
     """
     together[_slow].result()
 
@@ -605,7 +610,8 @@ def test_slow(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
 @streams("unfinished greeting")
 def test_unfinished(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    Who never finishes the handshake, or the header, is reset.
+    A client that never finishes the TLS handshake is reset, and so is a proxy that
+    never finishes its header.
     """
     together[_unfinished].result()
 
@@ -613,7 +619,7 @@ def test_unfinished(kind: StreamKind, together: dict[Check, Future[None]]) -> No
 @streams("idle timeout")
 def test_idle(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    A silent connection is ended in order, and one that speaks is not.
+    A silent connection gets an orderly end; one that sends goes on.
     """
     together[_idle].result()
 
@@ -621,7 +627,7 @@ def test_idle(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
 @streams("drain ends")
 def test_drainEnds(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    Who neither reads nor goes away holds it up for that time, not longer.
+    A client that neither reads nor leaves delays the stop for the drain, not longer.
     """
     together[_drainEnds].result()
 
@@ -629,7 +635,7 @@ def test_drainEnds(kind: StreamKind, together: dict[Check, Future[None]]) -> Non
 @streams("second signal")
 def test_secondSignal(kind: StreamKind, together: dict[Check, Future[None]]) -> None:
     """
-    A second signal ends it at once.
+    A second signal ends the service at once.
     """
     together[_secondSignal].result()
 
@@ -637,7 +643,7 @@ def test_secondSignal(kind: StreamKind, together: dict[Check, Future[None]]) -> 
 @streams("log line")
 def test_verbose(kind: StreamKind, strict: Server) -> None:
     """
-    Asked to, it tells each connection's peer, bytes and time.
+    With ``--verbose`` the service logs each connection's peer, bytes and time.
     """
     with connected(strict.door) as stream:
         peer = kind.peer(stream)

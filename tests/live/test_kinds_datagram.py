@@ -36,7 +36,7 @@ def wordy(
     kind: DatagramKind, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """
-    A service that says much.
+    A service with a verbose log.
     """
     with kind.ours(
         tmp_path_factory.mktemp("wordy"), "--verbose", "--prefix=You said : "
@@ -109,7 +109,7 @@ def test_whole(kind: DatagramKind, server: Server) -> None:
 @datagrams("asked address")
 def test_askedAddress(kind: DatagramKind, server: Server) -> None:
     """
-    The reply bears the address that was asked.
+    The reply comes from the address that was asked.
     """
     for host in ("127.0.0.1", "127.0.0.2", "127.3.4.5"):
         with kind.client(server, host) as client:
@@ -148,8 +148,8 @@ def test_once(kind: DatagramKind, server: Server) -> None:
 @datagrams("refusals")
 def test_refusals(kind: DatagramKind, watched: Watched) -> None:
     """
-    Who cannot be a client, or asks all at once, is counted and told of once,
-    and not answered.
+    A datagram that no client can have sent, or that asks all hosts at once, is not
+    answered; it is counted, and logged once.
     """
     server = watched.server
     for _ in range(10):
@@ -172,7 +172,7 @@ def test_refusals(kind: DatagramKind, watched: Watched) -> None:
 @datagrams("allowed networks")
 def test_access(kind: DatagramKind, tmp_path: Path) -> None:
     """
-    A peer that is not allowed gets no reply, is counted and told of once; another is
+    A peer that is not allowed gets no reply, is counted and logged once; another is
     answered.
     """
     source = "127.0.0.9"
@@ -195,8 +195,8 @@ def test_access(kind: DatagramKind, tmp_path: Path) -> None:
 @datagrams("gone peer")
 def test_gonePeer(kind: DatagramKind, server: Server) -> None:
     """
-    Peers that are gone before their replies do no harm, and tell no more than
-    one line.
+    Peers that are gone before their replies do no harm, and cause no more than one log
+    line.
     """
     said = len(server.lines)
     for _ in range(100):
@@ -209,8 +209,7 @@ def test_gonePeer(kind: DatagramKind, server: Server) -> None:
 @datagrams("peer that never reads")
 def test_neverReads(kind: DatagramKind, server: Server) -> None:
     """
-    A peer that asks on and never reads keeps nobody waiting, and costs no
-    memory.
+    A peer that sends on and never reads keeps no other waiting, and costs no memory.
     """
     isAnswered(kind, server)
     before, said = server.process.memory_info().rss, len(server.lines)
@@ -267,7 +266,7 @@ def test_fairness(kind: DatagramKind, server: Server) -> None:
 @datagrams("rest")
 def test_rest(kind: DatagramKind, server: Server) -> None:
     """
-    Nothing runs while nobody speaks.
+    The process does not wake up while no client sends.
     """
     isAnswered(kind, server)
     waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
@@ -305,7 +304,7 @@ def test_counters(kind: DatagramKind, watched: Watched) -> None:
 @datagrams("log line")
 def test_verbose(kind: DatagramKind, wordy: Server) -> None:
     """
-    Asked to, it tells each datagram's peer, size and beginning.
+    With ``--verbose`` the service logs each datagram's peer, size and beginning.
     """
     with kind.client(wordy) as client:
         client.ask(b"\n{spoofed}\n")

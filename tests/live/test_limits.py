@@ -1,5 +1,5 @@
 """
-The service under people who want more than their share.
+The service under clients that want more than their share.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def test_limitsWrapNothing(tmp_path: Path) -> None:
 
 def test_noDescriptors(tmp_path: Path) -> None:
     """
-    If the limit is more than there are descriptors, the same holds.
+    The same holds if the limit is higher than the number of descriptors.
     """
     few = "ulimit -n 64"
     with ours(tmp_path, "--max-connections=1000", limit=few) as server, ExitStack() as stack:
@@ -75,7 +75,7 @@ def test_burst(server: Server) -> None:
 
 def test_stall(tmp_path: Path, reactorName: str) -> None:
     """
-    Who has bytes waiting and takes none is reset.
+    A client that takes none of its waiting bytes is reset.
     """
     options = ["--stall-timeout=1", "--verbose", "--no-udp"]
     with ours(tmp_path, *options, reactor=reactorName) as server, connected(server.port) as client:
@@ -85,7 +85,8 @@ def test_stall(tmp_path: Path, reactorName: str) -> None:
 
 def test_slow(tmp_path: Path) -> None:
     """
-    Who takes some is kept, although it is long before the kernel takes more.
+    A client that takes some bytes is kept, although it takes long until the kernel
+    takes more.
 
     With a small buffer each bite is told to the service at once, so that a slow
     machine does not make a slow reader a dead one.
@@ -113,8 +114,8 @@ def test_slow(tmp_path: Path) -> None:
 
 def test_steady(tmp_path: Path) -> None:
     """
-    Who asks the same again and again, and takes each reply, is kept: that
-    always as many bytes are on their way does not mean that none are taken.
+    A client that asks the same again and again, and takes each reply, is kept: as many
+    bytes as ever on their way do not mean that it takes none.
     """
 
     def ask(stream: Stream, period: float) -> None:
@@ -144,7 +145,7 @@ def test_steady(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("options", "answered"), [([], False), (["--answer-low-ports"], True)])
 def test_lowPorts(tmp_path: Path, options: list[str], answered: bool) -> None:
     """
-    Datagrams from ports below 1024 are answered only if asked to.
+    Datagrams from ports below 1024 are answered only with ``--answer-low-ports``.
     """
     port = lowPort()
     with ours(tmp_path, *options) as server, socket.socket(type=socket.SOCK_DGRAM) as client:

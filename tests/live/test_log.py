@@ -1,5 +1,5 @@
 """
-Who reads the log cannot stop the service.
+The reader of the log cannot stop the service.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ class Logging:
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_unread(tmp_path: Path, command: list[str]) -> None:
     """
-    What nobody reads is dropped, and counted to the last line; what is there is whole.
+    Lines that are not read are dropped and counted, to the last line; each line that is
+    there is whole.
     """
     with closing(Logging(tmp_path, command)) as service:
         service.ask(MANY)
@@ -136,7 +137,7 @@ def test_unread(tmp_path: Path, command: list[str]) -> None:
 
 def test_gone(tmp_path: Path) -> None:
     """
-    A reader that has gone is like one that does not read.
+    A reader that has gone is like a reader that does not read.
     """
     with closing(Logging(tmp_path, COMMANDS["twistd"])) as service:
         service.leave()
@@ -146,7 +147,7 @@ def test_gone(tmp_path: Path) -> None:
 
 def test_stoppedParent(tmp_path: Path) -> None:
     """
-    A worker whose parent hangs serves on.
+    A worker goes on serving while its parent hangs.
     """
     with closing(Logging(tmp_path, COMMANDS["workers"])) as service:
         service.process.suspend()

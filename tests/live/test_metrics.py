@@ -64,7 +64,8 @@ def test_metrics(tmp_path: Path) -> None:
 
 def test_ready(tmp_path: Path) -> None:
     """
-    It is healthy and ready while it serves, and no more ready once it stops.
+    The service is healthy and ready while it serves, and not ready any more once it
+    stops.
     """
     watched = Watched(tmp_path, "--drain=30")
     with watched.server as server:
@@ -94,7 +95,7 @@ def test_ready(tmp_path: Path) -> None:
 )
 def test_mistakes(tmp_path: Path, endpoint: str, said: str) -> None:
     """
-    An endpoint that cannot be is one line, and the echo's ports are released.
+    An endpoint that makes no sense gives one line, and the echo's ports are released.
     """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -177,7 +178,7 @@ def seriesOf(*transports: str) -> dict[str, set[tuple[str, ...]]]:
 @pytest.mark.oneWay
 def test_series() -> None:
     """
-    A series that can have a value has one from the start, and no other is there.
+    Each series that can ever have a value is there from the start, and no other.
     """
     connections = {f"echotwist_{name}_connections" for name in ("stalled", "idle", "drained")}
     connections |= {"echotwist_connections", "echotwist_active_connections"}
@@ -202,7 +203,7 @@ def test_series() -> None:
 @pytest.mark.oneWay
 def test_otherSeries() -> None:
     """
-    Whatever else happens has its series too.
+    Other events have their series too, once they happen.
     """
     from echotwist.monitoring.metrics import EchoCollector
     from echotwist.telemetry.counters import Counters

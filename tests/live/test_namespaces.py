@@ -104,7 +104,7 @@ def test_networkInterface(hosts: Pair, tmp_path: Path) -> None:
 
 def test_noIPv6(hosts: Pair, tmp_path: Path) -> None:
     """
-    On a host with IPv6 turned off it serves IPv4, with nothing to be said about it.
+    On a host with IPv6 turned off the service serves IPv4, without a word in the log.
     """
     near, far = hosts
     near.setting("ipv6/conf/all/disable_ipv6", 1)
@@ -145,8 +145,8 @@ def forged(hosts: Pair, port: int) -> list[tuple[bytes, bytes]]:
 @pytest.mark.parametrize("interface", [[], ["-i0.0.0.0", "-i::"], [f"-i{WIRE}"]])
 def test_forged(hosts: Pair, tmp_path: Path, interface: list[str]) -> None:
     """
-    Low ports, its own port, and addresses that are no host's, as a source or
-    as a target, bring nothing onto the wire, and do no harm.
+    Datagrams with low ports, the service's own port, or addresses that no host has, as
+    source or as target, bring nothing onto the wire, and do no harm.
     """
     near, far = hosts
     options = [f"--metrics=tcp:{METRICS}", *interface]
@@ -175,7 +175,7 @@ def test_forged(hosts: Pair, tmp_path: Path, interface: list[str]) -> None:
 @pytest.mark.parametrize(("options", "answered"), [([], False), (["--answer-low-ports"], True)])
 def test_lowPort(hosts: Pair, tmp_path: Path, options: list[str], answered: bool) -> None:
     """
-    Who asks from port 1023 is answered when that was chosen, and only then.
+    A client on port 1023 is answered with ``--answer-low-ports``, and only then.
     """
     near, far = hosts
     with near.ours(tmp_path, *options) as server:
@@ -215,7 +215,7 @@ PAYLOADS = {
 @pytest.mark.parametrize("options", [[], ["--udp-rate=0"]], ids=["default", "anyRate"])
 def test_loopOfOurs(hosts: Pair, tmp_path: Path, options: list[str], payloads: list[bytes]) -> None:
     """
-    Two of ours that were set at each other fall silent.
+    Two of our services that were set at each other fall silent.
     """
     near, far = hosts
     with near.ours(tmp_path, *options) as one, far.ours(tmp_path, *options) as other:
@@ -228,7 +228,7 @@ def test_loopOfOurs(hosts: Pair, tmp_path: Path, options: list[str], payloads: l
 @pytest.mark.parametrize("payloads", PAYLOADS.values(), ids=PAYLOADS)
 def test_loopWithStock(hosts: Pair, tmp_path: Path, payloads: list[bytes]) -> None:
     """
-    One of ours and one that never gives up fall silent.
+    One of ours and a service that never gives up fall silent.
     """
     near, far = hosts
     with near.ours(tmp_path) as one, far.stock(tmp_path) as other:
@@ -297,7 +297,7 @@ def _loopWithDelay(hosts: Pair, cwd: Path, kind: str) -> None:
 
 def test_loopOfStock(hosts: Pair, tmp_path: Path) -> None:
     """
-    Two of what Twisted ships never stop, so that the rule can be seen to break.
+    Two of Twisted's own echoes never stop, so the rule can break.
     """
     near, far = hosts
     one, other = near.stock(tmp_path), far.stock(tmp_path)
@@ -332,8 +332,8 @@ def exchange(client: socket.socket, payloads: Sequence[bytes], window: int = 64)
 @pytest.mark.parametrize("host", ["v4", "v6"])
 def test_differentDatagrams(hosts: Pair, tmp_path: Path, host: str) -> None:
     """
-    Who never sends the same bytes twice gets each reply; who always does loses
-    at most one in 9,000.
+    A client that never sends the same bytes twice gets each reply; one that always does
+    loses at most one in 9,000.
     """
     near, far = hosts
     size = 50_000 if host == "v4" else 20_000
@@ -365,7 +365,7 @@ def monitor(client: socket.socket, interval: float, burst: int, payloads: int) -
 
 def test_monitors(hosts: Pair, tmp_path: Path, way: str) -> None:
     """
-    Monitors that send the same bytes from one port at the rate at most get each
+    Monitors that send the same bytes from one port, not faster than the rate, get each
     reply.
     """
     near, far = hosts
@@ -440,9 +440,9 @@ def test_rateOfNetwork(hosts: Pair, tmp_path: Path) -> None:
 
 def test_manySources(hosts: Pair, tmp_path: Path, way: str) -> None:
     """
-    A million forged sources grow the process by less than 16 MiB, and who was
-    there before keeps getting replies.  The portable way, which is slower, is
-    tried with fewer.
+    A million forged sources grow the process by less than 16 MiB, and a client from
+    before keeps getting replies. The portable way, which is slower, is tried with
+    fewer.
     """
     near, far = hosts
     count = 1_000_000 if way == "fast" else 300_000
@@ -521,7 +521,7 @@ def test_vanished(
     hosts: Pair, tmp_path: Path, vanish: Callable[[Namespace], None], full: bool
 ) -> None:
     """
-    A peer that is gone while bytes wait for it is given up, whether they fill
+    The service gives up a peer that vanishes while bytes wait for it, whether they fill
     all buffers or are just one.
     """
     near, far = hosts
@@ -542,7 +542,8 @@ def test_vanished(
 
 def test_zeroWindow(hosts: Pair, tmp_path: Path) -> None:
     """
-    A peer that is there, but takes nothing, is given up, and hears of it.
+    The service gives up a peer that is there but takes nothing, and the peer hears of
+    it.
     """
     near, far = hosts
     with near.ours(tmp_path, "--stall-timeout=3", "--verbose") as server:
@@ -606,7 +607,7 @@ def _sendAndEnd(stream: socket.socket, data: bytes) -> None:
 
 def test_loss(hosts: Pair, tmp_path: Path) -> None:
     """
-    Of 32 MiB over a wire that loses 2 % both ways each byte comes back.
+    Over a wire that loses 2 % both ways, each byte of 32 MiB comes back.
     """
     near, far = hosts
     for one in hosts:

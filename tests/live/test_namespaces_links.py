@@ -1,5 +1,5 @@
 """
-Network interfaces that go and come while the service runs.
+Network interfaces that are deleted and made again while the service runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def ready(where: Namespace) -> str:
 
 def serves(far: Namespace, server: Server, *places: str) -> None:
     """
-    All are answered who ask by the wire.
+    All clients on the wire are answered.
     """
     for host in places:
         with far.asking(server.port, host) as client:
@@ -60,8 +60,8 @@ def isGone(near: Namespace, server: Server) -> None:
 @pytest.mark.parametrize("isLinkLocal", [False, True], ids=["name", "link-local"])
 def test_madeAnew(hosts: Pair, tmp_path: Path, options: list[str], isLinkLocal: bool) -> None:
     """
-    Once a network interface is made anew, all that was bound to it serves again:
-    TCP, UDP and raw, with workers too.
+    When a network interface is made again, everything that was bound to it serves
+    again: TCP, UDP and raw, with workers too.
     """
     near, far = hosts
     local = f"{near.linkLocal}%{WIRE}"
@@ -79,8 +79,8 @@ def test_madeAnew(hosts: Pair, tmp_path: Path, options: list[str], isLinkLocal: 
 
 def test_notPermitted(hosts: Pair, tmp_path: Path) -> None:
     """
-    Without the right to bind a socket to another network interface it says so, and
-    is not ready.
+    Without the right to bind a socket to the new network interface the service says so,
+    and is not ready.
     """
     near, far = hosts
     limit = f'exec {needed("setpriv")} --bounding-set=-net_raw "$@"'

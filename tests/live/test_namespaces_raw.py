@@ -122,7 +122,7 @@ def test_networkInterface(hosts: Pair, tmp_path: Path) -> None:
 
 def test_groups(hosts: Pair, tmp_path: Path) -> None:
     """
-    Who asks all hosts at once gets no reply.
+    A packet to all hosts at once gets no reply.
     """
     near, far = hosts
     with serving(near, tmp_path) as server, ExitStack() as stack:
@@ -230,7 +230,7 @@ def test_noRight(hosts: Pair, tmp_path: Path) -> None:
 )
 def test_owned(tmp_path: Path, number: int, owner: str) -> None:
     """
-    A protocol that is the kernel's own is refused, with the reason.
+    A protocol that the kernel itself uses is refused, with the reason.
     """
     line = failing(tmp_path, f"--raw={number}")
     assert f"raw {number}: the kernel itself has that protocol" in line
@@ -239,6 +239,6 @@ def test_owned(tmp_path: Path, number: int, owner: str) -> None:
 
 def test_noProtocol(tmp_path: Path) -> None:
     """
-    A number that is no protocol's is refused.
+    A number that is not a protocol's is refused.
     """
     assert failing(tmp_path, "--raw=256") == "echo: --raw 256: not a whole number from 0 to 255"

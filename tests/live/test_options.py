@@ -23,8 +23,8 @@ from tests.support.streams import connected
 @pytest.mark.oneWay
 def test_daemon(tmp_path: Path) -> None:
     """
-    ``twistd echo`` comes back to the shell with the service answering, which
-    leaves a pid file and a log, and removes the one when it is stopped.
+    ``twistd echo`` returns to the shell when the service answers. It leaves a pid file
+    and a log, and removes the pid file when it stops.
     """
     command: list[str | Path] = [BIN / "twistd", "echo", "--port=0", "--interface=127.0.0.1"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -90,7 +90,7 @@ def test_portZero(server: Server) -> None:
 
 def test_interfaces(tmp_path: Path) -> None:
     """
-    It listens just where it is told to.
+    The service listens just where it is told to.
     """
     with ours(tmp_path, "-i127.0.0.2", "-i::1") as server:
         for host in ("127.0.0.2", "::1"):
@@ -136,7 +136,7 @@ def test_reuse(tmp_path: Path) -> None:
 
 def test_restart(tmp_path: Path) -> None:
     """
-    A restart does not wait for TIME_WAIT, which whoever closes first has.
+    A restart does not wait for TIME_WAIT, which the side that closes first has.
     """
     with ours(tmp_path) as server, connected(server.port) as client:
         client.sendall(b"x")
@@ -150,7 +150,7 @@ def test_restart(tmp_path: Path) -> None:
 
 def test_lingerZero(tmp_path: Path) -> None:
     """
-    ``--linger 0`` slams the connection shut: the client sees a reset.
+    ``--linger 0`` resets on close: the client sees a reset.
     """
     with ours(tmp_path, "--linger=0") as server, connected(server.port) as client:
         client.sendall(b"x")
@@ -192,7 +192,7 @@ def test_lingerEnds(tmp_path: Path) -> None:
 
 def test_verbose(tmp_path: Path) -> None:
     """
-    Asked to, it logs each connection and each datagram.
+    With ``--verbose`` the service logs each connection and each datagram.
     """
     with ours(tmp_path, "--verbose") as server:
         with connected(server.port) as stream:
@@ -212,7 +212,7 @@ def test_verbose(tmp_path: Path) -> None:
 
 def test_quiet(server: Server) -> None:
     """
-    Otherwise it says nothing of those whom it serves.
+    Without it the service logs nothing about the clients that it serves.
     """
     said = len(server.lines)
     rules.halfClose(server.port, 1000, times=10)

@@ -1,5 +1,5 @@
 """
-What strangers do to the port of the numbers, and what becomes of the echo meanwhile.
+What strangers can do to the metrics port, and that the echo does not suffer.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def ask(port: int, request: bytes) -> bytes:
 @pytest.mark.parametrize(("files", "options"), [(96, []), (128, []), (96, ["--workers=2"])])
 def test_manyIdle(tmp_path: Path, files: int, options: list[str]) -> None:
     """
-    200 idle connections to the numbers take nothing from the echo, and the next
-    that asks is answered.
+    200 idle connections to the metrics port take nothing from the echo, and the next
+    request is answered.
     """
     watched = Watched(tmp_path, *options, start=partial(ours, limit=f"ulimit -n {files}"))
     with watched.server as server, ExitStack() as stack:
@@ -77,8 +77,8 @@ def test_manyIdle(tmp_path: Path, files: int, options: list[str]) -> None:
 @pytest.mark.parametrize(("files", "options"), [(64, []), (128, ["--max-connections=1000"])])
 def test_manyEchoes(tmp_path: Path, files: int, options: list[str]) -> None:
     """
-    An echo that has all connections that it may have leaves room for the numbers,
-    whatever was said.
+    An echo at its limit of connections leaves room for the metrics, whatever
+    ``--max-connections`` says.
     """
     watched = Watched(tmp_path, *options, start=partial(ours, limit=f"ulimit -n {files}"))
     with watched.server as server, ExitStack() as stack:
@@ -94,7 +94,7 @@ def test_manyEchoes(tmp_path: Path, files: int, options: list[str]) -> None:
 @pytest.mark.oneWay
 def test_endlessBody(tmp_path: Path) -> None:
     """
-    A body is refused before it has come, and neither memory nor disk has it.
+    A body is refused before it has come, and is stored neither in memory nor on disk.
     """
     watched = Watched(tmp_path)
     with watched.server as server:
@@ -180,8 +180,8 @@ def test_odd(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_slow(tmp_path: Path) -> None:
     """
-    On each reactor a connection is ended that never asks, however little by
-    little it says so, and one that does not read its reply.
+    On each reactor the service ends a connection that sends its request too slowly, and
+    one that does not read its reply.
     """
     with ExitStack() as stack:
         pages = [Watched(tmp_path, start=partial(ours, reactor=name)) for name in REACTORS]
@@ -213,7 +213,7 @@ def test_slow(tmp_path: Path) -> None:
 
 def overTLS(stream: socket.socket) -> socket.socket:
     """
-    Speak TLS, with whoever it is.
+    Speak TLS with any server.
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -283,7 +283,8 @@ def test_endpoints(
 @pytest.mark.oneWay
 def test_halfClose(tmp_path: Path) -> None:
     """
-    Who asks and half-closes is answered, also when workers are to be asked first.
+    A client that asks and half-closes is answered, also when workers must be asked
+    first.
     """
     watched = Watched(tmp_path, "--workers=2", "--reuse")
     with watched.server:

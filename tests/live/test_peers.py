@@ -64,7 +64,7 @@ def contextFor(identity: Identity, version: str = "1.3") -> ssl.SSLContext:
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_sClient(tmp_path: Path, identity: Identity, version: str, payload: bytes) -> None:
     """
-    ``openssl s_client`` believes the certificate, and prints what was typed.
+    ``openssl s_client`` accepts the certificate, and prints what was typed.
     """
     server, port = overTLS(tmp_path, identity)
     trust = ["-CAfile", str(identity.certificate), "-verify_return_error", "-verify_ip", LOCAL]
@@ -79,7 +79,7 @@ def test_sClient(tmp_path: Path, identity: Identity, version: str, payload: byte
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_alpn(tmp_path: Path, identity: Identity, version: str) -> None:
     """
-    A client that offers protocols is served like one that offers none.
+    A client that offers ALPN is served like one that does not.
     """
     server, port = overTLS(tmp_path, identity)
     words = ["openssl", "s_client", version, "-alpn", "h2,http/1.1", "-no_ign_eof"]
@@ -115,8 +115,8 @@ def test_ssl(tmp_path: Path, identity: Identity, version: str) -> None:
 @pytest.mark.parametrize("size", [1, 100_000, 8 * MIB])
 def test_closeNotify(tmp_path: Path, identity: Identity, version: str, size: int) -> None:
     """
-    A client of Python's ``ssl`` that says with ``close_notify`` that it has
-    sent its last byte still gets all of them back, and then hears the same.
+    A client of Python's ``ssl`` that half-closes with ``close_notify`` still gets all
+    its bytes back, and then a ``close_notify``.
     """
     server, port = overTLS(tmp_path, identity)
     theirs, mine = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -148,7 +148,7 @@ def test_closeNotify(tmp_path: Path, identity: Identity, version: str, size: int
 @pytest.mark.parametrize("start", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "a part"])
 def test_unfinishedHandshake(tmp_path: Path, identity: Identity, start: bytes) -> None:
     """
-    Who never finishes the handshake is reset, and counted.
+    A client that never finishes the handshake is reset, and counted.
     """
     server, port = overTLS(tmp_path, identity, "--stall-timeout=1")
     with server, connected(port) as plain:
@@ -161,8 +161,8 @@ def test_unfinishedHandshake(tmp_path: Path, identity: Identity, start: bytes) -
 
 def test_noHandshake(tmp_path: Path, identity: Identity) -> None:
     """
-    Who says something else than a handshake is sent away, however many do so,
-    and is worth one line.
+    Clients that send something else than a handshake are refused, and all of them
+    together cause one log line.
     """
     server, port = overTLS(tmp_path, identity, "--verbose")
     with server:
@@ -180,8 +180,8 @@ def test_noHandshake(tmp_path: Path, identity: Identity) -> None:
 
 def test_nonReadingTLS(tmp_path: Path, identity: Identity) -> None:
     """
-    Who offers 256 MiB over TLS and reads nothing has at most 16 MiB taken, and
-    does not make the process grow by more than 2 MiB.
+    From a client that offers 256 MiB over TLS and reads nothing, at most 16 MiB are
+    taken, and the process does not grow by more than 2 MiB.
     """
     server, port = overTLS(tmp_path, identity)
     context = contextFor(identity)

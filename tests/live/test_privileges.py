@@ -45,7 +45,7 @@ def test_uid(tmp_path: Path) -> None:
 
 def test_root(tmp_path: Path) -> None:
     """
-    To run on as root is worth one warning.
+    A service that goes on as root logs one warning.
     """
     with ours(tmp_path) as server:
         server.waitFor("echo on")

@@ -19,7 +19,8 @@ from tests.support.live import BIN, ROOT, Server, ours
 )
 def test_choice(tmp_path: Path, way: str, reactor: str, name: str) -> None:
     """
-    It is the lean one, but for ``--portable``; what ``--reactor`` says wins.
+    The service runs on the lean reactor, except with ``--portable``; what ``--reactor``
+    says wins.
     """
     if way == "portable" and not reactor:
         name = "EPollReactor"
@@ -61,7 +62,7 @@ def test_otherWays(tmp_path: Path, command: list[str], name: str) -> None:
 @pytest.mark.oneWay
 def test_anyProgram(tmp_path: Path) -> None:
     """
-    Any program of Twisted's can have the lean one.
+    Any Twisted program can use the lean reactor.
     """
     command: list[str | Path] = [BIN / "twistd", "-n", "--pidfile=", "--reactor=lean"]
     process = subprocess.Popen(

@@ -80,7 +80,8 @@ def canDestroy() -> None:
 @contextmanager
 def socketsOf(process: psutil.Process, kind: int) -> Iterator[list[socket.socket]]:
     """
-    Share the sockets of a process that listen, or are bound, as somebody who passed them would.
+    Share the sockets of a process that listen, or are bound, as a supervisor that
+    passed them would.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     with ExitStack() as stack:
@@ -102,7 +103,7 @@ def socketsOf(process: psutil.Process, kind: int) -> Iterator[list[socket.socket
 
 def rests(server: Server) -> None:
     """
-    A service that nobody asks uses no processor.
+    A service without clients uses no processor time.
     """
 
     def spent() -> float:
@@ -138,7 +139,7 @@ def destroyedAndBack(server: Server) -> None:
 @pytest.mark.usefixtures("canDestroy")
 def test_destroyed(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
     """
-    After ``ss -K`` it serves on, over UDP and TCP, bound to the same network
+    After ``ss -K`` the service goes on, over UDP and TCP, bound to the same network
     interface as before, at the number that the kernel had chosen.
     """
     reactor, options = chosen
@@ -158,7 +159,7 @@ def test_destroyed(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
 @pytest.mark.usefixtures("canDestroy")
 def test_destroyedWorkers(tmp_path: Path) -> None:
     """
-    So it is with several workers, of which none is started anew.
+    The same holds with several workers, and none is started again.
     """
     with ours(tmp_path, "--workers=2") as server:
         workers = server.workers
@@ -189,7 +190,8 @@ def test_shutWorkers(tmp_path: Path) -> None:
 
 def answers(server: Server) -> bool:
     """
-    Tell whether a stream is echoed; those who wait are reset when the socket is renewed.
+    Tell whether a stream is echoed; waiting connections are reset when the socket is
+    renewed.
     """
     try:
         rules.halfClose(server.port, 1000, times=1)
@@ -249,7 +251,8 @@ def shutUDP(listener: socket.socket, how: int) -> None:
 
 def test_errorQueue(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
     """
-    What peers report (``IP_RECVERR``) is counted, and keeps nobody from being served.
+    Errors that peers report (``IP_RECVERR``) are counted, and do not keep others from
+    being served.
     """
     reactor, options = chosen
     with ours(tmp_path, "-i127.0.0.1", *options, reactor=reactor) as server:
@@ -286,7 +289,7 @@ def test_timestamps(tmp_path: Path, chosen: tuple[str, list[str]]) -> None:
 
 def test_neverAccepts(tmp_path: Path) -> None:
     """
-    If the system refuses to accept for ever, the program ends likewise.
+    If the system refuses to accept for ever, the program ends in the same way.
     """
     with ours(tmp_path, "--no-udp", "-i127.0.0.1") as server:
         with (
@@ -299,7 +302,7 @@ def test_neverAccepts(tmp_path: Path) -> None:
 
 def test_rawDestroyed(tmp_path: Path) -> None:
     """
-    A raw socket that the kernel has taken away ends the program likewise.
+    If the kernel takes away a raw socket, the program ends in the same way.
     """
     if os.geteuid() != 0:
         pytest.skip("needs root, for raw sockets")

@@ -40,7 +40,7 @@ def test_halfClose(stockServer: Server) -> None:
 
 def test_bulk(stockServer: Server) -> None:
     """
-    Of a long stream it loses the end.
+    Stock Twisted loses the end of a long stream.
     """
     with stockServer as server, breaks("altered"):
         rules.bulk(server.port, 64, late=1)
@@ -48,7 +48,7 @@ def test_bulk(stockServer: Server) -> None:
 
 def test_backPressure(stockServer: Server) -> None:
     """
-    It takes all that is offered.
+    Stock Twisted takes all that is offered.
     """
     with stockServer as server, breaks("bytes taken from a client that reads nothing"):
         rules.backPressure(server, clients=1, growth=MIB)
@@ -56,7 +56,7 @@ def test_backPressure(stockServer: Server) -> None:
 
 def test_whole(stockServer: Server) -> None:
     """
-    It cuts datagrams to 8,192 bytes.
+    Stock Twisted cuts datagrams to 8,192 bytes.
     """
     with stockServer as server, rules.asking(server.port) as client, breaks("8193 bytes"):
         for size in (0, 1, 8192, 8193):
@@ -65,7 +65,7 @@ def test_whole(stockServer: Server) -> None:
 
 def test_askedAddress(stockServer: Server) -> None:
     """
-    It answers from another address than the one that was asked.
+    Stock Twisted answers from another address than the one that was asked.
     """
     with stockServer as server:
         rules.askedAddress(server.port, "127.0.0.1")

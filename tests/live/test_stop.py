@@ -32,7 +32,7 @@ def test_halfWay(tmp_path: Path, reactorName: str) -> None:
 @pytest.mark.slow
 def test_longHalfWay(tmp_path: Path) -> None:
     """
-    So do 256 MiB.
+    A stream of 256 MiB that is stopped half-way comes back whole.
     """
     with ours(tmp_path, "--drain=60") as server:
         halfWay(server, stopped, mebibytes=256)
@@ -78,8 +78,8 @@ def test_manySignals(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_twoAtOnce(tmp_path: Path, reactorName: str) -> None:
     """
-    A second signal ends it at once, however soon it comes; with the same signal twice
-    there is nothing that the system could tell apart.
+    A second signal ends the service at once, however soon it comes; the system cannot
+    tell the same signal twice from one.
     """
     with ours(tmp_path, "--drain=1000", reactor=reactorName) as server:
         with connected(server.door) as stream:
@@ -94,7 +94,7 @@ def test_twoAtOnce(tmp_path: Path, reactorName: str) -> None:
 @pytest.mark.oneWay
 def test_oneAtOnce(tmp_path: Path) -> None:
     """
-    One alone lets it drain, whenever it comes.
+    A single signal lets connections drain, whenever it comes.
     """
     with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
         taken = offer(stream, 64 * MIB, patience=0.3)
@@ -107,8 +107,8 @@ def test_oneAtOnce(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_hangUp(tmp_path: Path) -> None:
     """
-    That a terminal closes is a signal like others, but one that is often said twice,
-    by the kernel and by the shell: that does not count.
+    SIGHUP of a terminal that closes stops the service, but never counts as the second
+    signal: the kernel and the shell often both send it.
     """
     with ours(tmp_path, "--drain=1000") as server, connected(server.door) as stream:
         taken = offer(stream, 64 * MIB, patience=0.3)
@@ -123,7 +123,7 @@ def test_hangUp(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_noHangUp(tmp_path: Path) -> None:
     """
-    Who has it ignored, as nohup(1) does, is not stopped.
+    A service with SIGHUP ignored, as under nohup(1), does not stop.
     """
     with ours(tmp_path, limit="trap '' HUP") as server:
         sendAtOnce(server, signal.SIGHUP)

@@ -18,7 +18,7 @@ from tests.support.streams import connected
 
 def test_halfClose(serverOn: Server) -> None:
     """
-    What was sent before a half-close comes back, all of it.
+    All that was sent before a half-close comes back.
     """
     for size in rules.SIZES:
         rules.halfClose(serverOn.port, size, times=30)
@@ -27,7 +27,7 @@ def test_halfClose(serverOn: Server) -> None:
 @pytest.mark.slow
 def test_halfCloseEverywhere(serverOn: Server) -> None:
     """
-    So it does on each reactor, 300 times.
+    The same holds on each reactor, 300 times.
     """
     for size in rules.SIZES:
         rules.halfClose(serverOn.port, size, times=300)
@@ -73,7 +73,7 @@ def test_urgent(server: Server) -> None:
 
 def test_backPressure(serverOn: Server) -> None:
     """
-    Who sends and never reads is not read from for long.
+    From a client that never reads, the service stops reading soon.
     """
     rules.backPressure(serverOn, clients=1, growth=MIB)
 
@@ -81,7 +81,7 @@ def test_backPressure(serverOn: Server) -> None:
 @pytest.mark.slow
 def test_backPressureOfMany(tmp_path: Path, reactorName: str) -> None:
     """
-    Nor are a hundred of them.
+    The same holds for a hundred of them.
     """
     with ours(tmp_path, reactor=reactorName) as server:
         rules.backPressure(server, clients=100, growth=32 * MIB)
@@ -105,7 +105,7 @@ def test_resets(serverOn: Server) -> None:
 @pytest.mark.slow
 def test_manyResets(server: Server) -> None:
     """
-    Nor do 50,000 of them, after as many.
+    50,000 resets leave nothing behind, after as many.
     """
     rules.resets(server, 50_000)
 
@@ -126,7 +126,7 @@ def idle(cwd: Path, connections: int, seconds: float) -> None:
 
 def test_idle(tmp_path: Path) -> None:
     """
-    Nothing runs while nobody speaks.
+    The process does not wake up while no client sends.
     """
     idle(tmp_path, connections=100, seconds=1)
 
@@ -134,6 +134,6 @@ def test_idle(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_longIdle(tmp_path: Path) -> None:
     """
-    Nor in 10 s with 1,000 connections.
+    It does not wake up in 10 s with 1,000 connections either.
     """
     idle(tmp_path, connections=1000, seconds=10)

@@ -41,8 +41,8 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs UN
 )
 def test_streams(tmp_path: Path, names: list[str], workers: list[str]) -> None:
     """
-    It serves on all sockets of streams that were passed, and on no other,
-    whether they have names or not.  Who came first is served too.
+    The service serves on all stream sockets that systemd passes, and on no others,
+    whether they have names or not. The client that came first is served too.
     """
     port, path = freePort(), tmp_path / "echo"
     sockets = [f"-l{LOCAL}:{port}", f"-l[::1]:{port}", f"-l{path}"]
@@ -75,7 +75,7 @@ def _unix(path: Path) -> socket.socket:
 @pytest.mark.parametrize("names", [[], ["any", "six", "unix"]], ids=["no names", "names"])
 def test_datagrams(tmp_path: Path, names: list[str]) -> None:
     """
-    The same for datagrams, whose replies bear the address that was asked.
+    The same holds for datagrams; replies come from the address that was asked.
     """
     one, two, path = freePort(), freePort(), tmp_path / "echo"
     sockets = ["-d", f"-l{one}", f"-l[::1]:{two}", f"-l{path}"]
@@ -307,8 +307,8 @@ def ending(server: Server, folder: Path) -> Iterator[None]:
 
 def test_restart(tmp_path: Path) -> None:
     """
-    While the service is restarted again and again, under load, nobody's
-    connect is refused and no byte is lost: the sockets stay open.
+    While the service is restarted again and again, under load, no connect is refused
+    and no byte is lost: the sockets stay open.
     """
     port = freePort()
     with (
@@ -345,7 +345,7 @@ def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Manager]:
     """
-    Somebody who hears the services of this test.
+    A manager that hears the services of this test.
     """
     place = str(tmp_path / "notify")
     if getattr(request, "param", "") == "abstract":
@@ -393,7 +393,7 @@ def test_watchdog(
     workers: list[str],
 ) -> None:
     """
-    It shows that it lives, again and again.
+    The service gives signs of life, again and again.
     """
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     with ours(tmp_path, f"-i{LOCAL}", *workers, limit=pid):
@@ -407,7 +407,8 @@ def test_watchdog(
 @pytest.mark.oneWay
 def test_hangingWorker(tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    It shows that it lives only while its workers do: one that hangs is replaced.
+    The service gives signs of life only while its workers live: one that hangs is
+    replaced.
     """
     monkeypatch.setenv("WATCHDOG_USEC", "10000000")
     with ours(tmp_path, f"-i{LOCAL}", "--workers=2") as server:
@@ -438,7 +439,7 @@ def test_watchdogOfAnother(
 @pytest.mark.oneWay
 def test_noManager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A manager that is not there is worth a warning, and no more.
+    A manager that is not there causes a warning, and no more.
     """
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     with ours(tmp_path) as server:

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs UN
 
 def abstract() -> str:
     """
-    Give an abstract name that nobody else has.
+    Give an abstract name that no other socket has.
     """
     return f"echotwist-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -73,7 +73,7 @@ def serving(cwd: Path, kind: str, path: Path, *options: str) -> Server:
 
 def answersAt(path: Path, kind: str) -> bool:
     """
-    Tell whether somebody answers at a path.
+    Tell whether a service answers at a path.
     """
     with closing(socket.socket(socket.AF_UNIX, KINDS[kind][1])) as client:
         client.settimeout(10)
@@ -132,7 +132,8 @@ def test_datagram(tmp_path: Path, isAbstract: bool) -> None:
 
 def test_unboundSender(tmp_path: Path) -> None:
     """
-    Who has no name cannot be answered: that is counted, and told once.
+    A datagram from a socket without a name cannot be answered: it is counted, and
+    logged once.
     """
     path = tmp_path / "echo"
     with serving(tmp_path, "datagram", path) as server:
@@ -149,7 +150,7 @@ def test_unboundSender(tmp_path: Path) -> None:
 @contextmanager
 def asNobody() -> Iterator[None]:
     """
-    Send and make files as a user who may do nothing (setresuid(2)).
+    Send and make files as a user without privileges (setresuid(2)).
     """
     os.setresuid(NOBODY, NOBODY, 0)
     try:
@@ -266,8 +267,8 @@ def _areRefused(watched: Watched, count: int) -> bool:
 @pytest.mark.parametrize("kind", ["own", "workers", "systemd"])
 def test_elsewhere(tmp_path: Path, place: Place, kind: str) -> None:
     """
-    A client of another user that leads its name to a socket of root's does not have
-    the service write there; it is answered while the name is its own.
+    If a client of another user leads its name to root's socket, the service does not
+    write there; the client is answered while the name is its own.
     """
     options = ["--workers=2"] if kind == "workers" else []
     with _open(tmp_path, place, kind == "systemd", *options) as watched:
@@ -308,7 +309,8 @@ while True:
 @pytest.mark.oneWay
 def test_swapping(tmp_path: Path, place: Place) -> None:
     """
-    Nor does one that puts a link and its own socket there in turns, all the time.
+    The same holds for a client that puts a link and its own socket there in turns, all
+    the time.
     """
     path, own = place.mine / "s", place.mine / "own"
     words: list[str | Path] = [str(NOBODY), place.mine / "link", own, path, place.precious]
@@ -333,7 +335,7 @@ def test_swapping(tmp_path: Path, place: Place) -> None:
 @pytest.mark.oneWay
 def test_takenName(tmp_path: Path, place: Place) -> None:
     """
-    Nor does one whose abstract name is root's by the time of the reply.
+    The same holds for a client whose abstract name is root's by the time of the reply.
     """
     name = f"\0{abstract()}".encode()
     with _open(tmp_path, place, False) as watched:
@@ -389,7 +391,7 @@ def test_file(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("chosen", ["600", "666"])
 def test_mode(tmp_path: Path, chosen: str) -> None:
     """
-    An endpoint may say who may use it.
+    The mode of an endpoint says who may use it.
     """
     path = tmp_path / "echo"
     with ours(tmp_path, f"--listen=unix:{path}:mode={chosen}", limit="umask 077"):
@@ -398,7 +400,7 @@ def test_mode(tmp_path: Path, chosen: str) -> None:
 
 def test_stale(tmp_path: Path, kind: str) -> None:
     """
-    What a service left that was killed is replaced.
+    A socket that a killed service left is replaced.
     """
     path = tmp_path / "echo"
     with serving(tmp_path, kind, path) as server:
@@ -412,7 +414,7 @@ def test_stale(tmp_path: Path, kind: str) -> None:
 
 def test_living(tmp_path: Path, kind: str) -> None:
     """
-    Where a service lives another says so in one line, and does it no harm.
+    If a service runs at the path, another says so in one line, and does it no harm.
     """
     path = tmp_path / "echo"
     with serving(tmp_path, kind, path):
@@ -440,7 +442,7 @@ def test_noSocket(tmp_path: Path, kind: str) -> None:
 
 def test_successor(tmp_path: Path, kind: str) -> None:
     """
-    A service that ends leaves alone the file of who came after it.
+    A service that ends leaves the file of its successor alone.
     """
     path = tmp_path / "echo"
     with serving(tmp_path, kind, path) as before:

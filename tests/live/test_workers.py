@@ -142,7 +142,7 @@ def test_killed(tmp_path: Path, reactorName: str) -> None:
 @pytest.mark.oneWay
 def test_killedAtOnce(tmp_path: Path) -> None:
     """
-    So is one that is killed as soon as it serves.
+    So is a worker that is killed as soon as it serves.
     """
     with ours(tmp_path, "--workers=2") as server:
         for _ in range(2):
@@ -152,7 +152,7 @@ def test_killedAtOnce(tmp_path: Path) -> None:
 
 def test_waiting(tmp_path: Path) -> None:
     """
-    Who waits at a worker that is killed is served by the next.
+    Connections waiting for a worker that is killed go to the next one.
     """
     with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
         killed = server.workers[0]
@@ -172,8 +172,8 @@ def test_waiting(tmp_path: Path) -> None:
 
 def test_halfWay(tmp_path: Path) -> None:
     """
-    What is on several connections comes back whole when it is stopped half-way; the
-    status is 0.
+    All that is on several connections comes back whole when the service stops half-way;
+    the status is 0.
     """
     with ours(tmp_path, "--workers=2", "--drain=60") as server, ThreadPoolExecutor() as pool:
         barrier = Barrier(4, lambda: stopped(server))
@@ -200,8 +200,8 @@ def test_slowReader(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_toAll(tmp_path: Path, number: int) -> None:
     """
-    What reaches all processes is one signal: a ^C in a terminal, systemd's to
-    a control group.
+    A signal that reaches all processes counts once: a ^C in a terminal, systemd's to a
+    control group.
     """
     with ours(tmp_path, "--workers=2", "--drain=60") as server, connected(server.port) as stream:
         taken = offer(stream, 2**26)
@@ -242,8 +242,8 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("options", [["-n"], [], ["-n", "--reactor=asyncio"]])
 def test_noneStarts(tmp_path: Path, failing: Path, options: list[str]) -> None:
     """
-    If no worker comes up it gives up after some tries: a line, status 1, and neither a
-    listener nor a pid file nor a process is left.
+    If no worker comes up the service gives up after some tries: one line, status 1, and
+    no listener, pid file or process is left.
     """
     failing.write_text("all")
     with socket.socket() as probe:
@@ -265,7 +265,8 @@ def test_noneStarts(tmp_path: Path, failing: Path, options: list[str]) -> None:
 @pytest.mark.oneWay
 def test_allDie(tmp_path: Path, failing: Path) -> None:
     """
-    So it does when none comes up any more; meanwhile it is neither healthy nor ready.
+    The same holds when none comes up any more; meanwhile the service is neither healthy
+    nor ready.
     """
     watched = Watched(tmp_path, "--workers=2")
     with watched.server as server:
@@ -291,8 +292,8 @@ def test_allDie(tmp_path: Path, failing: Path) -> None:
 
 def test_oneFails(tmp_path: Path, failing: Path) -> None:
     """
-    If one does not come up, the others serve in its place, streams and datagrams, until
-    it does.
+    If one worker does not come up, the others serve in its place, streams and
+    datagrams, until it does.
     """
     watched = Watched(tmp_path, "--workers=2")
     with watched.server as server:
@@ -321,7 +322,7 @@ def test_oneFails(tmp_path: Path, failing: Path) -> None:
 @pytest.mark.oneWay
 def test_oneNeverStarts(tmp_path: Path, failing: Path) -> None:
     """
-    So it is if one has never come up.
+    The same holds if one has never come up.
     """
     failing.write_text("1")
     with ours(tmp_path, "--workers=2", "--drain=60") as server, connected(server.port) as stream:
@@ -337,8 +338,8 @@ def test_oneNeverStarts(tmp_path: Path, failing: Path) -> None:
 @pytest.mark.slow
 def test_hangs(tmp_path: Path) -> None:
     """
-    A worker that hangs is replaced, without anybody who asks for it; who waits is served
-    by the next.
+    A worker that hangs is replaced, without any request; connections waiting for it go
+    to the next one.
     """
     with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
         hanging = server.workers[0]
@@ -357,7 +358,7 @@ def test_hangs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_allStopped(tmp_path: Path) -> None:
     """
-    If all its processes are stopped, and go on, none is replaced.
+    If all processes are stopped, and go on, none is replaced.
     """
     with ours(tmp_path, "--workers=2") as server:
         for _ in range(3):
@@ -375,7 +376,7 @@ def test_allStopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
 def test_chroot(tmp_path: Path, nodaemon: list[str]) -> None:
     """
-    Workers that cannot start in another root are found out at once: a line, status 1.
+    Workers that cannot start in another root are found at once: one line, status 1.
     """
     (tmp_path / "root" / "dev").mkdir(parents=True)
     (tmp_path / "root" / "dev" / "null").touch()  # twistd itself needs it.
@@ -443,7 +444,8 @@ def atStop(server: Server, send: Callable[[], None], number: int) -> None:
 
 def test_backlog(tmp_path: Path) -> None:
     """
-    Whom the kernel has taken already is served when it stops: streams and datagrams.
+    Streams and datagrams that the kernel has taken already are served when the service
+    stops.
     """
     with ours(tmp_path, "--workers=2") as server, ExitStack() as stack:
         streams: list[socket.socket] = []
@@ -506,7 +508,7 @@ def test_hurried(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_stuck(tmp_path: Path) -> None:
     """
-    So it does a worker that does not listen.
+    The parent also ends a worker that does not listen.
     """
     with ours(tmp_path, "--workers=2", "--drain=1000") as server:
         server.workers[0].suspend()
@@ -519,7 +521,8 @@ def test_stuck(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_stopEarly(tmp_path: Path) -> None:
     """
-    A worker that is stopped while it starts serves who waits, and ends in order.
+    A worker that is stopped while it starts serves waiting connections, and ends in
+    order.
     """
     with ours(tmp_path, "--workers=2", "--no-udp") as server, ExitStack() as stack:
         killed = server.workers
@@ -602,7 +605,8 @@ def test_otherWays(tmp_path: Path, command: list[str]) -> None:
 @pytest.mark.oneWay
 def test_verbose(tmp_path: Path) -> None:
     """
-    What a worker logs is in the one log, with all its fields, and says who.
+    Each log event of a worker is in the one log, with all its fields and the worker's
+    name.
     """
     words = ["--log-format=json", "echo", "--port=0", "--workers=2", "-v"]
     with Server([BIN / "twist", *words], tmp_path) as server:
@@ -649,8 +653,8 @@ def test_metrics(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_lastWords(tmp_path: Path) -> None:
     """
-    A worker that somebody stops ends in order; nothing that it has counted is
-    lost, though nobody had asked; and another takes its place.
+    If a worker alone is stopped, it ends in order; nothing that it has counted is lost,
+    even without a request before; and another takes its place.
     """
     watched = Watched(tmp_path, "--workers=2")
     with watched.server as server, ExitStack() as stack:
@@ -667,7 +671,7 @@ def test_lastWords(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_metricsOfStuck(tmp_path: Path) -> None:
     """
-    A worker that does not answer is represented by what it said last.
+    For a worker that does not answer, its last counters are used.
     """
     watched = Watched(tmp_path, "--workers=2")
     with watched.server as server, ExitStack() as stack:
@@ -716,7 +720,7 @@ def test_ready(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nodaemon", [["--nodaemon"], []])
 def test_taken(tmp_path: Path, taken: int, nodaemon: list[str], options: list[str]) -> None:
     """
-    A port that is taken is one line and status 1.
+    A port that is in use gives one line and status 1.
     """
     words = ["echo", f"-p{taken}", "-i127.0.0.1", "--workers=2", *options]
     said = mistake(tmp_path, BIN / "twistd", *nodaemon, *words)
@@ -726,7 +730,7 @@ def test_taken(tmp_path: Path, taken: int, nodaemon: list[str], options: list[st
 @pytest.mark.oneWay
 def test_notShared(tmp_path: Path) -> None:
     """
-    Only with ``--reuse`` it shares its port with another service.
+    The service shares its port with another only with ``--reuse``.
     """
 
     def command(port: int, *options: str) -> Sequence[str | Path]:
@@ -743,7 +747,7 @@ def test_notShared(tmp_path: Path) -> None:
 @pytest.mark.parametrize("junk", ["0", "-1", "257", "1.5", "many", "", "Auto"])
 def test_junk(tmp_path: Path, junk: str) -> None:
     """
-    Anything but a number or ``auto`` is one line and status 1.
+    Anything but a number or ``auto`` gives one line and status 1.
     """
     said = mistake(tmp_path, BIN / "twistd", "echo", f"--workers={junk}")
     assert said == f"echo: --workers {junk}: not a whole number from 1 to 256, nor auto"
@@ -840,7 +844,7 @@ def test_closedKey(
     tmp_path: Path, anybodys: list[str | Path], certificate: Path, nodaemon: list[str]
 ) -> None:
     """
-    A key of TLS that its workers may not read is found out at once: a line, status 1.
+    A TLS key that its workers may not read is found at once: one line, status 1.
     """
     key, chain = certificate / "key.pem", certificate / "cert.pem"
     key.chmod(0o600)
@@ -855,7 +859,7 @@ def test_closedKey(
 @pytest.mark.oneWay
 def test_idle(tmp_path: Path, reactorName: str) -> None:
     """
-    Neither the parent nor a worker is woken while nobody says anything.
+    Neither the parent nor a worker wakes up while no client sends.
     """
     with ours(tmp_path, "--workers=2", reactor=reactorName) as server:
         assert len(server.processes) == 3
@@ -866,7 +870,7 @@ def test_idle(tmp_path: Path, reactorName: str) -> None:
 @pytest.mark.slow
 def test_longIdle(tmp_path: Path) -> None:
     """
-    Nor in 10 s.
+    They do not wake up in 10 s either.
     """
     with ours(tmp_path, "--workers=2") as server:
         rules.idle(server, connections=100, seconds=10)
