@@ -148,14 +148,14 @@ class EchoFactoryTests(SynchronousTestCase):
 
     def test_verbose(self) -> None:
         """
-        Asked to, it logs peer, bytes, seconds and end of each connection.
+        With ``verbose`` it logs peer, bytes, seconds and end of each connection.
         """
         factory = EchoFactory(verbose=True, reactor=clock)
         self.assertEqual(self.ended(factory), ["TCP 192.0.2.1:4567 closed: 5 bytes in 1.5 s"])
 
     def test_quiet(self) -> None:
         """
-        Otherwise it says nothing.
+        Without it, it logs nothing.
         """
         self.assertEqual(self.ended(EchoFactory(reactor=clock)), [])
 
@@ -227,7 +227,7 @@ class StreamPortTests(SynchronousTestCase):
 
     def test_accept(self) -> None:
         """
-        All who wait are accepted in one go.
+        All waiting connections are accepted in one go.
         """
         for _ in range(3):
             self.connect()
@@ -279,7 +279,7 @@ class StreamPortTests(SynchronousTestCase):
 
     def test_brokenFactory(self) -> None:
         """
-        Whatever a plugin's factory or protocol raises, the next is accepted.
+        Whatever a plugin's factory or protocol raises, the next connection is accepted.
         """
 
         class Broken(Echo):
@@ -310,7 +310,7 @@ class StreamPortTests(SynchronousTestCase):
 
     def test_noDescriptor(self) -> None:
         """
-        Without a free descriptor who waits is turned away at once.
+        Without a free descriptor the next connection is reset at once.
         """
         client = self.connect()
         self.listener.errors = [errno.EMFILE]

@@ -1,5 +1,5 @@
 """
-Whom a datagram echo answers.
+Which datagrams an echo answers.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class GuardTests(SynchronousTestCase):
 
     def test_group(self) -> None:
         """
-        What was sent to a group is never answered.
+        A datagram to a group is never answered.
         """
         self.assertEqual(self.refusal(self.guard(), toGroup=True), "multicast or broadcast")
 
@@ -148,8 +148,8 @@ class GuardTests(SynchronousTestCase):
 
     def test_rateOfOthers(self) -> None:
         """
-        One who asks too much does not harm others, but for those that can be
-        the same host: a /64.
+        A source that asks too much does not harm others, except those that can be the
+        same host: a /64.
         """
         guard = self.guard(rate=100)
         for busy, other, left in [
@@ -163,8 +163,8 @@ class GuardTests(SynchronousTestCase):
 
     def test_access(self) -> None:
         """
-        A source that is not allowed is refused, on loopback too, and costs nobody
-        else anything of a rate; but what no host can have sent is refused as such.
+        A source that is not allowed is refused, on loopback too, and uses up no other's
+        rate; but an address that no host can have is refused as such.
         """
         guard = self.guard(rate=100, access=Access(["127.0.0.1", "2001:db8::/32"], ["2001:db8::1"]))
         for host, reason in [
@@ -186,8 +186,8 @@ class GuardTests(SynchronousTestCase):
 
     def test_noRate(self) -> None:
         """
-        Loopback has no rate, as nothing from the wire can bear its addresses;
-        nor has anybody with a rate of 0.
+        Loopback has no rate, as nothing from the wire can have its addresses; with a
+        rate of 0 no source has one.
         """
         for host in ("127.0.0.1", "127.3.4.5", "::1", "::ffff:127.0.0.1"):
             self.assertEqual(self.answered(self.guard(rate=1), 100, host), 100)
@@ -199,7 +199,7 @@ class GuardTests(SynchronousTestCase):
     )
     def test_anyRate(self, rate: int, bursts: list[tuple[float, int]]) -> None:
         """
-        Whatever the bursts, nobody has more than the rate and one second's worth.
+        Whatever the bursts, no source gets more than the rate and one second's worth.
         """
         guard, seconds, got = self.guard(rate=rate), 0.0, 0
         for pause, times in bursts:
@@ -210,8 +210,8 @@ class GuardTests(SynchronousTestCase):
 
     def test_flood(self) -> None:
         """
-        However many sources there are, the tables stay small, and who was
-        there before has all replies.
+        However many sources there are, the tables stay small, and a client from before
+        gets all replies.
         """
         guard = self.guard(rate=100)
         old = ("203.0.113.1", 5000)
@@ -228,7 +228,7 @@ class GuardTests(SynchronousTestCase):
 
     def test_floodDoesNotHide(self) -> None:
         """
-        Nor does the flood make the guard forget who asks too much.
+        The flood does not make the guard forget a source that asks too much.
         """
         guard, got = self.guard(rate=100), 0
         for number in range(10 * ENTRIES):
@@ -477,7 +477,7 @@ class RecentTests(SynchronousTestCase):
 
     def test_touched(self) -> None:
         """
-        What is touched stays, and what is not is forgotten in the end.
+        Entries that are used stay; others are forgotten in the end.
         """
         recent: Recent[int] = Recent(10, 1.0)
         recent.put("kept", 1, 0)
@@ -520,7 +520,7 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_raw(self) -> None:
         """
-        Of a raw packet all is judged that it has.
+        A raw packet is judged by all that it has.
         """
         guard = RawGuard(rate=2)
         for source, toGroup, reason in [
@@ -563,7 +563,7 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_local(self) -> None:
         """
-        On one machine only a loop is ended.
+        On one machine only a loop is refused.
         """
         for clock, guard, source in self.locals():
             said = []
@@ -575,8 +575,8 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """
-        A UNIX datagram is answered to a name that means the same everywhere, and is
-        none of ours.
+        A UNIX datagram is answered only to a name that means the same everywhere, and
+        is none of ours.
         """
         guard = UnixGuard([b"echo", b"/run/echo", b"\0echo"])
         for source, reason in [
@@ -613,7 +613,8 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_localAtRate(self) -> None:
         """
-        Nor is a peer there refused that sends the same at the rate, however often.
+        A peer on this machine that sends the same at the rate is not refused, however
+        often.
         """
         for clock, guard, source in self.locals(loopRate=1000):
             for _ in range(2 * LOCAL_LOOP_DATAGRAMS):
@@ -639,7 +640,7 @@ class OtherGuardTests(SynchronousTestCase):
 
     def test_localAnyRate(self) -> None:
         """
-        Nor one that sends faster, where loops are not looked for.
+        With a rate of 0 a peer on this machine may repeat itself at any speed.
         """
         for _, guard, source in self.locals(loopRate=0):
             for _ in range(2 * LOCAL_LOOP_DATAGRAMS):

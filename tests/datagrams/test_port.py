@@ -57,7 +57,7 @@ class DatagramEchoTests(SynchronousTestCase):
 
     def test_verbose(self) -> None:
         """
-        Asked to, it logs peer, size and start of each datagram, escaped.
+        With ``verbose`` it logs peer, size and start of each datagram, escaped.
         """
         with capturedLogs() as events:
             self.handled(DatagramEcho(verbose=True), b"\x1b[31mred\n" + b"x" * 100)

@@ -140,8 +140,8 @@ class UnixDatagramTests(PortTests):
 
     def test_names(self) -> None:
         """
-        Whatever name a client has that is not relative, it is answered: an abstract
-        one of one byte, and one that no NUL ends too.
+        A client is answered whatever its name is, unless it is relative: an abstract
+        name of one byte, and a path with no NUL at its end too.
         """
         for name in (b"\0", NAME.encode() + b"\0\xff", os.fsencode(self.folder / "\udcff")):
             client = self.bound(name)
@@ -158,7 +158,7 @@ class UnixDatagramTests(PortTests):
 
     def test_unbound(self) -> None:
         """
-        Who has no name cannot be answered; that is counted.
+        A datagram from a socket without a name cannot be answered; that is counted.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.sendto(b"hello", NAME)
@@ -187,7 +187,7 @@ class UnixDatagramTests(PortTests):
 
     def isAnswered(self, client: socket.socket, size: int = 8) -> None:
         """
-        Who reads gets all of its replies.
+        A client that reads gets all of its replies.
         """
         for number in range(100):
             datagram = (b"%d" % number).ljust(size)
@@ -197,7 +197,7 @@ class UnixDatagramTests(PortTests):
 
     def test_neverReads(self) -> None:
         """
-        However many never read, whoever does is answered, connected or not.
+        However many clients never read, one that does is answered, connected or not.
         """
         for connected in (True, False):
             for size in (0, 1000, 200_000):
@@ -213,8 +213,8 @@ class UnixDatagramTests(PortTests):
 
     def test_oneAfterTheOther(self) -> None:
         """
-        So it is if they do not come together, but each when it was found out who
-        the last was.
+        The same holds if they come one by one, each after the service has found the
+        last one out.
         """
         for number in range(20):
             self.exhaust(self.client(f"hog {number}"), size=20_000)
@@ -253,7 +253,7 @@ class UnixDatagramTests(PortTests):
 
     def test_readsAgain(self) -> None:
         """
-        Who reads at last is answered again.
+        A client that reads at last is answered again.
         """
         hog = self.client("hog")
         self.exhaust(hog, size=1000)
@@ -267,7 +267,7 @@ class UnixDatagramTests(PortTests):
 
     def test_queue(self) -> None:
         """
-        Who is not connected has the kernel's own limit as well.
+        A client that is not connected has the kernel's own limit as well.
         """
         hog = self.client("hog", connected=False)
         for number in range(1000):
@@ -313,8 +313,8 @@ class OwnerTests(PortTests):
 
     def test_symlink(self) -> None:
         """
-        A symbolic link in the place of the sender's socket is not followed, whoever
-        it leads to.
+        A symbolic link in the place of the sender's socket is not followed, wherever it
+        leads.
         """
         self.path.unlink()
         self.path.symlink_to("../other/s")
@@ -323,7 +323,8 @@ class OwnerTests(PortTests):
 
     def test_another(self) -> None:
         """
-        Nor does another user's socket get it, however the name leads there.
+        Another user's socket does not get the reply either, however the name leads
+        there.
         """
         self.sentByAnother()
         for _ in self.leads(self.folder / "other" / "s"):
@@ -353,7 +354,8 @@ class OwnerTests(PortTests):
 
     def test_swapped(self) -> None:
         """
-        Nothing can be put in the place of the sender's socket after it was looked at.
+        Nothing can take the place of the sender's socket after the service has looked
+        at it.
         """
 
         def swap(size: int, name: bytes) -> str:
@@ -394,7 +396,7 @@ class OwnerTests(PortTests):
 
     def test_gone(self) -> None:
         """
-        A client that is gone is an error of sending, whatever name it had.
+        A client that is gone causes an error of sending, whatever its name was.
         """
         for name in (self.folder / "gone", NAME + "gone"):
             with self.bound(name) as client:
@@ -404,8 +406,8 @@ class OwnerTests(PortTests):
 
     def test_abstract(self) -> None:
         """
-        Who took an abstract name after its sender was gone does not get the reply,
-        if it is another user.
+        A socket of another user that took an abstract name after its sender was gone
+        does not get the reply.
         """
         with self.bound(NAME + "taken") as client:
             client.sendto(b"STOPPING=1", NAME)
@@ -474,8 +476,8 @@ class SenderTests(SynchronousTestCase):
 
     def test_unknown(self) -> None:
         """
-        One without credentials is nobody's, and in a user namespace all whom it
-        does not know have the same number.
+        A datagram without credentials has no known sender; in a user namespace all
+        unknown users have the same number.
         """
         self.assertIsNone(senderOf([]))
         self.assertIsNone(self.sender(0, NOBODY))
@@ -514,7 +516,7 @@ class ReadersTests(SynchronousTestCase):
 
     def test_unread(self) -> None:
         """
-        The kernel tells who has something unread, and who has read it.
+        The kernel tells which socket has something unread, and which has read it.
         """
         self.assertTrue(self.hasRead("one"))
         self.other.sendto(b"hello", NAME + "one")
@@ -526,8 +528,8 @@ class ReadersTests(SynchronousTestCase):
 
     def test_new(self) -> None:
         """
-        Each is looked for once; one who is gone is not taken for who has its name
-        now.
+        Each socket is searched for once; a new socket is not taken for an old one of
+        the same name.
         """
         self.assertTrue(self.hasRead("one"))
         self.assertTrue(self.hasRead("other"))
@@ -546,7 +548,7 @@ class ReadersTests(SynchronousTestCase):
 
     def test_unseen(self) -> None:
         """
-        Who is out of sight is believed now and then.
+        A peer that the kernel does not show counts as a reader now and then.
         """
         for _ in range(3):
             self.assertEqual([self.hasRead("unseen") for _ in range(3)], [True, False, False])
@@ -555,7 +557,7 @@ class ReadersTests(SynchronousTestCase):
 
     def test_streams(self) -> None:
         """
-        A stream that has the same abstract name is another's.
+        A stream socket with the same abstract name is another peer's.
         """
         self.other.sendto(b"hello", NAME + "one")
         with socket.socket(socket.AF_UNIX) as stream:
@@ -564,7 +566,7 @@ class ReadersTests(SynchronousTestCase):
 
     def test_path(self) -> None:
         """
-        Those with a file are known by its name.
+        Sockets with a file are known by its name.
         """
         path = self.mktemp()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:

@@ -142,7 +142,8 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        What cannot be meant is one line in a person's words; nothing stays open.
+        A description that makes no sense is one line in plain words; nothing stays
+        open.
         """
         self.opened(listen="tcp:0")  # It has imported all by now.
         for text in _WRONG:
@@ -155,7 +156,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def test_wrongMetrics(self) -> None:
         """
-        So it is where the numbers are to be served.
+        The same holds for the endpoint of ``--metrics``.
         """
         for text in _WRONG:
             before = descriptors()

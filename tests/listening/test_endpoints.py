@@ -303,7 +303,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_interfaceForNobody(self) -> None:
         """
-        An interface that no listener takes is refused: a person wanted to confine
+        An interface that no listener takes is an error: the user wanted to confine
         something.
         """
         for text in ("tcp:0:interface=127.0.0.1", f"unix:{self.mktemp()}"):
@@ -342,7 +342,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_twice(self) -> None:
         """
-        If it is we who have the place already, we say so.
+        If we have the place ourselves already, the error says so.
         """
         port, path = freePort(), self.mktemp()
         for first, second in [

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.oneWay
 #: Seconds.
 HOUR = 3600
 
-#: Seconds after which no more is taken from who does not read.
+#: Seconds after which no more is taken from a client that does not read.
 FULL = 0.3
 
 #: A service on each reactor, and one of workers.

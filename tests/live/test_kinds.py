@@ -28,10 +28,10 @@ from tests.support.stopping import halfWay, queued, stopped
 from tests.support.streams import Stream, connected, isServed, serve
 from tests.support.table import streams
 
-#: Seconds after which no more is taken from who does not read.
+#: Seconds after which no more is taken from a client that does not read.
 FULL = 0.3
 
-#: More than is ever taken from who does not read, in bytes.
+#: More than is ever taken from a client that does not read, in bytes.
 PLENTY = 64 * MIB
 
 

@@ -117,7 +117,7 @@ def test_noIPv6(hosts: Pair, tmp_path: Path) -> None:
             assert stream.recv(100) == b"hello"
 
 
-# Whom it answers.
+# Which datagrams it answers.
 
 
 def forged(hosts: Pair, port: int) -> list[tuple[bytes, bytes]]:

@@ -27,7 +27,7 @@ from tests.support.metrics import Watched
 from tests.support.peers import activated, failing, run, talking
 from tests.support.rules import MIB
 
-#: A user who may do nothing.
+#: A user without privileges.
 NOBODY = 65534
 
 NOISE = random.Random(1970).randbytes(MIB)
@@ -44,7 +44,7 @@ def abstract() -> str:
 
 def mode(path: Path) -> int:
     """
-    Tell who may use a file.
+    Give the mode of a file.
     """
     return stat.S_IMODE(path.stat().st_mode)
 

@@ -493,7 +493,7 @@ def test_hurried(tmp_path: Path) -> None:
         streams = [stack.enter_context(connected(server.port)) for _ in range(4)]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda stream: offer(stream, 2**26), streams))
-        server.process.suspend()  # it would soon kill who is late
+        server.process.suspend()  # it would soon kill a late worker
         for worker in server.workers:
             with open(f"/proc/{worker.pid}/fd/{COMMANDS}", "wb") as orders:
                 orders.write(ABORT + b"\n")

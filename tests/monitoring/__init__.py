@@ -1,3 +1,3 @@
 """
-Tests of the pages for those who watch.
+Tests of the HTTP pages about the service.
 """

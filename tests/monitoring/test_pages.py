@@ -136,7 +136,7 @@ class SiteTests(SynchronousTestCase):
 
     def bad(self) -> Reply:
         """
-        Raise what a mistake of ours would.
+        Raise an exception, as a mistake of ours would.
         """
         raise ZeroDivisionError
 
@@ -186,7 +186,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_methods(self) -> None:
         """
-        Other methods are told which there are.
+        For other methods the reply names the allowed ones.
         """
         _, transport = self.connected(b"DELETE /page HTTP/1.1\r\n\r\n")
         self.assertEqual(self.status(transport), 405)
@@ -194,7 +194,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_broken(self) -> None:
         """
-        A mistake of ours is a status too, and is told.
+        A mistake of ours gives a status too, and is logged.
         """
         _, transport = self.connected(b"GET /bad HTTP/1.1\r\n\r\n")
         self.assertEqual(self.status(transport), 500)
@@ -202,7 +202,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        A page that takes its time is sent when it is there, to whoever is there.
+        A page that takes its time is sent when it is ready, if its peer is still there.
         """
         protocol, transport = self.connected(b"GET /late HTTP/1.1\r\n\r\n")
         protocol.readConnectionLost()
@@ -276,7 +276,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_most(self) -> None:
         """
-        If there are too many, the one gives way that has waited longest.
+        If there are too many connections, the one that has waited longest gives way.
         """
         _, oldest = self.connected()
         asking, _ = self.connected(b"GET")

@@ -224,8 +224,8 @@ def test_pairs() -> None:
 )
 def test_standing(ratios: Sequence[float], word: str) -> None:
     """
-    Who is better in every round is ahead, where two decimals show it; if less
-    is better, and the other way round if more is.  One round tells nothing.
+    A server that is better in every round is ahead, if two decimals show it; better is
+    less, or more, as the row says. One round tells nothing.
     """
     ratio = Ratio(ratios[0], min(ratios), max(ratios))
     assert ratio.standing(CPU) == word

@@ -167,7 +167,7 @@ def test_verify(units: Path, change: str) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_exposure(units: Path, change: str) -> None:
     """
-    What is left open to the service is little: systemd counts at most 1.5 of 10.
+    The service has few privileges left: systemd counts at most 1.5 of 10.
     """
     if change:
         dropIns()[change].add(units)
@@ -264,7 +264,7 @@ def test_lint() -> None:
 
 def test_base(image: Image) -> None:
     """
-    Both stages are of one slim Python, whose minor version is said.
+    Both stages use one slim Python, and name its minor version.
     """
     bases = {base.partition(" ")[0] for base in image.all("FROM")}
     [base] = bases
@@ -444,8 +444,8 @@ def host(installed: Path) -> Iterator[Host]:
 @pytest.mark.slow
 def test_activation(host: Host) -> None:
     """
-    The first who comes starts the service, and is answered from the address
-    that was asked.
+    The first client starts the service, and is answered from the address that was
+    asked.
     """
     assert host.show("ActiveState") == "inactive"
     host.python(ASK)
@@ -472,8 +472,8 @@ def test_sandbox(host: Host) -> None:
 @pytest.mark.parametrize("signal", ["KILL", "STOP"])
 def test_again(host: Host, signal: str) -> None:
     """
-    Killed, or silent for longer than the watchdog allows, it is started again,
-    and who comes meanwhile is served.
+    Killed, or silent for longer than the watchdog allows, the service is started again,
+    and clients that connect meanwhile are served.
     """
     host.python(ASK)
     before = int(host.show("NRestarts"))
@@ -485,7 +485,7 @@ def test_again(host: Host, signal: str) -> None:
 @pytest.mark.slow
 def test_stop(host: Host) -> None:
     """
-    Stopped, it ends well, and the next who comes starts it again.
+    When it is stopped it ends well, and the next client starts it again.
     """
     host.python(ASK)
     host.control("stop", "echotwist.service")

@@ -62,7 +62,7 @@ ARROWS = {
     "sockets": set[str](),
 }
 
-#: All files but the package's own door, which opens on many floors.
+#: All files but the package's ``__init__``, which imports from many rooms.
 FILES = sorted(PACKAGE.rglob("*.py"))
 FILES.remove(PACKAGE / "__init__.py")
 
@@ -98,8 +98,7 @@ def test_arrows(name: str) -> None:
 
 def test_down() -> None:
     """
-    The rooms are in the order in which CONTRIBUTING.rst lists them, and all arrows run
-    down.
+    CONTRIBUTING.rst lists the rooms in their order, and all imports run down.
     """
     text = (ROOT / "CONTRIBUTING.rst").read_text().partition("\nThe house\n")[2]
     listed = re.findall(r"^``(\w+)(?:\.py|/)``  ", text, re.MULTILINE)
@@ -112,8 +111,8 @@ def test_down() -> None:
 @pytest.mark.parametrize("name", [str(path.relative_to(PACKAGE)) for path in FILES])
 def test_twisted(name: str) -> None:
     """
-    On the ground floor nothing is known of Twisted; nowhere is its reactor
-    imported with the module.
+    ``sockets/`` does not import Twisted; no module imports Twisted's reactor at its
+    top.
     """
     text = (PACKAGE / name).read_text()
     if name.startswith("sockets/"):
@@ -125,7 +124,8 @@ def test_twisted(name: str) -> None:
 
 def test_settings() -> None:
     """
-    Below the service nobody knows the settings: each part gets the values that it needs.
+    Below the service no module knows ``Settings``: each part gets the values that it
+    needs.
     """
     for path in FILES:
         room = roomOf(path)
@@ -135,8 +135,8 @@ def test_settings() -> None:
 
 def test_shared() -> None:
     """
-    Tests import no other tests: what they share is in ``support``, has no underscore,
-    and knows nothing of who shares it.
+    Tests import no other tests: shared code is in ``support``, has no underscore, and
+    does not import its users.
     """
     tests = ROOT / "tests"
     for path in tests.rglob("*.py"):
@@ -151,7 +151,7 @@ def test_shared() -> None:
 #: Lines of a module; one with more is usually two.
 MOST_LINES = 300
 
-#: Names that the code had and the field does not, each with what it says instead.
+#: Names that network engineers do not use, each with the one that they do.
 RETIRED = {
     "Entrance": "DeferredFactory",
     "Journal": "RateLimitedLog",
@@ -181,7 +181,7 @@ RETIRED = {
     "whoEnds": "halfCloseTarget",
 }
 
-#: What chooses between the fast and the portable way.
+#: The module that chooses between the fast and the portable way.
 CHOOSER = "listening/ways.py"
 
 #: Names that each module may have for itself: its own logger.
@@ -214,8 +214,8 @@ def defined(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 def test_chosen() -> None:
     """
-    Only who chooses between the fast and the portable way knows of the fast one, and
-    no way but late: elsewhere than on Linux it cannot be imported.
+    Only the module that chooses between the fast and the portable way imports the fast
+    one, and only inside of functions: it exists on Linux alone.
     """
     for path in FILES:
         name = str(path.relative_to(PACKAGE))
@@ -240,7 +240,7 @@ def test_size() -> None:
 
 def test_retired() -> None:
     """
-    No name in the package or its documentation is one that was retired.
+    The package and its documentation use no retired name.
     """
     pages = [*ROOT.glob("*.rst"), *(ROOT / "docs").glob("*.rst")]
     pages.remove(ROOT / "CHANGELOG.rst")  # which tells what there was
@@ -252,8 +252,8 @@ def test_retired() -> None:
 
 def test_roads() -> None:
     """
-    The roads of a byte, of a datagram and of an option are told by names that stand in
-    the code: files, classes, functions, and methods of the class that is named.
+    The roads of a byte, of a datagram and of an option consist of names in the code:
+    files, classes, functions, and methods of the class that is named.
     """
     text = (ROOT / "CONTRIBUTING.rst").read_text()
     _, _, rest = text.partition("The roads of a byte, of a datagram, of an option:\n\n")
@@ -267,7 +267,7 @@ def test_roads() -> None:
     known |= {path.name for path in FILES} | {str(path.relative_to(PACKAGE)) for path in FILES}
     said = [span for span in re.findall("``(.+?)``", roads) if not span.startswith("--")]
     assert len(said) > 15
-    # That of a transport is Twisted's.
+    # This method is Twisted's.
     assert not {*said} - known - {"transport.write"}
 
 
@@ -285,7 +285,7 @@ def test_once() -> None:
 
 def test_named() -> None:
     """
-    The tests that documents name by their files and folders are there.
+    The test files and folders that documents name exist.
     """
     for page in [ROOT / "CONTRIBUTING.rst", *(ROOT / "docs").rglob("*.rst")]:
         for name in re.findall(r"\btests/[\w/.]*\w", page.read_text("utf-8")):

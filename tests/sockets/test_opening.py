@@ -46,7 +46,7 @@ class AddressTests(SynchronousTestCase):
 
     def test_useless(self) -> None:
         """
-        Addresses that nobody could ask are told apart, with the reason.
+        Addresses that no client could ask are told apart, with the reason.
         """
         for word, reason in [
             ("224.0.0.1", "multicast"),

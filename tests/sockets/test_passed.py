@@ -105,7 +105,7 @@ class AdoptTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        What cannot be served is named in one line.
+        A socket that cannot be served is named in one line.
         """
         name = f"\0echotwist {os.getpid()}"
         sequence = self.bound(socket.AF_UNIX, socket.SOCK_SEQPACKET, name)
@@ -145,7 +145,7 @@ class AdoptTests(SynchronousTestCase):
 
     def test_lingering(self) -> None:
         """
-        What a service set before that had the same sockets is forgotten.
+        Options that another service set before on the same sockets are cleared.
         """
         listener = self.bound(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
         setLinger(listener, 6)
@@ -155,7 +155,7 @@ class AdoptTests(SynchronousTestCase):
 
     def test_reports(self) -> None:
         """
-        What peers report of replies is turned off: it would fail replies to others.
+        Reports on replies are turned off: they would make replies to others fail.
         """
         for family, place, level, option in [
             (socket.AF_INET, ("127.0.0.1", 0), socket.IPPROTO_IP, 11),

@@ -53,8 +53,8 @@ class FileTests(SynchronousTestCase):
 
     def test_mode(self) -> None:
         """
-        Owner and group may connect, unless somebody says otherwise, whatever the
-        umask is.
+        Owner and group may connect, unless the mode says otherwise, whatever the umask
+        is.
         """
         self.addCleanup(os.umask, os.umask(0))
         chosen: list[tuple[dict[str, Any], int]] = [({}, 0o660), ({"mode": 0o606}, 0o606)]
@@ -75,7 +75,7 @@ class FileTests(SynchronousTestCase):
 
     def test_moved(self) -> None:
         """
-        A file that is somebody else's by now stays, wherever we are.
+        A file that is another socket's by now stays, wherever we are.
         """
         listener = self.open()
         self.path.unlink()
@@ -85,7 +85,7 @@ class FileTests(SynchronousTestCase):
 
     def test_stale(self) -> None:
         """
-        A socket that nobody listens on is replaced, of whatever kind.
+        A socket that no process listens on is replaced, of whatever kind.
         """
         for kind in (STREAM, DATAGRAM):
             self.path.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ class FileTests(SynchronousTestCase):
 
     def test_living(self) -> None:
         """
-        One that somebody listens on is left alone, and the error is one line.
+        A socket that a process listens on is left alone, and the error is one line.
         """
         for kind in (STREAM, DATAGRAM):
             living = self.open(kind)
@@ -109,7 +109,7 @@ class FileTests(SynchronousTestCase):
 
     def test_busy(self) -> None:
         """
-        So is one whose queue is full.
+        So is a socket with a full queue.
         """
         self.open()
         for _ in range(10):
@@ -134,15 +134,15 @@ class FileTests(SynchronousTestCase):
 
     def leave(self, kind: socket.SocketKind = STREAM) -> None:
         """
-        Leave a socket that nobody listens on.
+        Leave a socket that no process listens on.
         """
         with socket.socket(socket.AF_UNIX, kind) as gone:
             gone.bind(str(self.path))
 
     def test_together(self) -> None:
         """
-        Of two that open at the same time, one is told that the other does, however
-        far it is; nothing but the socket is left.
+        If two open at the same time, at any point, one is told that the other does;
+        nothing but the socket is left.
         """
         for kind, call in [(STREAM, "unlink"), (DATAGRAM, "unlink"), (STREAM, "listen")]:
             if call == "unlink":
@@ -203,7 +203,8 @@ class FileTests(SynchronousTestCase):
 
     def test_ledElsewhere(self) -> None:
         """
-        Whoever leads the way to our file elsewhere does not have us remove another's.
+        The owner of a folder on the way to our file cannot make us remove another's
+        file.
         """
         folder, other = self.path.parent, self.path.parent.with_name("other")
         other.mkdir()

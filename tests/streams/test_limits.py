@@ -1,5 +1,5 @@
 """
-Whom a stream echo serves, and how long.
+Which connections a stream echo serves, and how long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LimitsTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """
-        Without limits everybody is served.
+        Without limits every peer is served.
         """
         limits = Limits()
         for _ in range(1000):
@@ -70,8 +70,8 @@ class LimitsTests(SynchronousTestCase):
 
     def test_access(self) -> None:
         """
-        A peer that is not allowed is refused as such, however many there are; one
-        whose address nobody knows yet, or that has none, is not asked for it.
+        A peer that is not allowed is refused as such, whatever the number of
+        connections; a peer without a known address is not checked.
         """
         limits = Limits(most=1, access=Access(["192.0.2.0/24"]))
         for _ in range(2):
@@ -98,7 +98,7 @@ class InactivityTimeoutTests(SynchronousTestCase):
     )
     def test_moves(self, steps: list[tuple[float, int]]) -> None:
         """
-        Just who came no further for the time is lost; a step back is none forward.
+        A connection without progress for so long is ended; a step back is no progress.
         """
         clock, mark, still = Clock(), 0, 0.0
         timeout = self.timeout(clock)
@@ -112,7 +112,7 @@ class InactivityTimeoutTests(SynchronousTestCase):
 
     def test_forget(self) -> None:
         """
-        Who is gone is let go of at once.
+        A connection that is gone is forgotten at once.
         """
         timeout = self.timeout(Clock())
         timeout.expired({"a": 0})
@@ -122,7 +122,7 @@ class InactivityTimeoutTests(SynchronousTestCase):
 
     def test_forgets(self) -> None:
         """
-        Who is not there any more is forgotten.
+        A connection that is not watched any more is forgotten.
         """
         clock = Clock()
         timeout = self.timeout(clock)
@@ -133,7 +133,7 @@ class InactivityTimeoutTests(SynchronousTestCase):
 
     def test_rests(self) -> None:
         """
-        It wakes the process only while there is somebody to watch.
+        It wakes the process only while there is a connection to watch.
         """
         clock, watched, ended = Clock(), {"a": 0}, list[str]()
         timeout: InactivityTimeout[str] = InactivityTimeout(
@@ -206,7 +206,7 @@ class FactoryTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """
-        Who is over a limit gets no protocol, and is counted.
+        A connection over a limit gets no protocol, and is counted.
         """
         factory = self.factory(limits=Limits(1))
         first = self.connect(factory)
@@ -246,8 +246,8 @@ class FactoryTests(SynchronousTestCase):
 
     def test_slow(self) -> None:
         """
-        Who takes 1,000 bytes a second is kept by default, although the kernels tell
-        it in steps of half a megabyte.
+        A peer that takes 1,000 bytes a second is kept by default, although kernels
+        report them in steps of half a megabyte.
         """
         factory, echo, waiting = self.stalling()
         echo.dataReceived(bytes(10_000_000))
@@ -260,7 +260,7 @@ class FactoryTests(SynchronousTestCase):
 
     def test_stall(self) -> None:
         """
-        Who takes nothing is reset, also if they send something now and then; each
+        A peer that takes nothing is reset, also if it sends a byte now and then; each
         such byte may take a kilobyte of the kernel's.
         """
         for prefix in (b"", b"You said : "):
@@ -278,8 +278,8 @@ class FactoryTests(SynchronousTestCase):
 
     def test_tinyMessages(self) -> None:
         """
-        Who takes messages of a byte, each of which takes a kilobyte of the kernel's, is
-        kept, also while ever more of them wait.
+        A peer that takes messages of a byte, each of which takes a kilobyte of the
+        kernel's, is kept, even while more and more of them wait.
         """
         factory, echo, waiting = self.stalling()
         for second in range(10_000):
@@ -324,7 +324,7 @@ class FactoryTests(SynchronousTestCase):
 
     def test_drainTwice(self) -> None:
         """
-        Who asks for it while it is being done waits for the same end.
+        A second call during a drain waits for the same end.
         """
         factory = self.factory()
         speaker = self.connect(factory)

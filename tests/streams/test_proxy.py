@@ -99,7 +99,7 @@ class Transport(StringTransport):
 
     def getPeer(self) -> Any:
         """
-        Give whom the proxy speaks for, or the proxy.
+        Give the client that the proxy speaks for, or the proxy.
         """
         return self.peer or super().getPeer()
 
@@ -174,8 +174,8 @@ class ProxyTests(SynchronousTestCase):
 
     def test_access(self) -> None:
         """
-        Whom the header names decides whether it is served, and the proxy's own address
-        only where it names nobody.
+        The client that the header names decides whether the connection is served; the
+        proxy's own address only if the header names none.
         """
         for peer in ("192.0.2.7", "2001:db8::7", "fe80::7", "198.51.100.1"):
             limits = Limits(most=1, access=Access([peer]))
@@ -200,8 +200,8 @@ class ProxyTests(SynchronousTestCase):
 
     def test_broken(self) -> None:
         """
-        Whatever a plugin's protocol raises, the connection ends, and nobody waits
-        for it.
+        If a plugin's protocol raises anything, the connection ends, and is no longer
+        waited for.
         """
 
         class Broken(Echo):
@@ -220,7 +220,7 @@ class ProxyTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        Who says something else is reset, and counted.
+        A connection that begins with something else is reset, and counted.
         """
         for number, said in enumerate(WRONG, 1):
             transport = self.connect()
@@ -231,7 +231,7 @@ class ProxyTests(SynchronousTestCase):
     @given(strategies.binary(max_size=300))
     def test_garbage(self, said: bytes) -> None:
         """
-        Nothing that can be said raises an error.
+        No bytes before or in a header raise an error.
         """
         transport = self.connect()
         self.say(transport, said)
@@ -241,7 +241,7 @@ class ProxyTests(SynchronousTestCase):
 
     def test_silent(self) -> None:
         """
-        Who says nothing is reset in time; who is served is not.
+        A silent connection is reset in time; one that is served is not.
         """
         silent, served = self.connect(), self.connect()
         self.say(served, HEADERS[0][0])
@@ -252,7 +252,7 @@ class ProxyTests(SynchronousTestCase):
 
     def test_limits(self) -> None:
         """
-        Who has not said who they are counts too, but for no peer.
+        A connection without its header yet counts too, but for no peer.
         """
         for _ in range(3):
             self.connect()
@@ -261,7 +261,7 @@ class ProxyTests(SynchronousTestCase):
 
     def test_perPeer(self) -> None:
         """
-        The limit for a peer is that of whom the proxy speaks for.
+        The limit for a peer applies to the client that the header names.
         """
         for served in (True, True, False):
             transport = self.connect()
@@ -274,7 +274,7 @@ class ProxyTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """
-        Who goes before the header is whole leaves nothing behind.
+        A connection that ends before the header is whole leaves nothing behind.
         """
         self.connect().protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual((self.limits._all, self.echoes._handshakes._open), (0, {}))

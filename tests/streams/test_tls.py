@@ -1,5 +1,5 @@
 """
-TLS that can be closed one way, on transports in memory.
+TLS with half-close, on transports in memory.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class TLSTests(SynchronousTestCase):
 
     def test_halfClose(self) -> None:
         """
-        What was sent before ``close_notify`` comes back, all of it, and then its like.
+        All that was sent before ``close_notify`` comes back, and then a
+        ``close_notify``.
         """
         for size in (0, 1, 16_384, 100_000):
             self.setUp()
@@ -199,7 +200,8 @@ class TLSTests(SynchronousTestCase):
 
     def test_ours(self) -> None:
         """
-        An end of ours does not wait for the peer's.
+        When the echo ends a connection, it does not wait for the peer's
+        ``close_notify``.
         """
         self.handshake()
         innermostProtocol(self.protocol).finish()
@@ -209,7 +211,8 @@ class TLSTests(SynchronousTestCase):
 
     def test_unfinished(self) -> None:
         """
-        Who does not finish the handshake is reset in time; who has done so is kept.
+        A peer that does not finish the handshake is reset in time; one that has is
+        kept.
         """
         self.client.take(b"")
         self.protocol.dataReceived(self.client.out()[:10])
@@ -224,8 +227,7 @@ class TLSTests(SynchronousTestCase):
 
     def test_noContext(self) -> None:
         """
-        Where a plugin's certificates cannot be had, the connection ends without
-        another error.
+        If a plugin's certificates are gone, the connection ends without another error.
         """
         self.patch(Options, "serverConnectionForTLS", lambda *_: 1 / 0)
         protocol: Any = overTLS(Options(), self.echoes, self.clock).buildProtocol(None)
@@ -235,7 +237,7 @@ class TLSTests(SynchronousTestCase):
 
     def test_garbage(self) -> None:
         """
-        Who speaks something else is told so, ended, and counted.
+        A connection that does not begin with TLS is ended, and counted.
         """
         self.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
         self.assertTrue(self.transport.disconnecting)
@@ -245,7 +247,7 @@ class TLSTests(SynchronousTestCase):
 
     def test_longChain(self) -> None:
         """
-        All that TLS has to say is said, however much it is.
+        All that TLS has to send is sent, however much it is.
         """
         self.handshake()
         self.protocol._tlsConnection.send(b"x" * 16_000)
@@ -272,7 +274,7 @@ class TLSTests(SynchronousTestCase):
 
     def test_abort(self) -> None:
         """
-        A reset is none that looks like an end: no ``close_notify`` goes before it.
+        A reset never looks like an end: no ``close_notify`` goes before it.
         """
         self.handshake()
         said: list[bytes] = []
@@ -282,7 +284,7 @@ class TLSTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """
-        Who is gone leaves nothing behind, at any time.
+        A peer that goes, at any time, leaves nothing behind.
         """
         for known in (False, True):
             self.setUp()
@@ -358,7 +360,7 @@ class LayerTests(SynchronousTestCase):
 
     def test_mend(self) -> None:
         """
-        TLS that somebody else has put around the echo becomes ours, wherever it is.
+        TLS that a plugin has put around the echo becomes ours, wherever it is.
         """
         echoes = EchoFactory(reactor=Clock())
         theirs = TLSMemoryBIOFactory(Options(), False, WrappingFactory(echoes), Clock())
@@ -370,8 +372,8 @@ class LayerTests(SynchronousTestCase):
 
     def test_layers(self) -> None:
         """
-        The echo inside and the connection below are found, and who hears of
-        half-closes.
+        The echo inside, the connection below, and the protocol that must hear of
+        half-closes are found.
         """
         echoes = EchoFactory(reactor=Clock())
         wrapped: Any = WrappingFactory(WrappingFactory(echoes)).buildProtocol(None)

@@ -66,7 +66,7 @@ class StreamKind(Kind):
     TCP, and what the other kinds of streams have in common with it.
 
     :ivar beginning: a part of what a client says before its first byte.
-    :ivar hosts: the addresses of who connects, and of who connects as somebody else.
+    :ivar hosts: the addresses of a client, and of another peer.
     """
 
     name = "TCP"
@@ -210,7 +210,7 @@ class Unix(StreamKind):
 
     def peer(self, stream: Stream) -> str:
         """
-        Give nothing: who connects has no name.
+        Give nothing: a client has no name.
         """
         return ""
 
@@ -238,7 +238,7 @@ class Abstract(Unix):
 
 class Proxy(StreamKind):
     """
-    TCP behind a proxy that says for whom it connects.
+    TCP behind a proxy that names its client.
 
     :param header: makes what it says first, of a peer's address and port.
     """
@@ -258,7 +258,7 @@ class Proxy(StreamKind):
 
     def greet(self, plain: socket.socket, host: str = NAMED) -> Stream:
         """
-        Say who it is for.
+        Send the header.
 
         :param host: the address to name; the port is the socket's own.
         """
@@ -278,7 +278,7 @@ class Proxy(StreamKind):
 
     def peer(self, stream: Stream) -> str:
         """
-        Give whom the header named.
+        Give the client that the header named.
         """
         return f"{NAMED}:{stream.getsockname()[1]}"
 
@@ -483,7 +483,7 @@ class RawClient(Client):
         Mark what goes out.
         """
         self.settimeout(PATIENCE)
-        # Whoever else asks at this address, we get all the replies.
+        # We get the replies to all clients at this address.
         self.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 2**22)
         if self.family == socket.AF_INET6:
             self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, self._MARK)

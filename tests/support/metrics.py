@@ -1,5 +1,5 @@
 """
-What the service says to those who watch it.
+The service's metrics and health, read.
 """
 
 from __future__ import annotations

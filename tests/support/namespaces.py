@@ -173,7 +173,7 @@ class Namespace:
         """
         Put IP packets on the wire as they are, whatever the kernel thinks of them.
 
-        :param mac: whom they go to.
+        :param mac: the network interface that they go to.
         """
         with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as wire:
             for packet in packets:
@@ -303,7 +303,7 @@ def _checksum(data: bytes) -> int:
 
 def udpOf(wire: socket.socket, port: int) -> list[tuple[str, bytes]]:
     """
-    Give the datagrams that have come from a port: whom to, and the bytes.
+    Give the datagrams that have come from a port: destination, and bytes.
 
     :param wire: made by :meth:`Namespace.capture`.
     """
@@ -328,7 +328,7 @@ class Relay:
     Carries datagrams between two services, late: the wire between them is long.
 
     :param where: its host.
-    :param one: address and port of a service, whom the first datagram goes to.
+    :param one: address and port of the service that gets the first datagram.
     :param other: those of the other.
     :param delay: in seconds, each way.
     :ivar carried: datagrams so far.

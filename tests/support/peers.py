@@ -29,7 +29,7 @@ def needed(command: str) -> str:
     """
     Find a program, or skip where it is missing.
     """
-    # Who is not root has no sbin, where Debian puts HAProxy.
+    # Users other than root have no sbin, where Debian puts HAProxy.
     found = shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if found is None:
         pytest.skip(f"{command} is not installed")

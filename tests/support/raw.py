@@ -20,7 +20,7 @@ class Raw:
     A raw socket that speaks with one host, or else hears all.
 
     :param where: its own host.
-    :param host: whom it speaks with.
+    :param host: the host that it speaks with.
     :param source: its own address.
     """
 

@@ -67,7 +67,7 @@ def readAll(stream: socket.socket) -> bytes:
 
 def halfClose(door: Door, size: int, times: int, late: float = 0) -> None:
     """
-    Who sends so many bytes and then FIN gets just these bytes and then FIN.
+    A client that sends so many bytes and then FIN gets just these bytes and then FIN.
 
     :param size: in bytes.
     :param times: how many connections do so at once.
@@ -145,7 +145,7 @@ def offer(stream: socket.socket, size: int, block: bytes = _NOISE, patience: flo
 
 def untilReset(stream: socket.socket) -> None:
     """
-    Who sends and reads nothing is reset in the end.
+    A client that sends and reads nothing is reset in the end.
     """
     stream.settimeout(PATIENCE)
     with pytest.raises(ConnectionError):
@@ -162,7 +162,7 @@ def backPressure(
     most: int = 16 * MIB,
 ) -> None:
     """
-    Who offers 1 GiB and reads nothing has at most 16 MiB taken.
+    From a client that offers 1 GiB and reads nothing, at most 16 MiB are taken.
 
     :param clients: how many do so.
     :param growth: bytes that the process may grow by.
@@ -254,7 +254,7 @@ def _guests(server: Server) -> int:
     for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6"):
         ours -= {words[9] for words in _table(folder, name)}
     unix = {words[6]: words for words in _table(folder, "unix")}
-    # Who was accepted bears the listener's name; pairs for other uses have none.
+    # Accepted sockets have the listener's name; pairs for other uses have none.
     accepted = [words for words in unix.values() if len(words) > 7 and words[5] == "03"]
     return len(ours - set(unix)) + sum(words[6] in ours for words in accepted)
 
@@ -336,7 +336,7 @@ def answered(client: socket.socket, words: Sequence[bytes]) -> int:
 
 def askedAddress(port: int, host: str) -> None:
     """
-    The reply bears the address that was asked.
+    The reply comes from the address that was asked.
 
     :param host: one of this machine's addresses.
     """
@@ -376,7 +376,7 @@ def systemCalls(server: Server, seconds: float) -> int:
 
 def idle(server: Server, connections: int, seconds: float) -> None:
     """
-    Idle connections cost nothing: the process is never woken.
+    Idle connections cost nothing: the process never wakes up.
     """
     with ExitStack() as stack:
         for _ in range(connections):

@@ -1,5 +1,5 @@
 """
-Errors, counted and told sparingly.
+Errors, counted and logged at a limited rate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RateLimitedLogTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Make a log whose clock stands still.
+        Make a log with a clock that stands still.
         """
         self.clock = Clock()
         self.limitedLog = RateLimitedLog(Counters("UDP"), self.clock.seconds)
@@ -54,7 +54,7 @@ class RateLimitedLogTests(SynchronousTestCase):
 
     def test_flood(self) -> None:
         """
-        Of 10,000 in a minute one is told; the next minute tells how many.
+        Of 10,000 errors in a minute one is logged; the next minute tells how many.
         """
         self.assertEqual(len(self.failed(errno.ENOBUFS, 10_000)), 1)
         self.clock.advance(60)
@@ -135,7 +135,8 @@ class RateLimitedLogTests(SynchronousTestCase):
 
     def test_times(self) -> None:
         """
-        After a minute the line tells how often it happened, and who was the last.
+        After a minute the line tells how often it happened, and which peer was the
+        last.
         """
         self.refused("TCP", "too many connections", "192.0.2.1")
         with capturedLogs() as events:

@@ -1,5 +1,5 @@
 """
-Streams that keep nobody waiting.
+Streams that never block.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StreamTests(SynchronousTestCase):
 
     def opened(self, fd: int) -> TextIO:
         """
-        Make a stream that keeps nobody waiting.
+        Make a stream that never blocks.
         """
         stream = open(fd, "w", encoding="utf-8")  # noqa: SIM115
         self.addCleanup(stream.close)
@@ -150,7 +150,7 @@ class StreamTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """
-        Where nobody will ever read, all is dropped in silence.
+        If the reader is gone, all is dropped in silence.
         """
         here, there = os.pipe()
         os.close(here)
