@@ -46,8 +46,6 @@ class EchoService(Service):
     :param reactor: runs the service; by default the global one.  From then on it
         waits by a clock that nobody can set (:func:`keepSteady`).
     :param options: those of ``twistd`` itself, as far as they are known.
-    :ivar counters: what happened, for each transport; with workers the sums, as old
-        as the last look at ``/metrics``.
     """
 
     _log = Logger()
@@ -60,7 +58,7 @@ class EchoService(Service):
     ) -> None:
         # The quota may have changed the next time that we look.
         self.settings = evolve(settings, workers=settings.processes)
-        self.counters = [Counters(transport) for transport in settings.transports]
+        self._counters = [Counters(transport) for transport in settings.transports]
         impair = Impairments.of(settings.impair)
         self._impair = impair = impair.seeded(int.from_bytes(os.urandom(3), "big"))
         self._reactor = reactor
@@ -70,11 +68,19 @@ class EchoService(Service):
         self._signals: StopSignals | None = None
         self._serving: IServing | None = None
         self._monitoring = Monitoring(
-            settings.metrics, self.counters, impair, self._state, self._health, self._refresh
+            settings.metrics, self._counters, impair, self._state, self._health, self._refresh
         )
         self._isOpen = self._hasFailed = False
         self._notifier: Notifier | None = None
         self._links: Links | None = None
+
+    @property
+    def counters(self) -> list[Counters]:
+        """
+        What has happened up to now, for each transport; ask again for what happens later.
+        With workers these are the sums, as old as the last look at ``/metrics``.
+        """
+        return [one.settle() for one in self._counters]
 
     @property
     def ports(self) -> list[Any]:
@@ -144,13 +150,13 @@ class EchoService(Service):
         """
         rules = rulesOf(self.settings, self._impair)
         if self.settings.workers == 1:
-            return Serving(sockets, rules, self.counters, self._reactor, self.fail)
+            return Serving(sockets, rules, self._counters, self._reactor, self.fail)
         from echotwist.workers.pool import Pool
         from echotwist.workers.tryout import Identity
 
         identity = Identity.of(self._options, self._process)
         count = self.settings.workers
-        return Pool(sockets, rules, self.counters, self._reactor, self.fail, count, identity)
+        return Pool(sockets, rules, self._counters, self._reactor, self.fail, count, identity)
 
     def _check(self, serving: IServing) -> None:
         """

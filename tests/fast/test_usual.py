@@ -20,7 +20,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist import EchoFactory
+from echotwist import EchoFactory, EchoService, Settings
 from echotwist.monitoring.metrics import EchoCollector
 from echotwist.telemetry.counters import fromLine, toLine
 
@@ -124,6 +124,16 @@ class UsualTests(SynchronousTestCase):
             for _ in range(2):
                 self.assertEqual(self.echoed(b"hello"), b"hello")
             self.assertIn(self.transport.fileno(), self.reactor._usual)
+
+    def test_service(self) -> None:
+        """
+        So does whoever has the service as a library.
+        """
+        service = EchoService(Settings(port=0), self.reactor)
+        service._counters[:] = [self.counters]
+        self.assertEqual([one.receivedBytes for one in service.counters], [15])
+        self.assertEqual(self.echoed(b"hello") + self.echoed(b"hello"), 2 * b"hello")
+        self.assertEqual([one.receivedBytes for one in service.counters], [25])
 
     def test_log(self) -> None:
         """
