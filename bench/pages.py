@@ -1,5 +1,5 @@
 """
-The figures in the documentation of this checkout, so that nobody copies them by hand.
+Puts the figures into the documentation of this checkout, so that nobody copies them by hand.
 
 They stand between two comments: ``.. figures: NAME`` and ``.. figures end``.
 """

@@ -90,7 +90,7 @@ def openFiles(wanted: int) -> int:
 
 class Cores:
     """
-    Who runs where.
+    The cores that server and client run on.
 
     :param pinned: keep server and client apart.
     :ivar server: the cores of the server.

@@ -42,7 +42,7 @@ class Setting:
         cls, program: Path, cores: Cores, short: bool, rounds: int | None, seconds: float | None
     ) -> Setting:
         """
-        Take what somebody chose, and the usual for the rest.
+        Take the values that were chosen, and defaults for the rest.
 
         :param short: no more than shows that it runs.
         """
@@ -141,7 +141,7 @@ class Row:
 
 class IdleRow(Row):
     """
-    What connections take that say nothing.
+    The memory of connections that send nothing.
     """
 
     def measure(self, running: Running, setting: Setting) -> Mapping[str, float]:

@@ -165,7 +165,8 @@ def _php(folder: Path) -> Server:
 #: Ours, as it comes.
 OURS = "echotwist fast"
 
-#: To whom it is compared: the better of these at each load; and the least that it takes.
+#: The servers that ours is compared to: the better of these at each load; and the least
+#: that an echo takes.
 RIVALS, LEAST = ("uvloop", "Go", "Go io.Copy"), ("C epoll", "C blocking")
 
 #: How each is made, in the order of the columns.

@@ -1,8 +1,8 @@
 """
 What several workers do that one does not: ``python -m bench --workers``.
 
-The load scales too: there are as many generators as workers, and nobody is
-held to a core.
+The load scales too: there are as many generators as workers, and no process is
+bound to a core.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measure(load: Load, workers: int, generators: int, setting: Setting) -> Foun
         times = _times(pids)
         results = _together(loads)
         spent = _growth(times, _times(pids))
-    # The parent of several serves nobody.
+    # The parent of several workers does not serve.
     own = slice(1, None) if len(pids) > 1 else slice(None)
     return _found(results, connections[own], spent[own])
 

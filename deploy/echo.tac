@@ -27,7 +27,7 @@ EchoService(
         backlog=1024,  # connections waiting to be accepted
         verbose=False,  # True: log each connection and each datagram
         answerLowPorts=False,  # True: answer datagrams from ports below 1024
-        allow=[],  # "10.0.0.0/8", "2001:db8::1": nobody else is served
+        allow=[],  # "10.0.0.0/8", "2001:db8::1": no others are served
         deny=[],  # "10.1.0.0/16": not served; the longest prefix decides
         udpRate=10_000,  # replies a second for each source; 0 for no limit
         loopRate=100,  # datagrams a second with the same bytes; 0 for no guard against loops
@@ -39,6 +39,6 @@ EchoService(
         metrics=None,  # "tcp:9464:interface=127.0.0.1", with the extra echotwist[metrics]
         workers=1,  # processes; 0 for one on each core
         impair=[],  # "loss=1%,delay=50ms": misbehave on purpose
-        portable=False,  # True: do without what only Linux has
+        portable=False,  # True: do not use what only Linux has
     )
 ).setServiceParent(application)

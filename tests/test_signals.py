@@ -78,7 +78,7 @@ class StopSignalsTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """
-        One stops the program, whichever comes, and its name is told.
+        One signal stops the program, whichever comes, and its name is passed on.
         """
         self.signals.take(self.reactor)
         self.come(signal.SIGINT)
@@ -87,7 +87,7 @@ class StopSignalsTests(SynchronousTestCase):
 
     def test_second(self) -> None:
         """
-        A second is told, the same or another, but not that a terminal has closed.
+        A second signal is reported, the same or another, but not SIGHUP.
         """
         self.signals.take(self.reactor)
         for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM):
@@ -112,7 +112,7 @@ class StopSignalsTests(SynchronousTestCase):
 
     def test_ignored(self) -> None:
         """
-        Who has SIGHUP ignored, as nohup(1) does, keeps that.
+        If SIGHUP is ignored, as under nohup(1), it stays so.
         """
         self.handlers[signal.SIGHUP] = signal.SIG_IGN
         self.signals.take(self.reactor)
@@ -121,7 +121,7 @@ class StopSignalsTests(SynchronousTestCase):
 
     def test_elsewhere(self) -> None:
         """
-        Where the reactor does not have the signals, they are somebody else's.
+        Where the reactor does not handle the signals, they belong to the caller.
         """
         self.handlers.update(dict.fromkeys(self.handlers, signal.SIG_DFL))
         self.signals.take(self.reactor)

@@ -41,7 +41,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """
-        Without a word it is the service that the settings describe by default.
+        Without options the command line gives the default settings.
         """
         self.assertEqual(parsed(), Settings())
         self.assertEqual(Settings().port, 1234)
@@ -81,7 +81,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """
-        The frequent ones have a letter.
+        Frequent options have a letter.
         """
         expected = Settings(port=7, interfaces=["::1"], reuse=True, verbose=True)
         self.assertEqual(parsed("-p7", "-i", "::1", "-rv"), expected)
@@ -124,7 +124,7 @@ class OptionsTests(SynchronousTestCase):
     @given(strategies.integers(-(10**6), 10**6))
     def test_port(self, number: int) -> None:
         """
-        Just the numbers that a port can have are taken.
+        Only numbers that a port can have are accepted.
         """
         try:
             self.assertEqual(parsed(f"--port={number}").port, number)
@@ -135,7 +135,7 @@ class OptionsTests(SynchronousTestCase):
 
     def test_networks(self) -> None:
         """
-        Networks are kept as they were said; what is none is named.
+        Networks are kept as they were written; text that is none is named in the error.
         """
         settings = parsed("--allow=10.0.0.0/8", "--deny=10.1.0.0/16", "--allow=::1")
         self.assertEqual(settings, Settings(allow=["10.0.0.0/8", "::1"], deny="10.1.0.0/16"))
@@ -144,7 +144,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_networksOfNobody(self) -> None:
         """
-        Where no peer has an address, networks are refused; behind a proxy each has.
+        Where no peer has an address, networks are an error; behind a proxy each peer
+        has one.
         """
         for words in (["--listen=unix:echo"], ["--unix-datagram=@echo"]):
             self.assertIn("UNIX socket", self.mistake("--allow=::1", *words))
@@ -155,13 +156,13 @@ class OptionsTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """
-        Neither TCP nor UDP is an error.
+        To serve neither TCP nor UDP is an error.
         """
         self.assertIn("nothing to serve", self.mistake("--no-tcp", "--no-udp"))
 
     def test_unknownInterface(self) -> None:
         """
-        A word that means nothing here is named, with the reason.
+        An unknown interface is named, with the reason.
         """
         said = self.mistake("-i", "no-such-thing.invalid")
         self.assertIn("TCP and UDP no-such-thing.invalid:1234: ", said)
@@ -237,7 +238,7 @@ class SettingsTests(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """
-        A tac file's mistakes are told as well.
+        Mistakes in a tac file are reported as well.
         """
         wrongs: list[dict[str, Any]] = [
             {"port": 65536},
@@ -314,7 +315,7 @@ class PluginTests(SynchronousTestCase):
 
     def test_public(self) -> None:
         """
-        All that is promised can be imported.
+        All public names can be imported.
         """
         for name in echotwist.__all__:
             self.assertTrue(hasattr(echotwist, name))

@@ -28,7 +28,7 @@ class IConnectionOwner(Interface):
     """
 
     prefix: bytes = Attribute("What is put before each line.")
-    limits: Limits = Attribute("Who is served.")
+    limits: Limits = Attribute("Which peers are served.")
     limitedLog: RateLimitedLog = Attribute("Is told of errors and refusals.")
 
     def admits(host: str | None, peer: object = None) -> bool:

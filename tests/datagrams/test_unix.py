@@ -233,7 +233,7 @@ class UnixDatagramTests(PortTests):
 
     def test_blind(self) -> None:
         """
-        Where the kernel does not tell who reads, each has one reply for each time
+        Where the kernel does not tell which peers read, each has one reply for each time
         that it was asked.
         """
 
@@ -461,7 +461,7 @@ class SenderTests(SynchronousTestCase):
 
     def sender(self, process: int, user: int) -> int | None:
         """
-        Ask who sent a datagram with such credentials.
+        Give the sender of a datagram with such credentials.
         """
         data = struct.pack("iII", process, user, 1000)
         return senderOf([(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, data)])

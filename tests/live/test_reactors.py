@@ -82,8 +82,8 @@ def test_anyProgram(tmp_path: Path) -> None:
 @pytest.mark.oneWay
 def test_portableAlone() -> None:
     """
-    Nobody but who chooses the way knows of what only Linux has, and it asks only
-    where that is to be used.
+    Only the module that chooses the way imports what only Linux has, and only where it
+    is used.
     """
     for file in (ROOT / "echotwist").rglob("*.py"):
         if file.name != "ways.py" and file.parent.name != "fast":

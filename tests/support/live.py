@@ -62,7 +62,7 @@ def freePort(numbers: range = range(10_000, 32_768)) -> int:
     """
     Find a port that nobody has at any address, of TCP and of UDP.
 
-    By default it is none of those that the system gives to whoever connects, so it is
+    By default it is none of those that the system gives to outgoing connections, so it is
     still free when it is used (ip_local_port_range of ip(7)).
 
     :raise PermissionError: for numbers that only root may use.

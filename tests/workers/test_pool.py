@@ -1,5 +1,5 @@
 """
-Several processes: what does not take any.
+Several processes, tested without starting any.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_one(self) -> None:
         """
-        One worker is this very process.
+        With one worker this very process serves.
         """
         for settings, kind in [(Settings(), Serving), (Settings(workers=2), Pool)]:
             service = serviceFor(settings)
@@ -78,7 +78,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_auto(self) -> None:
         """
-        ``auto`` is one for each core that this process may use.
+        ``auto`` is one worker for each core that this process may use.
         """
         self.patch(cores, "quotas", lambda *_: iter(()))
         self.patch(os, "sched_getaffinity", lambda _: {1, 5, 7})
@@ -88,7 +88,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_once(self) -> None:
         """
-        The number is found once: it may be another the next time.
+        The number is found once: later it may have changed.
         """
         self.patch(os, "sched_getaffinity", lambda _: {1, 5})
         self.patch(cores, "quotas", lambda *_: iter(()))
@@ -98,7 +98,8 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_quota(self) -> None:
         """
-        The quota of a container is less than that; what is left of a core counts as one.
+        A container's quota may be less than that; a part of a core counts as a whole
+        one.
         """
         self.patch(os, "sched_getaffinity", lambda _: set(range(8)))
         for quotas, count in [([2.5], 3), ([0.1], 1), ([16.0], 8), ([4.0, 2.0], 2), ([], 8)]:
@@ -107,7 +108,7 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_cannot(self) -> None:
         """
-        A system that cannot share ports is told so, whoever asks.
+        On a system that cannot share ports, several workers are an error that says so.
         """
         self.patch(socket, "SO_REUSEPORT", None)
         del socket.SO_REUSEPORT
@@ -277,7 +278,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_serving(self) -> None:
         """
-        All serve when each has said so.
+        All serve when each has said that it does.
         """
         self.say(0, 0)
         self.assertFalse(self.monitor.isServing)
@@ -291,7 +292,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_backOff(self) -> None:
         """
-        Who dies at once is started again, ever more seldom, up to once a minute.
+        A worker that dies at once is started again after longer and longer pauses, up
+        to a minute.
         """
         for _ in range(36_000):
             self.reactor.advance(0.1)
@@ -316,7 +318,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_cannotStart(self) -> None:
         """
-        That a worker cannot be started is a line that names the program.
+        If a worker cannot be started, one line says why and names the program.
         """
         self.reactor.problem = PermissionError(13, "Permission denied")
         self.end(0, 9)
@@ -345,7 +347,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_ask(self) -> None:
         """
-        It waits for the answers of all.
+        The parent waits for the answers of all workers.
         """
         asked = self.monitor.ask()
         self.assertEqual(self.worker(0).transport.words, [TELL])
@@ -356,7 +358,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_noAnswer(self) -> None:
         """
-        It does not wait long, nor ask who has not answered yet, nor wait for the dead.
+        The parent does not wait long, does not ask a worker again that has not answered
+        yet, and does not wait for dead ones.
         """
         self.say(0, 1)
         for _ in range(3):
@@ -394,7 +397,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_look(self) -> None:
         """
-        Every 30 s all are asked; one that serves and is silent for ten seconds is ended.
+        Every 30 s the parent asks all workers; it ends one that serves and is silent
+        for ten seconds.
         """
         self.say(0, 1)
         self.say(1, 1)
@@ -411,7 +415,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_lookSooner(self) -> None:
         """
-        It may look at any time, more than once at a time too.
+        The parent may check at any time, also several times at once.
         """
         self.say(0, 1)
         self.say(1, 1)
@@ -424,7 +428,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_answersAgain(self) -> None:
         """
-        One that answers late begins anew.
+        For a worker that answers late the count begins anew.
         """
         self.say(0, 1)
         self.say(1, 1)
@@ -436,7 +440,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_allStopped(self) -> None:
         """
-        Workers that were stopped together with their parent are not to blame, however long.
+        Workers that were stopped together with their parent are not ended, however long
+        it was.
         """
         self.say(0, 1)
         self.say(1, 1)
@@ -451,7 +456,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_slowStart(self) -> None:
         """
-        One that is only starting is waited for, but not for ever.
+        The parent waits longer for a worker that is still starting, but not for ever.
         """
         self.say(1, 1)
         self.seconds(140, 1)
@@ -461,7 +466,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_noLook(self) -> None:
         """
-        When it is over it looks no more.
+        After the end there are no more checks.
         """
         self.monitor.checkAlive()
         stopped = self.monitor.stopService()
@@ -487,7 +492,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_giveUp(self) -> None:
         """
-        When none comes up, each was tried five times, it ends them and says why.
+        If none comes up, and each was tried five times, the parent ends them and says
+        why.
         """
         self.failStarts("1", "2", times=9)
         self.assertNoResult(self.monitor.gaveUp)
@@ -502,7 +508,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_cannotFork(self) -> None:
         """
-        That none can be started at all is the same.
+        The same holds if none can be started at all.
         """
         self.reactor.problem = BlockingIOError(11, "Resource temporarily unavailable")
         self.end(0, 9)
@@ -514,8 +520,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_keepsOn(self) -> None:
         """
-        As long as one serves it goes on, at a line a minute at most; the others take the
-        place of the one that fails.
+        As long as one worker serves, the service goes on, with at most a line a minute;
+        the others take the place of the one that fails.
         """
         self.say(1, 0)
         self.failStarts("1", times=1)
@@ -551,7 +557,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_environment(self) -> None:
         """
-        A worker has the environment of its parent, but for what systemd told that.
+        A worker has the environment of its parent, except what systemd told the parent.
         """
         ours = {"LISTEN_FDS": "3", "NOTIFY_SOCKET": "/n", "WATCHDOG_PID": "1", "LISTEN_FOO": "x"}
         self.patch(os, "environ", ours)
@@ -577,7 +583,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_late(self) -> None:
         """
-        Who takes longer than the drain, or does not stop at once, is killed.
+        A worker that takes longer than the drain, or does not stop at once, is killed.
         """
         self.monitor.stopService()
         self.reactor.advance(10)
@@ -602,7 +608,7 @@ class MonitorTests(SynchronousTestCase):
 
     def test_firstWords(self) -> None:
         """
-        So are those that it says before it serves, when it does.
+        So are those that a worker says before it serves, once it does.
         """
         self.worker(1).childDataReceived(STDERR, b"one\ntwo\n")
         self.assertEqual(self.events, [])
@@ -611,8 +617,8 @@ class MonitorTests(SynchronousTestCase):
 
     def test_strangeWords(self) -> None:
         """
-        What does not belong on a pipe is logged as words, and what comes after
-        it is heard.
+        Lines that do not belong on a pipe are logged as they are, and the lines after
+        them are understood.
         """
         self.say(0, 0)
         for pipe in (EVENTS, COUNTERS):
