@@ -25,7 +25,7 @@ class IServing(Interface):
 
     listeners: Sequence[Listener] = Attribute("What is open, but for what our ports serve.")
     ports: Sequence[IListeningPort] = Attribute("The ports of this process, while it serves.")
-    usesInterfaces: bool = Attribute("Some listen where it is said for all; known once open.")
+    usesInterfaces: bool = Attribute("Some listen where ``--interface`` says; known once open.")
     text: str = Attribute("Where it listens, as a person reads it; known once open.")
     isServing: bool = Attribute("Peers are served wherever we listen.")
     health: str = Attribute("``healthy``, or more beginning so, unless only a new start helps.")

@@ -52,7 +52,7 @@ class ServingTests(SynchronousTestCase):
 
     def test_usesInterfaces(self) -> None:
         """
-        It tells whether it listens where that is said for all.
+        It tells whether it listens where ``--interface`` says.
         """
         path = self.mktemp()
         cases: list[tuple[dict[str, Any], bool]] = [

@@ -143,7 +143,7 @@ def test_rest(tmp_path: Path) -> None:
 
 def test_nothingLeft(tmp_path: Path) -> None:
     """
-    Where the numbers take the only socket, it says so in one line.
+    If the metrics take the only socket, the service says so in one line.
     """
     port = freePort()
     before = [needed("systemd-socket-activate"), f"-l{LOCAL}:{port}", "--fdname=numbers"]

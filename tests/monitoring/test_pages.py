@@ -351,7 +351,7 @@ class SiteTests(SynchronousTestCase):
 
 class PortTests(SynchronousTestCase):
     """
-    Tests for the ports of the numbers.
+    Tests for the metrics ports.
     """
 
     def test_places(self) -> None:
@@ -385,7 +385,8 @@ class RoomTests(SynchronousTestCase):
 
     def test_room(self) -> None:
         """
-        Where there are few, the numbers have an eighth; the echo has that much less.
+        Where there are few open files, the metrics get an eighth, and the echo as many
+        less.
         """
         limit = mostFiles()
         assert limit is not None
