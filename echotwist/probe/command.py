@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from getopt import GetoptError, gnu_getopt
 from importlib.metadata import version
 from typing import Any
@@ -17,9 +19,10 @@ from twisted.python.failure import Failure
 from echotwist.commandline.usage import DeclaredOptions
 from echotwist.probe.dialing import ProbeError
 from echotwist.probe.output import writerFor
-from echotwist.probe.result import USAGE
+from echotwist.probe.result import TOO_SLOW, USAGE
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
+from echotwist.sockets.errors import inWords
 
 PROGRAM = "echoprobe"
 
@@ -105,12 +108,21 @@ def main() -> None:
     """
     Run the program, with the command line of this process.
     """
+    if sys.stdout is None:  # It was closed: then nobody reads, as with /dev/null.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     try:
         status = run(sys.argv[1:])
+    except KeyboardInterrupt:  # Before the reactor runs, such as while a name is looked up.
+        status = 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read this has enough; nothing may be said any more, not even by Python.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{PROGRAM}: cannot write: {inWords(error)}", file=sys.stderr)
+        status = TOO_SLOW
     raise SystemExit(status)
 
 
@@ -133,21 +145,34 @@ def run(words: Sequence[str]) -> int:
 def _measure(options: PingOptions) -> int:
     _installReactor(options.settings.reactor)
     from twisted.internet import reactor as installed
+    from twisted.internet.defer import maybeDeferred
+    from twisted.internet.error import ReactorNotRunning
+    from twisted.logger import ILogObserver, globalLogBeginner
+    from zope.interface import implementer
 
     from echotwist.probe.ping import Ping
 
     reactor: Any = installed
-    ping = Ping(reactor, options.settings, options.targets, writerFor(options.settings))
+    ping = Ping(reactor, options.settings, options.targets, writerFor(options.settings, sys.stdout))
     ended: list[Any] = []
-    reactor.addSystemEventTrigger("before", "shutdown", ping.stop)
-    reactor.callWhenRunning(lambda: ping.run().addBoth(ended.append).addCallback(stop))
 
-    def stop(_: object) -> None:
-        if reactor.running:
+    def end(result: object) -> None:
+        ended.append(result)
+        with suppress(ReactorNotRunning):  # It stops already.
             reactor.stop()
 
+    @implementer(ILogObserver)
+    def hear(event: Mapping[str, Any]) -> None:
+        # What a reader did not expect would only be logged, and nobody be read from any more.
+        failure = event.get("log_failure") or event.get("failure")
+        if failure is not None:
+            end(failure)
+
+    globalLogBeginner.beginLoggingTo([hear], discardBuffer=True, redirectStandardIO=False)
+    reactor.addSystemEventTrigger("before", "shutdown", ping.stop)
+    reactor.callWhenRunning(lambda: maybeDeferred(ping.run).addBoth(end))
     reactor.run()
-    [result] = ended
+    result = ended[0]
     if isinstance(result, Failure):
         result.raiseException()
     return int(result)

@@ -536,11 +536,15 @@ def test_interrupted(number: int) -> None:
     words = ("--rate=20", "--json", "--timeout=1000")
     with Misbehaving(count) as service:
         running = subprocess.Popen(
-            [*PROGRAM, service.target, *words], cwd=ROOT, stdout=subprocess.PIPE
+            [*PROGRAM, service.target, *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         waitUntil(lambda: service.did["came"] > 8, "it has sent")
         running.send_signal(number)
-        said, _ = running.communicate(timeout=PATIENCE)
+        said, errors = running.communicate(timeout=PATIENCE)
+    assert not errors
     [found] = json.loads(said)["results"]
     assert running.returncode in WELL
     assert (found["back"], found["lost"]["count"]) == (5, 0)
@@ -591,6 +595,31 @@ def test_pipe() -> None:
         assert running.stderr is not None
         with running.stderr as errors:
             assert not errors.read()
+
+
+@pytest.mark.parametrize("format", ["--json", "--jsonl", "--csv"])
+def test_full(format: str) -> None:
+    """
+    It ends with one line and status 4 when what it says can be written nowhere.
+    """
+    with Misbehaving(whole) as service, open("/dev/full", "w") as full:
+        words = [*PROGRAM, service.target, "--count=3", "--rate=100", format]
+        done = subprocess.run(
+            words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
+        )
+    assert done.stderr == "echoprobe: cannot write: No space left on device (errno 28)\n"
+    assert done.returncode == 4
+
+
+def test_closed() -> None:
+    """
+    With a standard output that is closed it measures all the same.
+    """
+    with Misbehaving(whole) as service:
+        words = [*PROGRAM, service.target, "--count=3", "--rate=100"]
+        shell = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
+        done = subprocess.run(shell, cwd=ROOT, capture_output=True, timeout=PATIENCE)
+    assert (done.returncode in WELL, done.stderr) == (True, b"")
 
 
 def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
