@@ -4,6 +4,8 @@ When a probe is to be sent (pure).
 
 from __future__ import annotations
 
+from math import ceil, inf
+
 #: Nanoseconds of a second.
 SECOND = 10**9
 
@@ -57,6 +59,15 @@ class Schedule:
             return None
         return self._start + round(after)
 
+    @property
+    def _rest(self) -> int | float:
+        """
+        How many turns are still to come, whatever the count.
+        """
+        if self._duration is None:
+            return inf
+        return ceil((self._duration - self._phase) / self.interval) - self._turn
+
     def due(self, now: int) -> int | None:
         """
         Take the next turn, if it is due.
@@ -67,7 +78,7 @@ class Schedule:
         if at is None or at > now:
             return None
         if now - at > max(SECOND, self.interval):
-            missed = int((now - at) // self.interval)
+            missed = int(min((now - at) // self.interval, self._rest))
             self._turn += missed
             self.skipped += missed
             return self.due(now)

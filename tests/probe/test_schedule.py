@@ -100,6 +100,16 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(len(taken(schedule, SECOND)), 10)
         self.assertIsNone(schedule.at)
 
+    def test_longAfter(self) -> None:
+        """
+        Turns that are left out are those of the duration, and no more.
+        """
+        schedule = Schedule(SECOND / 10, duration=SECOND)
+        schedule.begin(0)
+        self.assertEqual(len(taken(schedule, 0)), 1)
+        self.assertEqual(taken(schedule, 5 * SECOND), [])
+        self.assertEqual(schedule.skipped, 9)
+
     def test_phase(self) -> None:
         """
         The first turn may be later than the start.
