@@ -41,12 +41,13 @@ def compare(
     :param folder: where to build.
     :param say: is told what is going on.
     """
+    about = circumstances(setting)
     rows = [row for row in ROWS if row.key in keys]
     servers, skipped = made(names, folder) if rows else ([], {})
     results = run(rows, servers, setting, say)
     if STARTUP in keys:
         say("start-up")
         startup.run(results, setting.rounds, setting.cores)
-    results.about |= circumstances(setting) | _reactors(servers, setting)
+    results.about |= about | _reactors(servers, setting)
     results.about |= {f"skipped {name}": reason for name, reason in skipped.items()}
     return results

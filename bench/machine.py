@@ -31,7 +31,7 @@ def _parts() -> dict[str, str]:
     found = {
         "processor": _model(),
         "cores": str(len(os.sched_getaffinity(0))),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "Python": platform.python_version(),
         "Twisted": _package("Twisted"),
         "echotwist": _package("echotwist"),
@@ -45,11 +45,12 @@ def _parts() -> dict[str, str]:
 
 def circumstances(setting: Setting) -> dict[str, str]:
     """
-    Say where and how it is measured, by name.
+    Say where and how it is going to be measured, by name.
     """
     found = _parts()
     found["rounds"] = f"{setting.rounds}, {setting.seconds} s for each measurement"
     found["connections"] = f"{setting.most:,} at most"
+    found["other work"] = f"{os.getloadavg()[0]:.1f} processes on average, in the minute before"
     if not setting.cores.apart:
         found["not pinned"] = "server and client share the cores"
     return found

@@ -110,7 +110,7 @@ class Results:
         pairs = zip(
             self.figures(row, server, figure), self.figures(row, base, figure), strict=False
         )
-        ratios = [ours / theirs for ours, theirs in pairs if theirs > 0]
+        ratios = [round(ours / theirs, 4) for ours, theirs in pairs if theirs > 0]
         return Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None
 
     def best(self, row: str, servers: Sequence[str], figure: Figure) -> str | None:

@@ -273,6 +273,21 @@ def test_chart(tmp_path: Path) -> None:
     assert ElementTree.parse(charts[0]).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_pages() -> None:
+    """
+    The documentation has the figures of the result that lies beside it, and
+    its chart is small.
+    """
+    from bench.pages import CHART, PAGES, PLACE, RESULT, figures, filled
+
+    texts = figures(Results.read(ROOT / RESULT))
+    for name in PAGES:
+        page = (ROOT / name).read_text()
+        assert PLACE.search(page)
+        assert filled(page, texts) == page
+    assert (ROOT / CHART).stat().st_size < SMALL
+
+
 def test_filled() -> None:
     """
     Figures are put between their comments, in place of older ones.
