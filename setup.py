@@ -19,6 +19,7 @@ setup(
         "echotwist.listening",
         "echotwist.monitoring",
         "echotwist.probe",
+        "echotwist.probe.doctor",
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",
@@ -26,5 +27,9 @@ setup(
         "twisted.plugins",
     ],
     package_dir={"": "."},
-    package_data={"echotwist": ["py.typed"], "echotwist.probe": ["schema.json"]},
+    package_data={
+        "echotwist": ["py.typed"],
+        "echotwist.probe": ["schema.json"],
+        "echotwist.probe.doctor": ["schema.json"],
+    },
 )

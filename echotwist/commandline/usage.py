@@ -34,15 +34,17 @@ class DeclaredOptions(usage.Options):
     _declared: list[tuple[Attribute[Any], Option]]
 
     def __init_subclass__(
-        cls, settings: type[Any], exclusive: Sequence[tuple[str, ...]] = ()
+        cls, settings: type[Any] | None = None, exclusive: Sequence[tuple[str, ...]] = ()
     ) -> None:
         """
         Declare the options.
 
-        :param settings: the class whose fields have options.
+        :param settings: the class whose fields have options; without it, subclasses name theirs.
         :param exclusive: names of options of which a shell offers one at a time.
         """
         super().__init_subclass__()
+        if settings is None:
+            return
         cls._declared = declared = optionsOf(settings)
         options = [option for _, option in declared]
         cls.optParameters = list(_parameters(declared))

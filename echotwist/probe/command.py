@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from echotwist.commandline.usage import DeclaredOptions
 from echotwist.probe.dialing import ProbeError
-from echotwist.probe.output import writerFor
+from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.result import TOO_SLOW, USAGE
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
@@ -27,32 +27,26 @@ from echotwist.sockets.errors import inWords
 PROGRAM = "echoprobe"
 
 
-class PingOptions(
-    DeclaredOptions,
-    settings=PingSettings,
-    exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
-):
+class TargetOptions(DeclaredOptions):
     """
-    What can be said to ``echoprobe ping``.
+    What can be said to any command: options, and targets.
 
-    :ivar settings: all of it, once it has been parsed.
+    :cvar command: its name.
+    :cvar made: the settings of it.
+    :ivar settings: all options, once they have been parsed.
     :ivar targets: what to probe.
     """
 
-    longdesc = (
-        "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
-        "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
-        "the port is 7 when left out."
-    )
-
-    settings: PingSettings
+    command: str
+    made: type[Any]
+    settings: Any
     targets: list[Target]
 
     def getSynopsis(self) -> str:
         """
         Say how it is called.
         """
-        return f"Usage: {PROGRAM} [ping] [options] TARGET..."
+        return f"Usage: {PROGRAM} {self.command} [options] TARGET..."
 
     def opt_version(self) -> None:
         """
@@ -99,9 +93,71 @@ class PingOptions(
         Check what only shows when all options are known.
         """
         try:
-            self.settings = PingSettings(**dict(self.chosen()))
+            self.settings = self.made(**dict(self.chosen()))
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give what is to be run, and can be stopped.
+        """
+        raise NotImplementedError
+
+
+class PingOptions(
+    TargetOptions,
+    settings=PingSettings,
+    exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
+):
+    """
+    What can be said to ``echoprobe ping``.
+    """
+
+    command, made = "[ping]", PingSettings
+    longdesc = (
+        "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
+        "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
+        f"the port is 7 when left out. Another command is doctor: {PROGRAM} doctor --help."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a measurement of all targets.
+        """
+        from echotwist.probe.output import writerFor
+        from echotwist.probe.ping import Ping
+
+        return Ping(reactor, self.settings, self.targets, writerFor(self.settings, sys.stdout))
+
+
+class DoctorOptions(
+    TargetOptions,
+    settings=DoctorSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe doctor``.
+    """
+
+    command, made = "doctor", DoctorSettings
+    longdesc = (
+        "Is this echo service right? If not, what is to be done? TARGET: udp:HOST:PORT, "
+        "tcp:, tls:, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; port 7 when left out."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give an examination of all targets.
+        """
+        from echotwist.probe.doctor.examination import Examination
+        from echotwist.probe.doctor.output import Json, Text
+
+        writer = (Json if self.settings.json else Text)(sys.stdout)
+        return Examination(reactor, self.settings, self.targets, writer)
+
+
+#: The commands; the first is that which is meant where none is said.
+COMMANDS: dict[str, type[TargetOptions]] = {"ping": PingOptions, "doctor": DoctorOptions}
 
 
 def main() -> None:
@@ -133,16 +189,17 @@ def run(words: Sequence[str]) -> int:
     :param words: of its command line.
     :return: its exit status.
     """
-    options = PingOptions()
+    isNamed = bool(words) and words[0] in COMMANDS
+    options = COMMANDS[words[0] if isNamed else "ping"]()
     try:
-        options.parseOptions(list(words[1:] if words[:1] == ["ping"] else words))
+        options.parseOptions(list(words[isNamed:]))
         return _measure(options)
     except (usage.UsageError, ProbeError) as error:
         print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
 
 
-def _measure(options: PingOptions) -> int:
+def _measure(options: TargetOptions) -> int:
     _installReactor(options.settings.reactor)
     from twisted.internet import reactor as installed
     from twisted.internet.defer import maybeDeferred
@@ -150,10 +207,8 @@ def _measure(options: PingOptions) -> int:
     from twisted.logger import ILogObserver, globalLogBeginner
     from zope.interface import implementer
 
-    from echotwist.probe.ping import Ping
-
     reactor: Any = installed
-    ping = Ping(reactor, options.settings, options.targets, writerFor(options.settings, sys.stdout))
+    measurement = options.measurement(reactor)
     ended: list[Any] = []
 
     def end(result: object) -> None:
@@ -169,8 +224,8 @@ def _measure(options: PingOptions) -> int:
             end(failure)
 
     globalLogBeginner.beginLoggingTo([hear], discardBuffer=True, redirectStandardIO=False)
-    reactor.addSystemEventTrigger("before", "shutdown", ping.stop)
-    reactor.callWhenRunning(lambda: maybeDeferred(ping.run).addBoth(end))
+    reactor.addSystemEventTrigger("before", "shutdown", measurement.stop)
+    reactor.callWhenRunning(lambda: maybeDeferred(measurement.run).addBoth(end))
     reactor.run()
     result = ended[0]
     if isinstance(result, Failure):

@@ -103,28 +103,38 @@ def find(target: Target, way: Way) -> Place:
 
     :raise ProbeError: it has no address, or none of the family.
     """
+    return findAll(target, way)[0]
+
+
+def findAll(target: Target, way: Way) -> list[Place]:
+    """
+    Look up all places where a target is, the one to use first.
+
+    :raise ProbeError: it has no address, or none of the family.
+    """
     if target.path:
         if not hasattr(socket, "AF_UNIX"):
             raise ProbeError(f"{target}: this system has no UNIX sockets")
-        return Place(socket.AF_UNIX, target.path)
+        return [Place(socket.AF_UNIX, target.path)]
     port = 0 if target.kind == "raw" else target.number
-    return Place(*_lookUp(str(target), target.host, port, way.family))
+    return [Place(*one) for one in _lookUp(str(target), target.host, port, way.family)]
 
 
-def _lookUp(said: str, host: str, port: int, family: int) -> tuple[int, Any]:
+def _lookUp(said: str, host: str, port: int, family: int) -> list[tuple[int, Any]]:
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not a host name"
         raise ProbeError(f"{said}: {host}: {reason}") from None
-    return found[0][0], found[0][4]
+    return list(dict.fromkeys((one[0], one[4]) for one in found))
 
 
-def opened(target: Target, place: Place, way: Way) -> socket.socket:
+def opened(target: Target, place: Place, way: Way, isConnected: bool = True) -> socket.socket:
     """
     Open a socket to talk to a target.  One for datagrams is connected, one for
     streams is not yet; neither blocks.
 
+    :param isConnected: have one for datagrams take those of the target alone.
     :raise ProbeError: nothing is left open then.
     """
     one = None
@@ -134,7 +144,7 @@ def opened(target: Target, place: Place, way: Way) -> socket.socket:
             kind = _KINDS.get(target.kind, socket.SOCK_STREAM)
             one = socket.socket(place.family, kind, protocol)
             _prepare(one, target, place, way)
-            if target.isDatagram:
+            if target.isDatagram and isConnected:
                 one.connect(place.address)
             one.setblocking(False)
         if target.kind == "raw":
@@ -166,7 +176,7 @@ def _prepare(one: socket.socket, target: Target, place: Place, way: Way) -> None
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         anywhere = "::" if place.family == socket.AF_INET6 else "0.0.0.0"
         host = way.source or anywhere
-        one.bind(_lookUp(f"--source {way.source}", host, way.sourcePort, place.family)[1])
+        one.bind(_lookUp(f"--source {way.source}", host, way.sourcePort, place.family)[0][1])
 
 
 def _mark(one: socket.socket, isSix: bool, way: Way) -> None:

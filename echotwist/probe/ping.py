@@ -193,9 +193,14 @@ def _check(settings: PingSettings, target: Target, place: Place) -> None:
             f"{target}: more than {COURTEOUS:,} probes a second to an address that is neither "
             "loopback nor private; --flood says that its owner knows"
         )
-    _checkUnix(target, settings.way)
+    checkUnix(target, settings.way)
 
 
-def _checkUnix(target: Target, way: Way) -> None:
+def checkUnix(target: Target, way: Way) -> None:
+    """
+    See that nothing is asked of a UNIX socket that it does not have.
+
+    :raise ProbeError: it is.
+    """
     if target.path and way != Way(family=way.family):
         raise ProbeError(f"{target}: a UNIX socket has no addresses, interfaces and routers")

@@ -5,10 +5,10 @@ What can be chosen about a measurement, checked once.
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
+from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from echotwist.commandline.declaration import (
     PORTS,
@@ -21,11 +21,10 @@ from echotwist.commandline.declaration import (
     manyOf,
     said,
 )
+from echotwist.probe.common import CommonSettings
 from echotwist.probe.dialing import Way
 from echotwist.probe.kinds import (
     COUNTS,
-    COURTEOUS,
-    DSCP,
     MOST_A_SECOND,
     SIZE,
     SIZES,
@@ -38,9 +37,9 @@ from echotwist.sockets.errors import inWords
 
 
 @frozen(kw_only=True, field_transformer=checked)
-class PingSettings:
+class PingSettings(CommonSettings):
     """
-    How an echo service is probed.
+    How an echo service is probed; see :class:`~echotwist.probe.common.CommonSettings`.
 
     :param rate: probes a second to each target.
     :param interval: seconds from one probe to the next, in place of a rate.
@@ -50,15 +49,10 @@ class PingSettings:
     :param timeout: seconds after which a reply is late.
     :param payload: what fills a probe: ``random``, ``zeros``, ``@FILE``, or a text.
     :param seed: makes the payload of one run unlike that of others.
-    :param source: see :class:`echotwist.probe.dialing.Way`; so are those below.
-    :param ca: a file of the certificate authorities to trust.
-    :param insecure: take whatever certificate a service has.
+    :param sourcePort: see :class:`echotwist.probe.dialing.Way`.
     :param failIf: conditions under which the measurement has failed.
-    :param flood: send more than 1,000 probes a second to strangers.
-    :param json: tell all as one JSON object.
     :param jsonLines: tell of each probe as one JSON object.
     :param csv: tell of each probe in a line of values.
-    :param reactor: the name of Twisted's reactor to use.
     :raise ValueError: for values that do not go together, or a file that cannot be read.
     """
 
@@ -96,71 +90,32 @@ class PingSettings:
         default=None,
         metadata=said("seed", Kind(), "a text that payloads depend on", takes="text"),
     )
-    source: str = field(
-        default="",
-        metadata=said("source", Kind(), "address to send from", takes="address"),
-    )
     sourcePort: int = field(
         default=0,
         metadata=said(
             "source-port", Number(PORTS), "port to send from; 0: any", takes="port number"
         ),
     )
-    interface: str = field(
-        default="",
-        metadata=said(
-            "interface", Kind(), "network interface to send by", takes="network interface"
-        ),
-    )
-    dscp: int | None = field(
-        default=None,
-        metadata=said("dscp", Number(range(64), DSCP), "code point: 46 or ef", takes="code point"),
-    )
-    hopLimit: int | None = field(
-        default=None,
-        metadata=said("hop-limit", Number(range(1, 256)), "routers to pass at the most"),
-    )
-    ipv4: bool = field(default=False, metadata=said("ipv4", Flag(), "use IPv4", short="4"))
-    ipv6: bool = field(default=False, metadata=said("ipv6", Flag(), "use IPv6", short="6"))
-    ca: str | None = field(
-        default=None,
-        metadata=said("ca", Kind(), "TLS: certificates to trust", takes="path"),
-    )
-    insecure: bool = field(
-        default=False,
-        metadata=said("insecure", Flag(), "TLS: take any certificate"),
-    )
     failIf: tuple[str, ...] = field(
         default=(),
         converter=manyOf,
         metadata=said("fail-if", Conditions(), "loss>0.1%, p99>5ms; repeatable: status 1"),
     )
-    flood: bool = field(
-        default=False,
-        metadata=said("flood", Flag(), f"over {COURTEOUS:,} a second to strangers"),
-    )
-    json: bool = field(default=False, metadata=said("json", Flag(), "one JSON object"))
     jsonLines: bool = field(default=False, metadata=said("jsonl", Flag(), "a JSON object a probe"))
     csv: bool = field(default=False, metadata=said("csv", Flag(), "a line of values a probe"))
-    reactor: str | None = field(
-        default=None,
-        metadata=said("reactor", Kind(), "Twisted's reactor to use", takes="name"),
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("rate", "interval"),
+        *CommonSettings.exclusive,
+        ("json", "jsonl"),
+        ("json", "csv"),
+        ("jsonl", "csv"),
     )
 
     def __attrs_post_init__(self) -> None:
         """
         Check what the settings mean together.
         """
-        for one, other in (
-            ("rate", "interval"),
-            ("ipv4", "ipv6"),
-            ("ca", "insecure"),
-            ("json", "jsonl"),
-            ("json", "csv"),
-            ("jsonl", "csv"),
-        ):
-            if self._isSaid(one) and self._isSaid(other):
-                raise ValueError(f"--{one} and --{other} do not go together")
+        super().__attrs_post_init__()
         if self.interval is not None and self.interval * MOST_A_SECOND < 1:
             raise ValueError(f"interval {self.interval}: below {1 / MOST_A_SECOND:f} seconds")
         if not self.timeout:
@@ -168,10 +123,6 @@ class PingSettings:
         if self.duration == 0:
             raise ValueError("duration 0: no probe would be sent")
         self.fill()
-
-    def _isSaid(self, name: str) -> bool:
-        value = getattr(self, {"jsonl": "jsonLines"}.get(name, name))
-        return value is not None and value is not False
 
     def fill(self) -> bytes | None:
         """
@@ -217,12 +168,4 @@ class PingSettings:
         """
         How probes leave this host.
         """
-        families = {(True, False): socket.AF_INET, (False, True): socket.AF_INET6}
-        return Way(
-            family=families.get((self.ipv4, self.ipv6), socket.AF_UNSPEC),
-            source=self.source,
-            sourcePort=self.sourcePort,
-            interface=self.interface,
-            dscp=self.dscp,
-            hopLimit=self.hopLimit,
-        )
+        return evolve(super().way, sourcePort=self.sourcePort)

@@ -21,7 +21,7 @@ import yaml
 from twisted.python import usage
 
 from echotwist import Options, Settings
-from echotwist.probe.command import PingOptions
+from echotwist.probe.command import DoctorOptions, PingOptions
 from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
 from tests.support.peers import identity
 from tests.support.rules import answers
@@ -694,7 +694,10 @@ def test_tag() -> None:
 # The manual pages
 
 #: Each with the options that it lists.
-PAGES: dict[str, type[usage.Options]] = {"echotwist.8": Options, "echoprobe.1": PingOptions}
+PAGES: dict[str, list[type[usage.Options]]] = {
+    "echotwist.8": [Options],
+    "echoprobe.1": [PingOptions, DoctorOptions],
+}
 
 
 def shown(page: Path) -> str:
@@ -729,12 +732,14 @@ def test_current(made: Path, page: str) -> None:
     assert shown(DEPLOY / page) == shown(made / page), "make it again: see CONTRIBUTING.rst"
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_options(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "made"), [(name, made) for name, all in PAGES.items() for made in all]
+)
+def test_options(name: str, made: type[usage.Options]) -> None:
     """
     Each option is in the manual page, with its default.
     """
-    options, page = PAGES[name](), " ".join(shown(DEPLOY / name).split())
+    options, page = made(), " ".join(shown(DEPLOY / name).split())
     for option in options.longOpt:
         assert f" --{option}" in page
         default = options.defaults.get(option.removesuffix("="))

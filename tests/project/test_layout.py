@@ -277,7 +277,7 @@ def test_once() -> None:
     a program of its own.
     """
     places = defaultdict(set)
-    for path in (path for path in FILES if path.parent.name != "probe"):
+    for path in (path for path in FILES if roomOf(path) != "probe"):
         for name in defined(ast.parse(path.read_text()).body):
             places[name].add(str(path.relative_to(PACKAGE)))
     assert not {name: found for name, found in places.items() if len(found) > 1 and name not in OWN}

@@ -66,11 +66,12 @@ def commandsOf(twistd: Path, cwd: Path) -> str:
 
 def test_wheel(wheel: Path) -> None:
     """
-    The wheel holds the plugin, the package with its types and its schema, and no tests.
+    The wheel holds the plugin, the package with its types and its schemas, and no tests.
     """
     names = set(ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("*.py")}
-    data = {"echotwist/py.typed", "echotwist/probe/schema.json"}
+    schemas = {"echotwist/probe/schema.json", "echotwist/probe/doctor/schema.json"}
+    data = {"echotwist/py.typed", *schemas}
     assert {PLUGIN} | data | modules <= names
     assert not [name for name in names if name.startswith("tests") or "dropin" in name]
     assert "twisted/__init__.py" not in names

@@ -71,15 +71,16 @@ class Misbehaving:
     A UDP echo that does what it is told with each datagram, and counts.
 
     :param treat: what to do.
+    :param host: the address to listen on.
     :ivar did: how often each thing was done; the test's own words.
     """
 
-    def __init__(self, treat: Treat) -> None:
+    def __init__(self, treat: Treat, host: str = "127.0.0.1") -> None:
         self.did: Counter[str] = Counter()
         self._treat = treat
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((host, 0))
         self._ends = False
         self._thread = Thread(target=self._run)
 

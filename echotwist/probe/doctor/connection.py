@@ -1,0 +1,179 @@
+"""
+Connections to a service, of TCP and of UNIX sockets.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from time import perf_counter
+from typing import Any
+
+from echotwist.probe.dialing import Place
+from echotwist.probe.doctor.findings import Wrong, same
+from echotwist.probe.doctor.waiting import Readiness, pause
+from echotwist.sockets.errors import inWords
+
+#: Bytes that are read or written at once.
+AT_ONCE = 2**18
+
+
+class Connection:
+    """
+    A connection; each of its waits ends.
+
+    :param one: its socket, which is not connected yet.
+    :param patience: seconds in which anything must come of the service.
+    :ivar connected: seconds that it took to connect.
+    """
+
+    def __init__(self, reactor: Any, one: socket.socket, patience: float) -> None:
+        self._reactor = reactor
+        self._socket = one
+        self._ready = Readiness(reactor, one)
+        self._patience = patience
+        self.connected = 0.0
+
+    async def open(self, place: Place) -> None:
+        """
+        Connect.
+
+        :raise Wrong: the service takes no connection.
+        """
+        began = perf_counter()
+        while (error := self._socket.connect_ex(place.address)) == errno.EAGAIN:
+            # The backlog of a UNIX socket is full (unix(7)).
+            if perf_counter() - began > self._patience:
+                break
+            await pause(self._reactor, 0.01)
+        if error == errno.EINPROGRESS:
+            if not await self._ready.writable(self._patience):
+                raise Wrong(f"no connection in {self._patience:g} s")
+            error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise Wrong(f"no connection: {inWords(OSError(error, os.strerror(error)))}")
+        self.connected = perf_counter() - began
+
+    async def send(self, data: bytes) -> None:
+        """
+        Send all of it.
+
+        :raise Wrong: the service takes no more.
+        """
+        if (taken := await self.offer(data, self._patience)) < len(data):
+            raise Wrong(f"it took {taken:,} of {len(data):,} bytes, and no more")
+
+    async def offer(self, data: bytes, seconds: float) -> int:
+        """
+        Send as much as is taken, until nothing is for so long.
+
+        :return: how much.
+        :raise Wrong: the connection is gone.
+        """
+        view, taken = memoryview(data), 0
+        while taken < len(data):
+            try:
+                taken += self._socket.send(view[taken : taken + AT_ONCE])
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise self._lost(error) from None
+            if taken < len(data) and not await self._ready.writable(seconds):
+                break
+        return taken
+
+    async def some(self, limit: int = AT_ONCE) -> bytes:
+        """
+        Give what comes next; nothing is the end.
+
+        :raise Wrong: neither comes, or the connection is gone.
+        """
+        while True:
+            if not await self._ready.readable(self._patience):
+                raise Wrong(f"nothing came for {self._patience:g} s")
+            try:
+                return self._socket.recv(limit)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._lost(error) from None
+
+    async def receive(self, count: int) -> bytes:
+        """
+        Give so many bytes, or those before the end.
+
+        :raise Wrong: the next ones do not come.
+        """
+        got = bytearray()
+        try:
+            while len(got) < count and (data := await self.some(min(AT_ONCE, count - len(got)))):
+                got += data
+        except Wrong as error:
+            raise Wrong(f"{error}, after {len(got):,} of {count:,} bytes") from None
+        return bytes(got)
+
+    async def ask(self, data: bytes) -> None:
+        """
+        See that something comes back as it is.
+
+        :raise Wrong: it does not.
+        """
+        await self.send(data)
+        same(data, await self.receive(len(data)))
+
+    async def end(self) -> None:
+        """
+        See that the service ends the connection, with nothing more.
+
+        :raise Wrong: it does not.
+        """
+        try:
+            more = await self.some()
+        except Wrong as error:
+            raise Wrong(f"it does not close its side: {error}") from None
+        if more:
+            raise Wrong(f"it sends {len(more):,} bytes more than it got")
+
+    def narrow(self, count: int) -> None:
+        """
+        Have little room for what comes in; before :meth:`open`.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, count)
+
+    def delayAcknowledgements(self) -> None:
+        """
+        Acknowledge with the next data, as peers do that talk in turns (tcp(7)).
+        """
+        if self._socket.family != socket.AF_UNIX and hasattr(socket, "TCP_QUICKACK"):
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+
+    async def finish(self) -> None:
+        """
+        Half-close.
+        """
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def reset(self) -> None:
+        """
+        End it as a peer that died.
+        """
+        # ``struct linger``: on, 0 seconds (socket(7)).
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self) -> None:
+        """
+        Close it.
+        """
+        self._ready.forget()
+        self._socket.close()
+
+    def _lost(self, error: OSError) -> Wrong:
+        if isinstance(error, ConnectionError):
+            return Wrong(f"the service reset the connection: {inWords(error)}")
+        return Wrong(inWords(error))

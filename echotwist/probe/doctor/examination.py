@@ -1,0 +1,193 @@
+"""
+``echoprobe doctor``: makes all checks of some targets, and tells what they found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import version
+from time import monotonic
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+
+from echotwist.probe.dialing import ProbeError, findAll, opened
+from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
+from echotwist.probe.doctor.findings import (
+    FIRST,
+    NOT_APPLICABLE,
+    OK,
+    WRONG,
+    Check,
+    Finding,
+    Limits,
+    NotApplicable,
+    Wrong,
+    chosen,
+    statusOf,
+    valuesOf,
+)
+from echotwist.probe.doctor.service import Case, Service
+from echotwist.probe.doctor.settings import DoctorSettings
+from echotwist.probe.doctor.streams import STREAM_CHECKS
+from echotwist.probe.kinds import COURTEOUS
+from echotwist.probe.ping import checkUnix
+from echotwist.probe.target import Target
+
+#: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.
+VERSION = 1
+
+_STOPPED = "somebody stopped this before"
+
+
+class Examination:
+    """
+    All checks of some targets, one after the other.
+
+    :param reactor: waits.
+    :param targets: what to look at.
+    :param writer: is told; see :mod:`echotwist.probe.doctor.output`.
+    :param limits: how far checks go, if not as the settings say.
+    :raise ProbeError: it cannot begin.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: DoctorSettings,
+        targets: Sequence[Target],
+        writer: Any,
+        limits: Limits | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._writer = writer
+        self._limits = limits or settings.limits
+        self._cases = [self._case(target) for target in targets]
+        self._current: Deferred[str] | None = None
+        self._isStopped = False
+        self._results: list[dict[str, Any]] = []
+
+    def _case(self, target: Target) -> Case:
+        if target.kind == "raw":
+            raise ProbeError(f"{target}: doctor looks at UDP, TCP, TLS and UNIX sockets alone")
+        settings = self._settings
+        checkUnix(target, settings.way)
+        places = tuple(findAll(target, settings.way))
+        opened(target, places[0], settings.way).close()  # What keeps it from that shows now.
+        return Case(
+            self._reactor, target, places, settings.way, self._limits, self._creator(target)
+        )
+
+    def _creator(self, target: Target) -> Any:
+        if target.kind != "tls":
+            return None
+        try:
+            from echotwist.probe.secure import creatorFor
+        except ImportError:
+            hint = "pip install 'echotwist[tls]'"
+            raise ProbeError(f"{target}: TLS needs pyOpenSSL: {hint}") from None
+        return creatorFor(target.host, self._settings.ca, self._settings.insecure)
+
+    def run(self) -> Deferred[int]:
+        """
+        Make them.
+
+        :return: fires with the exit status.
+        """
+        return ensureDeferred(self._run())
+
+    def stop(self) -> None:
+        """
+        End, whatever is still under way.
+        """
+        self._isStopped = True
+        if self._current is not None:
+            self._current.cancel()
+
+    async def _run(self) -> int:
+        until = monotonic() + self._limits.whole
+        for case in self._cases:
+            checks: list[dict[str, Any]] = []
+            self._results.append(
+                {
+                    "target": str(case.target),
+                    "kind": case.target.kind,
+                    "address": str(case.places[0]),
+                    "checks": checks,
+                }
+            )
+            self._writer.begin(self._results[-1])
+            async for finding in self._examine(case, until):
+                checks.append(valuesOf(finding))
+                self._writer.tell(checks[-1])
+        report = self.report()
+        self._writer.end(report)
+        return int(report["status"])
+
+    async def _examine(self, case: Case, until: float) -> AsyncIterator[Finding]:
+        answers = True
+        settings = self._settings
+        every = DATAGRAM_CHECKS if case.target.isDatagram else STREAM_CHECKS
+        for check in chosen(every, settings.only, settings.skip):
+            if why := self._obstacle(case, check, answers, until):
+                finding = Finding(check, NOT_APPLICABLE, why)
+            else:
+                finding = await self._find(case, check, until)
+            if check.name == FIRST:
+                answers = finding.state == OK
+            yield finding
+
+    def _obstacle(self, case: Case, check: Check, answers: bool, until: float) -> str:
+        """
+        Say why a check is not made, if it is not.
+        """
+        if self._isStopped:
+            return _STOPPED
+        if check.kinds and case.target.kind not in check.kinds:
+            return f"for {' and '.join(check.kinds)} alone"
+        if not answers:
+            return "the service does not answer"
+        if check.isLarge and not case.places[0].isNear and not self._settings.flood:
+            return (
+                f"more than {COURTEOUS:,} packets in a second to a stranger; --flood says "
+                "that its owner knows"
+            )
+        return "" if monotonic() < until else "no time is left; see --duration"
+
+    async def _find(self, case: Case, check: Check, until: float) -> Finding:
+        service, began = Service(case), monotonic()
+        limit = min(self._limits.check, until - began)
+        state = NOT_APPLICABLE
+        try:
+            self._current = ensureDeferred(_await(check, service))
+            reason = await self._current.addTimeout(limit, self._reactor)
+            state = OK
+        except Wrong as error:
+            state, reason = WRONG, str(error)
+        except (NotApplicable, ProbeError) as error:
+            reason = str(error)
+        except TimeoutError:
+            reason = f"not done in {limit:.3g} s; see --limit"
+        except CancelledError:
+            reason = _STOPPED
+        finally:
+            self._current = None
+            service.close()
+        return Finding(check, state, reason, monotonic() - began)
+
+    def report(self) -> dict[str, Any]:
+        """
+        Give all that was found.
+        """
+        return {
+            "schema": "echoprobe-doctor",
+            "version": VERSION,
+            "program": f"echotwist {version('echotwist')}",
+            "results": self._results,
+            "status": statusOf(self._results),
+        }
+
+
+async def _await(check: Check, service: Service) -> str:
+    return await check.run(service)

@@ -1,0 +1,110 @@
+"""
+Sockets that send datagrams to a service.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from time import monotonic
+from typing import Any
+
+from echotwist.probe.dialing import Place
+from echotwist.probe.doctor.findings import NotApplicable, Wrong
+from echotwist.probe.doctor.waiting import Readiness
+from echotwist.sockets.errors import inWords
+
+
+class Mailbox:
+    """
+    A socket for datagrams.
+
+    :param one: its socket.
+    :param place: where they go.
+    """
+
+    def __init__(self, reactor: Any, one: socket.socket, place: Place) -> None:
+        self._socket = one
+        self._place = place
+        self._ready = Readiness(reactor, one)
+
+    @property
+    def place(self) -> Place:
+        """
+        Where datagrams go.
+        """
+        return self._place
+
+    def send(self, data: bytes) -> None:
+        """
+        Send a datagram; one for which there is no room now is as good as lost.
+
+        :raise Wrong: nobody is there.
+        :raise NotApplicable: this host sends none of that kind.
+        """
+        try:
+            self._send(data)
+        except (BlockingIOError, ConnectionRefusedError):
+            # What the socket tells is of the one before.
+            self._retry(data)
+        except OSError as error:
+            raise self._unsent(error, data) from None
+
+    def _retry(self, data: bytes) -> None:
+        try:
+            self._send(data)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise self._unsent(error, data) from None
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.getpeername()
+        except OSError:
+            self._socket.sendto(data, self._place.address)
+        else:
+            self._socket.send(data)
+
+    def _unsent(self, error: OSError, data: bytes) -> Exception:
+        if isinstance(error, ConnectionError):
+            return Wrong(f"nobody is there: {inWords(error)}")
+        if error.errno == errno.EMSGSIZE:
+            return NotApplicable(f"this host sends no datagram of {len(data):,} bytes")
+        return NotApplicable(f"it cannot be sent: {inWords(error)}")
+
+    async def receive(self, seconds: float) -> tuple[bytes, Any] | None:
+        """
+        Give the next datagram and where it is from; nothing if none comes in time.
+
+        :raise Wrong: somebody says that nobody is there.
+        """
+        deadline = monotonic() + seconds
+        while (left := deadline - monotonic()) > 0 and await self._ready.readable(left):
+            try:
+                return self._socket.recvfrom(2**17)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise Wrong(f"nobody is there: {inWords(error)}") from None
+        return None
+
+    async def ask(self, data: bytes, tries: int, seconds: float) -> bytes:
+        """
+        Send a datagram until there is a reply.
+
+        :param seconds: for all tries together.
+        :raise Wrong: there is none.
+        """
+        for _ in range(tries):
+            self.send(data)
+            if (found := await self.receive(seconds / tries)) is not None:
+                return found[0]
+        raise Wrong(f"no reply to {tries} datagrams of {len(data):,} bytes, in {seconds:g} s")
+
+    def close(self) -> None:
+        """
+        Close it.
+        """
+        self._ready.forget()
+        self._socket.close()
