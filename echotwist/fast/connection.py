@@ -21,11 +21,11 @@ from echotwist.streams.counted import CountedEcho
 #: Bytes read at once.
 MOST = Connection.bufferSize
 
-#: Bytes; who sends less at once is better served by copies.
+#: Bytes; a peer that sends less at once is served better by copies.
 BULK = 16_384
 
-#: Bytes; who has had so many has read some.  The kernel gives a large buffer to
-#: who is read from fast, up to 32 MiB (Linux 6.18): not to who reads nothing.
+#: Bytes; a peer that has been sent so many has read some.  The kernel gives a large
+#: buffer, up to 32 MiB (Linux 6.18), to a peer that reads fast: not to one that does not.
 PROVEN = 8_388_608
 
 #: Bytes that passed on each descriptor since its connection was last asked.

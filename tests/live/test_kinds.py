@@ -323,7 +323,7 @@ def test_fewDescriptors(kind: StreamKind, tmp_path: Path) -> None:
         figures.append(f"{len(served)} of 200 served with 64 descriptors: {kind.name}")
         assert 30 <= len(served) < 64
         assert all(map(isServed, served))
-        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
+        rules.rest(server, 0.5)
         assert len(server.lines) == said + 1, server.log
 
 

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from tests.support import rules
-from tests.support.live import PATIENCE, Server, figures, lowPort, ours, waitUntil
+from tests.support.live import PATIENCE, Server, figures, lowPort, ours
 from tests.support.rules import MIB
 from tests.support.streams import Stream, connected, isServed, serve
 
@@ -39,7 +39,7 @@ def test_noDescriptors(tmp_path: Path) -> None:
         served = serve(server, stack, 200)
         assert 30 <= len(served) < 64
         assert all(map(isServed, served))
-        waitUntil(lambda: rules.systemCalls(server, 0.5) == 0, "the process is at rest")
+        rules.rest(server, 0.5)
         assert len([line for line in server.lines if "EMFILE" in line or "errno 24" in line]) == 1
     assert not [line for line in server.lines if "errno" in line and "24" not in line]
 

@@ -380,11 +380,12 @@ def test_reactors(server: Server, reactor: str) -> None:
     It measures by the kernel's stamps with each of Twisted's reactors.
     """
     place = f"127.0.0.1:{server.port}"
-    words = ("--count=200", "--rate=1000", "--timeout=10", f"--reactor={reactor}")
+    # The socket has room for as many replies and stamps, should the probe sleep meanwhile.
+    words = ("--count=100", "--rate=1000", "--timeout=10", f"--reactor={reactor}")
     for result in reported(place, *words)["results"]:
-        assert (result["back"], result["damaged"]) == (200, 0)
+        assert (result["back"], result["damaged"]) == (100, 0)
         if result["kind"] == "udp":
-            assert (result["clock"], result["rttNs"]["count"]) == ("kernel", 200)
+            assert (result["clock"], result["rttNs"]["count"]) == ("kernel", 100)
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 23, 24, 65507])

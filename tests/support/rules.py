@@ -374,19 +374,32 @@ def systemCalls(server: Server, seconds: float) -> int:
     return count() - before
 
 
+def rest(server: Server, seconds: float) -> None:
+    """
+    Wait until the process, and each worker of it, sleeps for so long.
+
+    What has been before may wake it a last time: a quarter of a second after the last
+    byte it looks whether all was taken, and a timeout that was cancelled is looked at
+    when it would have been over.
+    """
+
+    def sleeps() -> bool:
+        before = [process.cpu_times()[:2] for process in server.processes]
+        woken = systemCalls(server, seconds)
+        return not woken and [one.cpu_times()[:2] for one in server.processes] == before
+
+    waitUntil(sleeps, f"the process sleeps for {seconds} s")
+
+
 def idle(server: Server, connections: int, seconds: float) -> None:
     """
-    Idle connections cost nothing: the process never wakes up.
+    Idle connections cost nothing: the process does not wake up.
     """
     with ExitStack() as stack:
         for _ in range(connections):
             stack.enter_context(connected(server.door))
         answers(server.door)
-        # A quarter of a second after the last byte it looks whether all was taken.
-        waitUntil(lambda: systemCalls(server, 0.5) == 0, "the process is at rest")
-        cpu = [process.cpu_times()[:2] for process in server.processes]
-        assert systemCalls(server, seconds) == 0, "the idle process was woken"
-        assert [process.cpu_times()[:2] for process in server.processes] == cpu
+        rest(server, seconds)
 
 
 #: What the fast way calls instead.
