@@ -148,15 +148,34 @@ class Texts(Kind):
 
     isRepeatable = True
 
+    def read(self, text: str) -> None:
+        """
+        See that a text means something; by default any does.
+
+        :raise ValueError: it does not.
+        """
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Keep a text that means something.
+        """
+        try:
+            self.read(text)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+        return text
+
     def check(self, name: str, value: Any) -> None:
         """
-        Check that each is a text.
+        Check that each is a text, and means something.
 
-        :raise TypeError: one is not.
+        :raise TypeError: one is no text.
         """
         for one in value:
             if not isinstance(one, str):
                 raise TypeError(f"{name} {one!r}: not of type str")
+        for one in value:
+            self.parse(name, one)
 
 
 @frozen
@@ -167,23 +186,14 @@ class Networks(Texts):
 
     takes = "address or network"
 
-    def parse(self, name: str, text: str) -> str:
+    def read(self, text: str) -> None:
         """
-        Check that a text means a network, and keep it.
+        See that a text means a network.
         """
         try:
             networkOf(text)
         except ValueError as error:
-            raise ValueError(f"{name} {text}: {error}") from None
-        return text
-
-    def check(self, name: str, value: Any) -> None:
-        """
-        Check that each means a network.
-        """
-        super().check(name, value)
-        for one in value:
-            self.parse(name, one)
+            raise ValueError(f"{text}: {error}") from None
 
 
 @frozen

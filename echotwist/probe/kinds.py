@@ -5,7 +5,6 @@ What the values of the probe's options may be.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from attrs import frozen
 
@@ -76,20 +75,8 @@ class Conditions(Texts):
 
     takes = "condition"
 
-    def parse(self, name: str, text: str) -> str:
+    def read(self, text: str) -> None:
         """
-        Keep a text that is a condition.
+        See that a text is a condition.
         """
-        try:
-            verdictOf(text)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-        return text
-
-    def check(self, name: str, value: Any) -> None:
-        """
-        See that each is a condition.
-        """
-        super().check(name, value)
-        for one in value:
-            self.parse(name, one)
+        verdictOf(text)
