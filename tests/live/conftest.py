@@ -17,6 +17,7 @@ import pytest
 from tests.support import live, namespaces
 from tests.support.kinds import Kind
 from tests.support.live import REACTORS, ROOT, Server, freePort, ours
+from tests.support.metrics import Watched
 from tests.support.namespaces import Pair
 
 
@@ -55,6 +56,16 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     """
     found: Kind = request.param
     return found
+
+
+@pytest.fixture(scope="module")
+def watched(kind: Kind, way: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """
+    A service of that kind for all tests of a module that leave it as it was.
+    """
+    service = Watched(tmp_path_factory.mktemp("kind"), start=kind.ours)
+    with service.server:
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -36,18 +36,6 @@ PLENTY = 64 * MIB
 
 
 @pytest.fixture(scope="module")
-def watched(
-    kind: StreamKind, way: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Watched]:
-    """
-    A service for all tests that leave it as it was.
-    """
-    service = Watched(tmp_path_factory.mktemp("kind"), start=kind.ours)
-    with service.server:
-        yield service
-
-
-@pytest.fixture(scope="module")
 def strict(
     kind: StreamKind, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -20,18 +20,6 @@ from tests.support.table import datagrams
 
 
 @pytest.fixture(scope="module")
-def watched(
-    kind: DatagramKind, way: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Watched]:
-    """
-    A service for all tests that leave it as it was.
-    """
-    service = Watched(tmp_path_factory.mktemp("kind"), start=kind.ours)
-    with service.server:
-        yield service
-
-
-@pytest.fixture(scope="module")
 def wordy(
     kind: DatagramKind, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
