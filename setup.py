@@ -7,9 +7,25 @@ The packages are named one by one, because ``find_packages`` passes over
 ``twistd`` sees the plugin there too.
 """
 
+import re
+from pathlib import Path
+
 from setuptools import setup
 
+
+def longDescription() -> str:
+    """
+    Give README as a package index can show it, which has none of our files: a
+    link to one becomes its name, and a picture goes.
+    """
+    readme = (Path(__file__).parent / "README.rst").read_text("utf-8")
+    text = re.sub(r"(?m)^\.\. image:: (?!https:).*\n( +.*\n)*", "", readme)
+    return re.sub(r"`([^`<]+) <(?!https:)([^>]+)>`__?", r"\1 (``\2``)", text)
+
+
 setup(
+    long_description=longDescription(),
+    long_description_content_type="text/x-rst",
     packages=[
         "echotwist",
         "echotwist.commandline",

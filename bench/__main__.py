@@ -73,7 +73,7 @@ def parser(rows: Sequence[str], servers: Sequence[str]) -> argparse.ArgumentPars
     add("--chart", type=Path, default=Path("bench.svg"), metavar="FILE", help="SVG (bench.svg)")
     add("--table", type=Path, metavar="FILE", help="the tables as reST")
     add("--json", type=Path, metavar="FILE", help="all that was measured")
-    add("--publish", action="store_true", help="write README.rst and docs/speed.* of this checkout")
+    add("--publish", action="store_true", help="write docs/speed.* of this checkout")
     return words
 
 

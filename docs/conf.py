@@ -8,9 +8,15 @@ from importlib.metadata import version as versionOf
 from typing import Any
 
 from docutils import nodes
+from prometheus_client.metrics_core import Metric
 from sphinx.util.docutils import SphinxDirective
 from twisted.python import usage
 from twisted.python.reflect import namedAny
+
+from echotwist.impair.grammar import Impairments
+from echotwist.monitoring.metrics import EchoCollector
+from echotwist.telemetry.counters import Counters
+from echotwist.telemetry.refusals import REMEDIES
 
 project = "echotwist"
 author = "the echotwist authors"
@@ -21,7 +27,17 @@ today = "2026-11-25"
 
 extensions = ["sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
-html_theme = "alabaster"
+html_theme = "furo"
+html_title = "echotwist"
+html_static_path = ["_static"]
+html_css_files = ["echotwist.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+#: Options are written with two hyphens, and are to be copied so.
+smartquotes = False
+#: A literal block that names no language is what a program prints.
+highlight_language = "text"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 man_pages = [
@@ -32,10 +48,9 @@ man_pages = [
 
 def fromHere(app: object, path: object, name: object, source: list[str]) -> None:
     """
-    Have what README points to found from here.
+    Have what the files of the root point to found from here.
     """
-    linked = re.sub(r"<docs/(\w+)\.rst>", r"<\1.html>", source[0])
-    source[0] = re.sub(r"docs/(?=\w)", "", linked)
+    source[0] = re.sub(r"<docs/([\w/.]+)\.rst>", r"<\1.html>", source[0])
 
 
 class TwistedOptions(SphinxDirective):
@@ -57,6 +72,40 @@ class TwistedOptions(SphinxDirective):
         return [
             nodes.option_list("", *(itemFor(options, name) for name in sorted(options.longOpt)))
         ]
+
+
+class EchoMetrics(SphinxDirective):
+    """
+    List the metrics of the service.
+    """
+
+    def run(self) -> list[nodes.Node]:
+        """
+        Make the list.
+        """
+        self.env.note_reread()
+        return [nodes.definition_list("", *map(itemOfMetric, metrics()))]
+
+
+def metrics() -> list[Metric]:
+    """
+    Give all metrics: those of a service with listeners of each kind, and with
+    something wrong on purpose of each unit.
+    """
+    wrong = Impairments.of(["loss=1%,corrupt=1%,delay=1ms,chunk=1,close=early"])
+    counters = [Counters(transport) for transport in REMEDIES]
+    return sorted(EchoCollector(counters, wrong).collect(), key=lambda one: one.name)
+
+
+def itemOfMetric(metric: Metric) -> nodes.definition_list_item:
+    """
+    Make the item of one metric: its name with the labels, its type and its text.
+    """
+    name = metric.name + "_total" * (metric.type == "counter")
+    written = f"{name}{{{', '.join(metric.samples[0].labels)}}}"
+    term = nodes.term("", "", nodes.literal("", written), nodes.Text(f" ({metric.type})"))
+    text = nodes.paragraph("", metric.documentation)
+    return nodes.definition_list_item("", term, nodes.definition("", text))
 
 
 def itemFor(options: usage.Options, name: str) -> nodes.option_list_item:
@@ -102,3 +151,4 @@ def setup(app: Any) -> None:
     """
     app.connect("include-read", fromHere)
     app.add_directive("twisted-options", TwistedOptions)
+    app.add_directive("echo-metrics", EchoMetrics)

@@ -110,10 +110,10 @@ def taken() -> Iterator[int]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """
-    A key and its certificate, in the folder that this is, as README makes them.
+    A key and its certificate, in the folder that this is, as the documentation makes them.
     """
-    readme = (ROOT / "README.rst").read_text()
-    [command] = re.findall(r"\$ (openssl req .*)", readme)
+    page = (ROOT / "docs" / "howto" / "tls.rst").read_text("utf-8")
+    [command] = re.findall(r"\$ (openssl req .*)", page)
     subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
     return tmp_path
 

@@ -50,17 +50,17 @@ parser = Parser()
 
 def command() -> list[str]:
     """
-    Give the command line of README that has all ways in.
+    Give the command line of the documentation that has all ways in.
     """
-    readme = (ROOT / "README.rst").read_text()
-    [found] = re.findall(r"^    \$ (.*(?:\\\n.*)*--raw 253)$", readme, re.MULTILINE)
+    page = (ROOT / "docs" / "listen.rst").read_text("utf-8")
+    [found] = re.findall(r"^    \$ (.*(?:\\\n.*)*--raw 253)$", page, re.MULTILINE)
     return shlex.split(found.replace("\\\n", ""))
 
 
 @pytest.fixture
 def everything(certificate: Path) -> Iterator[Server]:
     """
-    The service on all ways in, from README's command line; but on free ports.
+    The service on all ways in, from the documentation's command line; but on free ports.
     """
     free = {"1234": "0", "7777": "0", "/run/": "", "253": str(ownProtocol())}
     words = [re.sub("|".join(free), lambda found: free[found[0]], word) for word in command()[2:]]

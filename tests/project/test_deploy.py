@@ -47,7 +47,7 @@ CONTAINER_PATIENCE = 10
 #: Lines that are long enough for any text of an option, without hyphens.
 WIDE = ["-rLL=500n", "-rHY=0"]
 
-PAGE = (ROOT / "docs" / "deploy.rst").read_text("utf-8")
+BOOT = (ROOT / "docs" / "howto" / "boot.rst").read_text("utf-8")
 
 
 def tool(name: str) -> str:
@@ -140,7 +140,7 @@ def dropIns() -> dict[str, DropIn]:
     """
     Give all of them, by a word that each has alone.
     """
-    blocks = re.findall(r"code-block:: ini\n\n((?: {4}.*\n|\n)+)", PAGE)
+    blocks = re.findall(r"code-block:: ini\n\n((?: {4}.*\n|\n)+)", BOOT)
     texts = [re.sub("^ {4}", "", block, flags=re.MULTILINE) for block in blocks]
     found = [DropIn(re.findall(r"\[(.*)\]", text)[0].lower(), text) for text in texts]
     drops = dict(zip(CHANGES[1:], found, strict=True))
@@ -762,8 +762,9 @@ def test_sections() -> None:
 
 def test_page() -> None:
     """
-    The page about it names files that are there.
+    The pages about it name files that are there.
     """
-    named = set(re.findall(r"\bdeploy/([\w.]+\w)", PAGE))
+    pages = [page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.rst")]
+    named = set(re.findall(r"\bdeploy/([\w.]+\w)", "".join(pages)))
     assert named >= {"Containerfile", "kubernetes.yaml", "echotwist.service", "echotwist.socket"}
     assert not [name for name in named if not (DEPLOY / name).exists()]

@@ -12,6 +12,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from docutils.core import publish_doctree
+from docutils.nodes import image, reference
 
 from tests.support.live import ROOT
 
@@ -76,6 +78,21 @@ def test_wheel(wheel: Path) -> None:
     assert not [name for name in names if name.startswith("tests") or "dropin" in name]
     assert "twisted/__init__.py" not in names
     assert "twisted/plugins/__init__.py" not in names
+
+
+def test_indexed(wheel: Path, tmp_path: Path) -> None:
+    """
+    A package index can show README: twine finds no fault, and no link leads to a file.
+    """
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel, cwd=tmp_path)
+    files = ZipFile(wheel)
+    [name] = [one for one in files.namelist() if one.endswith("/METADATA")]
+    _, _, text = files.read(name).decode().partition("\n\n")
+    shown = publish_doctree(text, settings_overrides={"report_level": 2, "halt_level": 2})
+    links = [node["refuri"] for node in shown.findall(reference)]
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert not list(shown.findall(image))
 
 
 def test_install(wheel: Path, environment: Path, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class RateLimitedLogTests(SynchronousTestCase):
         """
         The documentation lists each reason, with what helps.
         """
-        page = (Path(__file__).parents[2] / "docs" / "promises.rst").read_text("utf-8")
+        page = (Path(__file__).parents[2] / "docs" / "guard.rst").read_text("utf-8")
         rows = re.findall(r"\* - ``(.+)``\n +- .+\n +- (.+)\n", page)
         known = {reason: text for one in REMEDIES.values() for reason, text in one.items()}
         self.assertEqual(dict(rows), {reason: text or "–" for reason, text in known.items()})
