@@ -34,6 +34,8 @@ html_css_files = ["echotwist.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_copyright = False
+html_favicon = "_static/favicon.svg"
 #: Options are written with two hyphens, and are to be copied so.
 smartquotes = False
 #: A literal block that names no language is what a program prints.
@@ -145,10 +147,20 @@ def valueOf(options: usage.Options, name: str) -> str:
     return str(getattr(described, "_descr", None) or "value").split()[-1]
 
 
+def markOptions(app: object, page: nodes.document, name: str) -> None:
+    """
+    Mark what is an option, so that no line breaks in it.
+    """
+    for node in page.findall(nodes.literal):
+        if re.fullmatch(r"--?[\w=-]+", node.astext()):
+            node["classes"].append("option")
+
+
 def setup(app: Any) -> None:
     """
     Hear when a file is included, and know how options are listed.
     """
     app.connect("include-read", fromHere)
+    app.connect("doctree-resolved", markOptions)
     app.add_directive("twisted-options", TwistedOptions)
     app.add_directive("echo-metrics", EchoMetrics)

@@ -1,0 +1,262 @@
+"""
+The site, as its readers see it: every link leads somewhere, and a real browser shows
+each page without a fault, on a screen and on a telephone.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import pytest
+
+from tests.support.live import PATIENCE, ROOT
+
+#: Pixels across: a screen and a telephone.
+WIDTHS = [1200, 375]
+
+#: What the browser needs to run as root and to leave the network alone.
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+#: Elements of a page that stick out of the window, and do not scroll by themselves.
+STICKING_OUT = """
+const scrolls = e => e && e.tagName != "BODY" &&
+    (getComputedStyle(e).overflowX != "visible" || scrolls(e.parentElement));
+return [...document.querySelectorAll("article *")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e))
+    .map(e => e.outerHTML.slice(0, 80));
+"""
+
+#: Whether an element, which may still be sliding in, is where a click would hit it.
+AT_ITS_PLACE = """
+const place = arguments[0].getBoundingClientRect();
+const [x, y] = [place.x + place.width / 2, place.y + place.height / 2];
+return arguments[0].contains(document.elementFromPoint(x, y));
+"""
+
+
+class Page(HTMLParser):
+    """
+    What a page leads to, and what in it can be led to.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """
+        Note the links and the anchors of an element.
+        """
+        for name, value in attrs:
+            if name == "id" and value:
+                self.anchors.add(value)
+            elif name in ("href", "src") and value:
+                self.links.add(value)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    The site, made without a warning.
+    """
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "sphinx", "-q", "-W", "-d", str(folder / "trees")]
+    made = folder / "html"
+    done = subprocess.run(
+        [*words, str(ROOT / "docs"), str(made)],
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def pages(site: Path) -> list[str]:
+    """
+    Name the pages of the site.
+    """
+    return sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
+
+
+def test_links(site: Path) -> None:
+    """
+    Each link within the site leads to a file that is there, and to an anchor in it.
+    """
+    known = {name: Page((site / name).read_text("utf-8")) for name in pages(site)}
+    assert len(known) > 25
+    broken = []
+    for name, page in known.items():
+        for link in page.links:
+            if urlsplit(link).scheme:
+                continue
+            path, anchor = urldefrag(urljoin(f"/{name}", link))
+            target = unquote(path).lstrip("/").partition("?")[0]
+            there = known.get(target)
+            if not (site / target).is_file() or (there and anchor and anchor not in there.anchors):
+                broken.append(f"{name}: {link}")
+    assert broken == []
+
+
+def test_reachable(site: Path) -> None:
+    """
+    Each source is a page of the navigation.
+    """
+    first = Page((site / "index.html").read_text("utf-8"))
+    sources = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.rst")}
+    named = {str(source.with_suffix(".html")) for source in sources if "_build" not in source.parts}
+    assert named - {"index.html"} - first.links == set()
+
+
+def test_options(site: Path) -> None:
+    """
+    Options are written with two hyphens.
+    """
+    for name in pages(site):
+        assert not re.search(r"(?<!\w)[–—]\w", (site / name).read_text("utf-8")), name
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """
+    Serves the site, and does not say so.
+    """
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """
+        Say nothing.
+        """
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """
+    The site's address on this host.
+    """
+    handler = partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """
+    Chromium without a window.
+    """
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        pytest.skip("chromedriver is not installed")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=Service(driver))
+    opened.set_page_load_timeout(PATIENCE)
+    yield opened
+    opened.quit()
+
+
+def widen(browser: Any, width: int) -> None:
+    """
+    Give the window a width.
+    """
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+@pytest.mark.slow
+def test_shown(browser: Any, address: str, site: Path) -> None:
+    """
+    No page has an error in the console, or is wider than the window.
+    """
+    for name in pages(site):
+        browser.get(address + name)
+        for width in WIDTHS:
+            widen(browser, width)
+            assert browser.execute_script(STICKING_OUT) == [], (name, width)
+            [wide] = browser.execute_script("return [document.documentElement.scrollWidth]")
+            assert wide <= width, name
+        assert browser.get_log("browser") == [], name
+
+
+@pytest.mark.slow
+def test_navigation(browser: Any, address: str) -> None:
+    """
+    The navigation leads to a page, on a telephone behind its button; a page is dark for
+    a reader who wants that.
+    """
+    for width in WIDTHS:
+        widen(browser, width)
+        browser.get(address)
+        if width == min(WIDTHS):
+            browser.find_element("css selector", ".nav-overlay-icon").click()
+        link = browser.find_element("link text", "Troubleshooting")
+        browser.execute_script("arguments[0].scrollIntoView()", link)
+        waiting(browser, lambda link=link: browser.execute_script(AT_ITS_PLACE, link))
+        link.click()
+        waiting(browser, lambda: browser.title.startswith("Troubleshooting"))
+    colours = []
+    for scheme in ("light", "dark"):
+        preferred = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preferred]})
+        script = "return getComputedStyle(document.body).backgroundColor"
+        colours.append([int(part) for part in re.findall(r"\d+", browser.execute_script(script))])
+    assert sum(colours[0][:3]) > 600 > 200 > sum(colours[1][:3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [("another program has it", "Troubleshooting"), ("stall-timeout", "Options")],
+)
+def test_search(browser: Any, address: str, words: str, title: str) -> None:
+    """
+    A part of an error's text, or an option, leads to the page that explains it.
+    """
+    widen(browser, WIDTHS[0])
+    browser.get(address)
+    box = browser.find_element("css selector", "input[name=q]")
+    box.send_keys(words)
+    box.submit()
+
+    def found() -> bool:
+        links = browser.find_elements("css selector", "#search-results li a")
+        return title in [link.text for link in links]
+
+    waiting(browser, found)
+
+
+def waiting(browser: Any, done: Any) -> None:
+    """
+    Wait until something is so.
+    """
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, PATIENCE).until(lambda _: done())
