@@ -12,12 +12,12 @@ from pathlib import Path
 
 from bench.chart import draw
 from bench.rounds import Results
-from bench.tables import told
+from bench.tables import Tables, told
 
 ROOT = Path(__file__).parent.parent
 
 #: Where figures stand, from the root.
-PAGES = ["docs/speed.rst"]
+PAGES = ["docs/speed.rst", "docs/figures.rst"]
 
 #: What was measured, and the chart of it.
 RESULT, CHART = "docs/speed.json", "docs/speed.svg"
@@ -29,7 +29,7 @@ def figures(results: Results) -> dict[str, str]:
     """
     Give the figures as reST, by name.
     """
-    return {"all": told(results).reST()}
+    return {"short": Tables(results).short().reST(), "all": told(results).reST()}
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:

@@ -66,9 +66,10 @@ class Table:
 
     def reST(self) -> str:
         """
-        Lay it out for documentation, below its title.
+        Lay it out for documentation, below its title if it has one.
         """
-        return f"{self.title}:\n\n{self.text('rst')}\n"
+        title = f"{self.title}:\n\n" if self.title else ""
+        return f"{title}.. rst-class:: figures\n\n{self.text('rst')}\n"
 
 
 @dataclass

@@ -16,6 +16,17 @@ from bench.startup import APPLICATIONS
 #: The latency that must not be worse where the processor time is better.
 TAIL = LATENCIES[1]
 
+#: What the short table has: rows, and who is compared, each the best of some servers.
+SHORT = ("tcp-1x64", "tcp-100x64", "tcp-10000x64", "tcp-2x1m", "udp-10x10x64", "accepts", "idle")
+SHOWN = {
+    "echotwist": (OURS,),
+    "C": LEAST,
+    "Go": ("Go", "Go io.Copy"),
+    "uvloop": ("uvloop",),
+    "asyncio": ("asyncio",),
+    "Twisted": ("Twisted",),
+}
+
 #: How a standing is written before a name.
 WORDS = {"ahead": "ahead of", "level": "level with", "behind": "behind", "–": "one round,"}
 
@@ -161,6 +172,21 @@ class Tables:
         """
         title = "Against the best of uvloop and Go (ahead or behind: in every round)"
         return self.standings(RIVALS, title)
+
+    def short(self) -> Table:
+        """
+        Make the table for those who want one figure for each kind of load.
+        """
+        body = [
+            [label, *(self._best(row, servers, figure) for servers in SHOWN.values())]
+            for label, row, figure in _lines(self.rows)
+            if row.key in SHORT
+        ]
+        return Table("", ["", *SHOWN], body)
+
+    def _best(self, row: Row, servers: Sequence[str], figure: Figure) -> str:
+        best = self._results.best(row.key, servers, figure)
+        return number(self._results.median(row.key, best, figure.name) if best else None)
 
     def all(self) -> list[Table]:
         """

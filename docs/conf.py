@@ -147,10 +147,13 @@ def valueOf(options: usage.Options, name: str) -> str:
     return str(getattr(described, "_descr", None) or "value").split()[-1]
 
 
-def markOptions(app: object, page: nodes.document, name: str) -> None:
+def finish(app: object, page: nodes.document, name: str) -> None:
     """
-    Mark what is an option, so that no line breaks in it.
+    Mark what is an option, so that no line breaks in it; and have a dash between a
+    parameter and its text, which Sphinx writes with two hyphens.
     """
+    for dash in [text for text in page.findall(nodes.Text) if text == " -- "]:
+        dash.parent.replace(dash, nodes.Text(" – "))
     for node in page.findall(nodes.literal):
         if re.fullmatch(r"--?[\w=-]+", node.astext()):
             node["classes"].append("option")
@@ -161,6 +164,6 @@ def setup(app: Any) -> None:
     Hear when a file is included, and know how options are listed.
     """
     app.connect("include-read", fromHere)
-    app.connect("doctree-resolved", markOptions)
+    app.connect("doctree-resolved", finish)
     app.add_directive("twisted-options", TwistedOptions)
     app.add_directive("echo-metrics", EchoMetrics)
