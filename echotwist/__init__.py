@@ -7,12 +7,16 @@ service, in as many processes as its :class:`Settings` say; :func:`makeService`
 makes it of a command line's :class:`Options`.
 """
 
-from echotwist.echo import DatagramEcho, Echo
-from echotwist.service import EchoService
-from echotwist.settings import Settings
-from echotwist.sockets.errors import ListenError
-from echotwist.streams.factory import EchoFactory
-from echotwist.tap import Options, makeService, serviceFor
+from importlib import import_module
+
+TYPE_CHECKING = False  # As ``typing`` has it, which takes longer to import than all of this.
+if TYPE_CHECKING:
+    from echotwist.echo import DatagramEcho, Echo
+    from echotwist.service import EchoService
+    from echotwist.settings import Settings
+    from echotwist.sockets.errors import ListenError
+    from echotwist.streams.factory import EchoFactory
+    from echotwist.tap import Options, makeService, serviceFor
 
 __all__ = [
     "DatagramEcho",
@@ -25,3 +29,26 @@ __all__ = [
     "makeService",
     "serviceFor",
 ]
+
+#: Where the public names are.  They are imported when somebody asks for them: a program
+#: that needs one part of the package does not wait for all others.
+_PLACES = {
+    "DatagramEcho": "echo",
+    "Echo": "echo",
+    "EchoFactory": "streams.factory",
+    "EchoService": "service",
+    "ListenError": "sockets.errors",
+    "Options": "tap",
+    "Settings": "settings",
+    "makeService": "tap",
+    "serviceFor": "tap",
+}
+
+
+def __getattr__(name: str) -> object:
+    """
+    Import a public name (PEP 562).
+    """
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,11 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from echotwist.commandline.usage import DeclaredOptions
-from echotwist.probe.dialing import ProbeError
 from echotwist.probe.doctor.settings import DoctorSettings
+from echotwist.probe.places import ProbeError
 from echotwist.probe.result import TOO_SLOW, USAGE
 from echotwist.probe.settings import PingSettings
+from echotwist.probe.stdout import WriteError, discard, standardOutput
 from echotwist.probe.target import Target, targetsOf
 from echotwist.sockets.errors import inWords
 
@@ -164,22 +164,29 @@ def main() -> None:
     """
     Run the program, with the command line of this process.
     """
-    if sys.stdout is None:  # It was closed: then nobody reads, as with /dev/null.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stdout = standardOutput()
     try:
         status = run(sys.argv[1:])
-    except KeyboardInterrupt:  # Before the reactor runs, such as while a name is looked up.
-        status = 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read this has enough; nothing may be said any more, not even by Python.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
+    except BrokenPipeError:  # Whoever read this has enough.
         status = 0
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"{PROGRAM}: cannot write: {inWords(error)}", file=sys.stderr)
+        what = "cannot write: " if isinstance(error, WriteError) else ""
+        _complain(f"{what}{inWords(error)}")
         status = TOO_SLOW
+    except BaseException:
+        with suppress(OSError):
+            sys.stdout.flush()
+        raise
+    finally:
+        # What could not be written is not tried again, and not told by Python.
+        discard()
     raise SystemExit(status)
+
+
+def _complain(text: str) -> None:
+    with suppress(OSError):  # The terminal may be gone, and nobody be there to read it.
+        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
 
 
 def run(words: Sequence[str]) -> int:
@@ -195,7 +202,7 @@ def run(words: Sequence[str]) -> int:
         options.parseOptions(list(words[isNamed:]))
         return _measure(options)
     except (usage.UsageError, ProbeError) as error:
-        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(str(error))
         return USAGE
 
 
@@ -226,11 +233,27 @@ def _measure(options: TargetOptions) -> int:
     globalLogBeginner.beginLoggingTo([hear], discardBuffer=True, redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", measurement.stop)
     reactor.callWhenRunning(lambda: maybeDeferred(measurement.run).addBoth(end))
-    reactor.run()
+    _stopBySignals(reactor)
+    reactor.run(installSignalHandlers=False)
     result = ended[0]
     if isinstance(result, Failure):
         result.raiseException()
     return int(result)
+
+
+def _stopBySignals(reactor: Any) -> None:
+    """
+    Have signals end what is measured; those that are ignored, as nohup(1) has it, still are.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
+
+
+def _stop(reactor: Any) -> None:
+    if reactor.running:
+        reactor.stop()
 
 
 def _installReactor(name: str | None) -> None:

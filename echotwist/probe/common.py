@@ -10,8 +10,8 @@ from typing import ClassVar
 from attrs import field, frozen
 
 from echotwist.commandline.declaration import Flag, Kind, Number, checked, said
-from echotwist.probe.dialing import Way
 from echotwist.probe.kinds import COURTEOUS, DSCP
+from echotwist.probe.places import Way
 
 
 @frozen(kw_only=True, field_transformer=checked)
@@ -19,7 +19,7 @@ class CommonSettings:
     """
     How an echo service is reached.
 
-    :param source: see :class:`echotwist.probe.dialing.Way`; so are those below.
+    :param source: see :class:`echotwist.probe.places.Way`; so are those below.
     :param ca: a file of the certificate authorities to trust.
     :param insecure: take whatever certificate a service has.
     :param flood: send more than 1,000 probes a second to strangers.

@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred, succeed
 
 from echotwist.probe import kernel
 from echotwist.probe.events import arrivalNow
+from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import Report
-from echotwist.probe.session import Session
 from echotwist.probe.watch import Watch
 from echotwist.sockets.errors import inWords
 
@@ -53,7 +53,7 @@ class Datagrams:
         self._key = 0
         self.source = one.getsockname()
 
-    def start(self, session: Session) -> None:
+    def start(self, session: Exchange) -> None:
         """
         Begin to read.
 

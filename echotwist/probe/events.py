@@ -7,8 +7,8 @@ from __future__ import annotations
 from time import monotonic_ns, time_ns
 from typing import NamedTuple
 
-from echotwist.probe.books import BACK, LATE, NEVER_LEFT, REPORTED, TWICE, UNANSWERED
 from echotwist.probe.distribution import Distribution
+from echotwist.probe.ledger import BACK, LATE, NEVER_LEFT, REPORTED, TWICE, UNANSWERED
 from echotwist.probe.payload import Damage
 
 #: What became of a probe, in a word.

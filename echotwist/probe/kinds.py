@@ -14,8 +14,8 @@ from echotwist.probe.verdict import verdictOf
 #: Bytes of a probe: what UDP over IPv4 can carry, and more for streams.
 SIZES = range(16 * 2**20 + 1)
 
-#: Bytes of a probe where nothing else is said, and of the largest datagram.
-SIZE, LARGEST_DATAGRAM = 64, 65527
+#: Bytes of a probe where nothing else is said.
+SIZE = 64
 
 #: How many probes there may be, and how many a second.
 COUNTS = range(1, 10**9 + 1)

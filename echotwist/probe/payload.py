@@ -55,6 +55,13 @@ class Payload:
             fill = self._noise[start : start + self._rest]
         return (head + check + fill)[: self.size]
 
+    def header(self, number: int, sentAt: int) -> bytes:
+        """
+        Make what one probe carries before its noise.
+        """
+        head = _HEAD.pack(number, sentAt)
+        return (head + self._check(head))[: self.size]
+
     def _check(self, head: bytes) -> bytes:
         return blake2b(head, digest_size=HEADER - HEAD, key=self._seed).digest()
 
@@ -99,9 +106,8 @@ def damageOf(expected: bytes, got: bytes) -> Damage:
 
     :param expected: what was sent; it is not the same.
     """
-    pairs = list(zip(expected, got, strict=False))
-    changed = [place for place, (one, other) in enumerate(pairs) if one != other]
-    first = changed[0] if changed else len(pairs)
+    changed = _changed(expected, got)
+    first = changed[0] if changed else min(len(expected), len(got))
     bit = 8 * first
     if changed:
         bit += 8 - (expected[first] ^ got[first]).bit_length()
@@ -109,14 +115,41 @@ def damageOf(expected: bytes, got: bytes) -> Damage:
     return Damage(bit, _pattern(expected, got, changed), expected[shown], got[shown])
 
 
+def cutTo(left: int, size: int) -> str:
+    """
+    Name the damage of a reply of which so many bytes are left.
+    """
+    return f"cut to {left} of {size} bytes"
+
+
+def before(expected: bytes, got: bytes | bytearray) -> int:
+    """
+    Count the bytes that stand before a reply, if what was sent can be found in it.
+    """
+    start = expected[:HEADER] if len(expected) >= NUMBER else expected
+    return max(0, got.find(start))
+
+
+def _changed(expected: bytes, got: bytes) -> list[int]:
+    """
+    Give the places of the bytes that differ.
+    """
+    pairs = enumerate(zip(expected, got, strict=False))
+    return [place for place, (one, other) in pairs if one != other]
+
+
 def _pattern(expected: bytes, got: bytes, changed: list[int]) -> str:
     """
     Name a kind of damage; there are not many, however many replies are damaged.
     """
     more = len(got) - len(expected)
-    if more > 0 and got.endswith(expected):
-        return f"{more} bytes put before"
-    words = [f"cut to {len(got)} of {len(expected)} bytes"] if more < 0 else []
+    if more > 0 and (extra := before(expected, got)):
+        rest = got[extra:]
+        words = [f"{extra} bytes put before"]
+        if rest != expected:
+            words.append(_pattern(expected, rest, _changed(expected, rest)))
+        return ", ".join(words)
+    words = [cutTo(len(got), len(expected))] if more < 0 else []
     words += [f"{more} bytes more"] if more > 0 else []
     bits = sum((expected[place] ^ got[place]).bit_count() for place in changed)
     if bits == 1:

@@ -16,10 +16,11 @@ from twisted.internet.defer import gatherResults
 
 from echotwist.probe.alarm import alarm
 from echotwist.probe.datagrams import Datagrams
-from echotwist.probe.dialing import Place, ProbeError, Way, find, opened
+from echotwist.probe.dialing import opened
 from echotwist.probe.events import Event
-from echotwist.probe.kinds import COURTEOUS, LARGEST_DATAGRAM
+from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.payload import Payload
+from echotwist.probe.places import Place, ProbeError, Way, find, largestOf
 from echotwist.probe.plain import PlainStream
 from echotwist.probe.result import VERSION, judge, resultOf
 from echotwist.probe.schedule import SECOND, Schedule
@@ -184,8 +185,10 @@ def _check(settings: PingSettings, target: Target, place: Place) -> None:
 
     :raise ProbeError: it may not.
     """
-    if target.isDatagram and settings.bytes > LARGEST_DATAGRAM:
-        raise ProbeError(f"size {settings.bytes}: a datagram has {LARGEST_DATAGRAM} at the most")
+    if target.isDatagram and settings.bytes > (most := largestOf(target, place)):
+        raise ProbeError(
+            f"{target}: size {settings.bytes}: a datagram there has {most} at the most"
+        )
     if not target.isDatagram and not settings.bytes:
         raise ProbeError(f"{target}: a stream knows no probes of 0 bytes")
     if SECOND / settings.period > COURTEOUS and not place.isNear and not settings.flood:

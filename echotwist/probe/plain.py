@@ -39,11 +39,14 @@ class PlainStream(Stream):
         self._watch = Watch(self._reactor, one, self.read)
         self._begin()
 
-    def _hasRoom(self) -> bool:
+    def hasRoom(self) -> bool:
+        """
+        Tell whether all that was written before is gone.
+        """
         return not self._unwritten
 
     def _write(self, number: int, data: bytes) -> None:
-        self._alone = number if len(self._awaited) == 1 else 0
+        self._alone = number if len(self._answers) == 1 else 0
         self._left = self._queued = 0
         self._unwritten = data
         self._writeOn()
@@ -82,7 +85,7 @@ class PlainStream(Stream):
         """
         Take what has come in.
         """
-        if not self._isOpen:
+        if not self.isOpen:
             return
         self._readNotices()
         self._writeOn()

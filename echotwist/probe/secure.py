@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.probe.dialing import Place, ProbeError
+from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.streams import Stream
 from echotwist.sockets.errors import inWords, reasonOfTLS
 
@@ -85,7 +85,10 @@ class SecureStream(Stream):
         if self._protocol is not None:
             self._protocol.transport.abortConnection()
 
-    def _hasRoom(self) -> bool:
+    def hasRoom(self) -> bool:
+        """
+        Tell whether the connection takes more.
+        """
         return bool(self._protocol.isRoomy)
 
     def _write(self, number: int, data: bytes) -> None:

@@ -22,7 +22,6 @@ from echotwist.commandline.declaration import (
     said,
 )
 from echotwist.probe.common import CommonSettings
-from echotwist.probe.dialing import Way
 from echotwist.probe.kinds import (
     COUNTS,
     MOST_A_SECOND,
@@ -32,6 +31,7 @@ from echotwist.probe.kinds import (
     Rate,
 )
 from echotwist.probe.payload import HEADER
+from echotwist.probe.places import Way
 from echotwist.probe.schedule import SECOND
 from echotwist.sockets.errors import inWords
 
@@ -49,7 +49,7 @@ class PingSettings(CommonSettings):
     :param timeout: seconds after which a reply is late.
     :param payload: what fills a probe: ``random``, ``zeros``, ``@FILE``, or a text.
     :param seed: makes the payload of one run unlike that of others.
-    :param sourcePort: see :class:`echotwist.probe.dialing.Way`.
+    :param sourcePort: see :class:`echotwist.probe.places.Way`.
     :param failIf: conditions under which the measurement has failed.
     :param jsonLines: tell of each probe as one JSON object.
     :param csv: tell of each probe in a line of values.

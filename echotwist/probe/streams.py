@@ -7,22 +7,20 @@ Each is answered at its place in the stream, so a reply is known by where it sta
 from __future__ import annotations
 
 import errno
-import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from echotwist.probe.books import REPORTED
-from echotwist.probe.dialing import Place, ProbeError
+from echotwist.probe.answers import Answers
 from echotwist.probe.events import arrivalNow
+from echotwist.probe.exchange import Exchange
+from echotwist.probe.ledger import REPORTED
+from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.schedule import SECOND
-from echotwist.probe.session import Session
 from echotwist.probe.watch import Watch
-from echotwist.sockets.errors import inWords
 
 #: Bytes that are read at once, and how often before others have their turn.
 _AT_ONCE, _TIMES = 2**18, 16
@@ -41,6 +39,7 @@ class Stream:
     :param reactor: waits.
     :param open: opens the socket, not yet connected.
     :param place: where to connect to.
+    :ivar isOpen: there is a connection.
     """
 
     isStamped = False
@@ -52,20 +51,19 @@ class Stream:
         self._place = place
         self._watch: Watch | None = None
         self._why = ""  # there is no connection
-        self._isOpen = False
-        self._awaited: deque[tuple[int, int]] = deque()  # Numbers and sizes.
-        self._came = bytearray()
+        self.isOpen = False
         self._ready: Deferred[None] | None = None
         self.source: Any = None
 
-    def start(self, session: Session) -> None:
+    def start(self, session: Exchange) -> None:
         """
         Begin to connect.
 
         :param session: hears what comes in.
         """
         self._session = session
-        self._connect()
+        self._answers = Answers(session.expected)
+        self.connect()
 
     def ready(self, patience: int) -> Deferred[None]:
         """
@@ -88,7 +86,10 @@ class Stream:
 
     # A connection
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """
+        Begin to make a connection.
+        """
         self._why = _CONNECTING
         try:
             self._socket = self._open()
@@ -101,14 +102,14 @@ class Stream:
             self._watch.wantRoom(True)
         elif number:
             self._socket.close()
-            self._ended(inWords(OSError(number, os.strerror(number))))
+            self._ended(self._place.whyNot(number))
         else:
             self._connected()
 
     def _connecting(self) -> None:
         number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._ended(inWords(OSError(number, os.strerror(number))))
+            self._ended(self._place.whyNot(number))
             return
         with suppress(OSError):
             self._socket.getpeername()
@@ -124,29 +125,31 @@ class Stream:
         """
         Probes can be sent from now on.
         """
-        self._isOpen, self._why = True, ""
+        self.isOpen, self._why = True, ""
         self._isReady()
+        self._session.opened(self)
 
     def _ended(self, why: str) -> None:
         """
         The connection is gone, or never came about.
         """
-        self._isOpen, self._why = False, why
+        self.isOpen, self._why = False, why
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        for number, _ in self._awaited:
-            self._session.lost(number, REPORTED, why)
-        self._awaited.clear()
-        self._came.clear()
+        numbers, isOther = self._answers.end()
+        reason = f"{why}; what came before is no echo" if isOther else why
+        for number in numbers:
+            self._session.lost(number, REPORTED, reason)
         self._isReady()
+        self._session.closed(self, why)
         self._session.wasRead()
 
     def stop(self) -> None:
         """
         Read no more.
         """
-        self._isOpen = False
+        self.isOpen = False
         if self._watch is not None:
             self._watch.close()
             self._watch = None
@@ -164,18 +167,18 @@ class Stream:
 
         :return: why it never left, or nothing.
         """
-        if not self._isOpen:
+        if not self.isOpen:
             why = self._why
             if why != _CONNECTING:
-                self._connect()
+                self.connect()
             return why
-        if not self._hasRoom():
+        if not self.hasRoom():
             return "the connection takes no more"
-        self._awaited.append((number, len(data)))
+        self._answers.expect(number, len(data))
         self._write(number, data)
         return ""
 
-    def _hasRoom(self) -> bool:
+    def hasRoom(self) -> bool:
         """
         Tell whether all that was written before is gone.
         """
@@ -205,12 +208,8 @@ class Stream:
         """
         Take what came next in the stream.
         """
-        self._came += data
         arrival = arrivalNow(stamped)
-        while self._awaited and len(self._came) >= self._awaited[0][1]:
-            number, size = self._awaited.popleft()
-            self._session.replied(number, bytes(self._came[:size]), arrival)
-            del self._came[:size]
-        if self._came and not self._awaited:
+        for number, expected, got in self._answers.take(data):
+            self._session.replied(number, got, arrival, expected)
+        if self._answers.rest():
             self._session.strange += 1
-            self._came.clear()

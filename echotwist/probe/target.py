@@ -99,6 +99,8 @@ def _split(text: str, place: str) -> tuple[str, str | None]:
         return place, None
     if place.startswith("["):
         host, bracket, rest = place[1:].partition("]")
+        if host.endswith("%"):
+            raise ValueError(f"{text}: no network interface after the %")
         if not bracket or (rest and not rest.startswith(":")) or not _isAddress(host):
             raise ValueError(f"{text}: an IPv6 address goes in brackets: [2001:db8::1]:7")
         return host, rest[1:] if rest else None

@@ -4,11 +4,11 @@ What a measurement found, as a person reads it (pure).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from echotwist.probe.schedule import SECOND
-from echotwist.probe.verdict import METRICS
 
 #: The largest value for which a unit is used, its name, and what it is worth.
 _UNITS = [(10**6, "µs", 10**3), (10**10, "ms", 10**6), (None, "s", 10**9)]
@@ -50,6 +50,7 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _losses(result["lost"])
     yield _line("replies", _replies(result))
     yield from _damage(result["damage"])
+    yield from _echo(result)
     yield from _times(result)
     yield from (f"BEWARE: {fault}" for fault in result["tooSlow"])
 
@@ -103,6 +104,23 @@ def _damage(damage: Mapping[str, Any] | None) -> Iterator[str]:
     yield _line("  first", f"probe {first['number']}, from bit {first['bit']} on")
     yield _line("", f"sent {first['expected'] or '(nothing)'}")
     yield _line("", f"got  {first['got'] or '(nothing)'}")
+    if found := re.match("([0-9]+) bytes put before", first["pattern"]):
+        what = bytes.fromhex(first["got"])[: int(found[1])]
+        more = "..." if int(found[1]) > len(what) else ""
+        said = repr(what)[1:]
+        yield _line("", f"the service puts {said}{more} before the answer")
+
+
+def _echo(result: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Say so where nothing is like an echo at all.
+    """
+    answered = result["back"] + result["late"]
+    patterns = result["damage"]["patterns"] if result["damage"] else []
+    areOther = [one["pattern"].endswith("many bits flipped") for one in patterns]
+    isOther = result["damaged"] >= answered and areOther and all(areOther)
+    if isOther or (result["strange"] and not answered):
+        yield "  This is no echo: of no probe the bytes came back."
 
 
 def _times(result: Mapping[str, Any]) -> Iterator[str]:
@@ -134,7 +152,7 @@ def _timeText(value: float) -> str:
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
     word = "held  " if verdict["held"] else "FAILED"
-    value, kind = verdict["value"], METRICS[_metricOf(verdict["failIf"])][0]
+    value, kind = verdict["value"], verdict["kind"]
     if value is None:
         said = "nothing to judge"
     elif kind == "time":
@@ -142,10 +160,6 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     else:
         said = f"{100 * value:.4g} %" if kind == "share" else str(value)
     return f"{word} {verdict['target']}: {verdict['failIf']}: {said}"
-
-
-def _metricOf(condition: str) -> str:
-    return condition.replace("<", ">").replace("=", ">").replace("!", ">").partition(">")[0].strip()
 
 
 def liveText(counts: list[tuple[str, int, int, int, int, int | None]]) -> str:

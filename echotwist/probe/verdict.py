@@ -15,9 +15,15 @@ from attrs import frozen
 _TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
 #: The units of what is measured, and what each is worth.
 _UNITS: dict[str, dict[str, float]] = {
-    "time": _TIMES,
     "share": {"%": 0.01},
     "count": {"": 1.0},
+    "time": _TIMES,
+}
+#: What limits of each kind have, and one.
+_LIMITS = {
+    "share": ("is in %", "1%"),
+    "count": ("is a number without a unit", "10"),
+    "time": (f"has one of the units {', '.join(_TIMES)}", "5ms"),
 }
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -30,7 +36,24 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 #: What may be judged: what it is, and where in a result it is found.
-METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
+Metrics = dict[str, tuple[str, tuple[str, ...]]]
+
+_ROUND_TRIPS: Metrics = {
+    name: ("time", ("rttNs", key))
+    for name, key in {
+        "min": "min",
+        "mean": "mean",
+        "median": "median",
+        "p50": "median",
+        "p90": "p90",
+        "p99": "p99",
+        "p99.9": "p999",
+        "max": "max",
+    }.items()
+}
+
+#: Of a measurement in which probes are sent on time.
+METRICS: Metrics = {
     "loss": ("share", ("lost", "share")),
     "sent": ("count", ("sent",)),
     "back": ("count", ("back",)),
@@ -46,23 +69,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "extent": ("count", ("reordered", "extentMax")),
     "jitter": ("time", ("jitterNs",)),
     "lateness": ("time", ("latenessNs", "p99")),
-    **{
-        name: ("time", ("rttNs", key))
-        for name, key in {
-            "min": "min",
-            "mean": "mean",
-            "median": "median",
-            "p50": "median",
-            "p90": "p90",
-            "p99": "p99",
-            "p99.9": "p999",
-            "max": "max",
-        }.items()
-    },
+    **_ROUND_TRIPS,
     **{f"ipdv-{key}": ("time", ("ipdvNs", key)) for key in ("mean", "median", "p99", "max")},
 }
 
-_GRAMMAR = re.compile(r"\s*([a-z0-9.-]+)\s*(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)?)\s*(\S*)\s*")
+_GRAMMAR = re.compile(r"\s*([\w.-]+)\s*(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)?)\s*(\S*)\s*")
 
 
 @frozen
@@ -71,13 +82,15 @@ class Verdict:
     A condition under which a measurement has failed.
 
     :param text: as it was said.
-    :param metric: a key of :data:`METRICS`.
+    :param path: where in a result the value is found.
+    :param kind: what it is: ``share``, ``count`` or ``time``.
     :param fails: compares a value with the limit.
     :param limit: in nanoseconds, in parts of 1, or a count.
     """
 
     text: str
-    metric: str
+    path: tuple[str, ...]
+    kind: str
     fails: Callable[[Any, Any], bool]
     limit: float
 
@@ -90,29 +103,44 @@ class Verdict:
         :return: whether it held, and the value.
         """
         value: Any = result
-        for key in METRICS[self.metric][1]:
+        for key in self.path:
             value = None if value is None else value[key]
         held = value is not None and not self.fails(value, self.limit)
-        return {"failIf": self.text, "target": result["target"], "value": value, "held": held}
+        target, kind = result["target"], self.kind
+        return {"failIf": self.text, "target": target, "kind": kind, "value": value, "held": held}
 
 
-def verdictOf(text: str) -> Verdict:
+def verdictOf(text: str, metrics: Metrics = METRICS) -> Verdict:
     """
     Read a condition.
 
-    :raise ValueError: it is none; the text says why.
+    :param metrics: what may be judged.
+    :raise ValueError: it is none; the text says why, and what is possible.
     """
     found = _GRAMMAR.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no condition, such as loss>0.1%, p99>5ms or damaged>0")
+        raise ValueError(
+            f"{text!r}: a condition is a name, one of {', '.join(_OPERATORS)}, and a limit, "
+            f"as in loss>0.1%, p99>5ms or damaged>0; {_possible(metrics)}"
+        )
     metric, sign, figures, unit = found.groups()
-    if metric not in METRICS:
-        raise ValueError(f"{text!r}: {metric} is none of {', '.join(METRICS)}")
-    kind = METRICS[metric][0]
-    units = _UNITS[kind]
-    if unit not in units:
-        wanted = " or ".join(units) if "" not in units else "no unit"
-        raise ValueError(f"{text!r}: {metric} takes {wanted}, not {unit or 'a bare number'}")
+    if metric not in metrics:
+        raise ValueError(f"{text!r}: {metric} is not measured; {_possible(metrics)}")
+    kind, path = metrics[metric]
+    if unit not in _UNITS[kind]:
+        wanted, example = _LIMITS[kind]
+        raise ValueError(f"{text!r}: a limit of {metric} {wanted}, as in {metric}{sign}{example}")
     # What is a share is itself the quotient of two whole numbers.
-    limit = float(figures) / 100 if kind == "share" else float(figures) * units[unit]
-    return Verdict(text, metric, _OPERATORS[sign], limit)
+    limit = float(figures) / 100 if kind == "share" else float(figures) * _UNITS[kind][unit]
+    return Verdict(text, path, kind, _OPERATORS[sign], limit)
+
+
+def _possible(metrics: Metrics) -> str:
+    """
+    List what may be judged.
+    """
+    names = {kind: [name for name in metrics if metrics[name][0] == kind] for kind in _UNITS}
+    units = {kind: ", ".join(filter(None, _UNITS[kind])) for kind in _UNITS}
+    return "; ".join(
+        f"{kind}s{units[kind] and f' ({units[kind]})'}: {', '.join(names[kind])}" for kind in names
+    )

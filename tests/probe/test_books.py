@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis.strategies import booleans, integers, lists, permutations
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.probe import books as module
-from echotwist.probe.books import (
+from echotwist.probe import ledger
+from echotwist.probe.books import Books
+from echotwist.probe.ledger import (
     BACK,
     LATE,
     NEVER_LEFT,
@@ -22,7 +23,6 @@ from echotwist.probe.books import (
     REPORTED,
     TWICE,
     UNANSWERED,
-    Books,
 )
 from tests.support.probing import bounded
 
@@ -64,7 +64,7 @@ class BooksTests(SynchronousTestCase):
         """
         Have little room, so that it is soon full.
         """
-        self.patch(module, "LEAST_ROOM", ROOM)
+        self.patch(ledger, "LEAST_ROOM", ROOM)
 
     def books(self, count: int) -> Books:
         """

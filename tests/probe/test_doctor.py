@@ -28,7 +28,6 @@ from twisted.internet.threads import deferToThread
 
 import echotwist.probe.doctor
 from echotwist.probe.command import run
-from echotwist.probe.dialing import Place, Way, findAll
 from echotwist.probe.doctor import examination
 from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS, SIZES
 from echotwist.probe.doctor.findings import (
@@ -44,6 +43,7 @@ from echotwist.probe.doctor.findings import (
 )
 from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.doctor.streams import STREAM_CHECKS
+from echotwist.probe.places import Place, Way, findAll
 from echotwist.probe.target import Target, targetsOf
 from tests.support.live import PATIENCE, ROOT, freePort, ours
 from tests.support.peers import identity

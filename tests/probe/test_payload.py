@@ -101,6 +101,7 @@ class PayloadTests(SynchronousTestCase):
             (b"abcdEfgh", 34, "1 bit flipped"),
             (b"abcd", 32, "cut to 4 of 8 bytes"),
             (b"said:abcdefgh", 3, "5 bytes put before"),
+            (b"said:abcdefghsaid:", 3, "5 bytes put before, 5 bytes more"),
             (b"ABCDEFGH...", 2, "3 bytes more, 8 bits flipped"),
             (b"\xff" * 8, 0, "many bits flipped"),
             (b"", 0, "cut to 0 of 8 bytes"),

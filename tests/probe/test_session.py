@@ -254,7 +254,7 @@ class SessionTests(SynchronousTestCase):
         """
         Of a reply that is cut, what is left of the number tells the probe.
         """
-        for size in (1, 7, 8, 12, 20):
+        for size in (2, 7, 8, 12, 20):
             session = self.session(timeout=100 * SECOND)
             self.turn(30 * SECOND)
             for place in range(290):
@@ -263,6 +263,17 @@ class SessionTests(SynchronousTestCase):
             session.arrived(data[:size], Arrival(self.now, self.wall()))
             self.assertEqual((self.events[-1].number, session.books.twice), (number, 0))
             self.assertEqual(session.damaged, 1)
+
+    def test_ambiguous(self) -> None:
+        """
+        A reply of which so little is left that it may be to several probes is damaged,
+        and to none of them.
+        """
+        session = self.session(timeout=100 * SECOND)
+        self.turn(30 * SECOND)
+        session.arrived(self.transport.sent[299][1][:1], Arrival(self.now, self.wall()))
+        self.assertEqual((session.damaged, session.strange, session.books.back), (1, 0, 0))
+        self.assertEqual(session.patterns, {"cut to 1 of 64 bytes": 1})
 
     def test_foreign(self) -> None:
         """

@@ -61,17 +61,18 @@ class VerdictTests(SynchronousTestCase):
         What is no condition is told.
         """
         for text, words in {
-            "": "no condition",
-            "loss": "no condition",
-            "loss>": "no condition",
-            "loss=1%": "no condition",
-            "loss>-1%": "no condition",
-            "p98>5ms": "none of loss,",
-            "loss>1": "takes %",
-            "p99>5": "takes ns or us",
-            "p99>5%": "not %",
-            "damaged>1%": "no unit",
-            "p99>5ms!": "not ms!",
+            "": "a condition is a name",
+            "loss": "a condition is a name",
+            "loss>": "as in loss>0.1%, p99>5ms or damaged>0",
+            "loss=1%": "one of >, >=, <, <=, ==, !=, and a limit",
+            "loss>-1%": "a condition is a name",
+            "p98>5ms": "p98 is not measured; shares (%): loss; counts: sent,",
+            "LOSS>1%": "LOSS is not measured; shares (%): loss; counts: sent,",
+            "loss>1": "a limit of loss is in %, as in loss>1%",
+            "p99>5": "has one of the units ns, us, µs, ms, s, as in p99>5ms",
+            "p99<5%": "has one of the units ns, us, µs, ms, s, as in p99<5ms",
+            "damaged>1%": "a limit of damaged is a number without a unit",
+            "p99>5ms!": "a limit of p99 has one of the units",
         }.items():
             self.assertIn(words, str(self.assertRaises(ValueError, verdictOf, text)), text)
 
@@ -81,4 +82,4 @@ class VerdictTests(SynchronousTestCase):
         """
         for name, (kind, _) in METRICS.items():
             unit = {"time": "ms", "share": "%", "count": ""}[kind]
-            self.assertEqual(verdictOf(f"{name}>1{unit}").metric, name)
+            self.assertEqual(verdictOf(f"{name}>1{unit}").path, METRICS[name][1])

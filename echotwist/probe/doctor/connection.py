@@ -11,9 +11,9 @@ import struct
 from time import perf_counter
 from typing import Any
 
-from echotwist.probe.dialing import Place
 from echotwist.probe.doctor.findings import Wrong, same
 from echotwist.probe.doctor.waiting import Readiness, pause
+from echotwist.probe.places import Place
 from echotwist.sockets.errors import inWords
 
 #: Bytes that are read or written at once.

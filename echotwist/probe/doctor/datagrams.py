@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
 from time import perf_counter
 
-from echotwist.probe.dialing import Place
 from echotwist.probe.doctor.findings import (
     FIRST,
     Check,
@@ -24,6 +23,7 @@ from echotwist.probe.doctor.findings import (
 from echotwist.probe.doctor.mailbox import Mailbox
 from echotwist.probe.doctor.service import Service
 from echotwist.probe.doctor.waiting import pause, together
+from echotwist.probe.places import Place
 
 #: Bytes of datagrams: none, and one; the last that goes into an Ethernet frame and the
 #: first that does not; the first beyond buffers of 8,192; a jumbo frame's; and the last

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 
-from echotwist.probe.dialing import ProbeError, findAll, opened
+from echotwist.probe.dialing import opened
 from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
 from echotwist.probe.doctor.findings import (
     FIRST,
@@ -32,6 +32,7 @@ from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.doctor.streams import STREAM_CHECKS
 from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.ping import checkUnix
+from echotwist.probe.places import ProbeError, findAll
 from echotwist.probe.target import Target
 
 #: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.

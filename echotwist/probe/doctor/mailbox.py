@@ -9,9 +9,9 @@ import socket
 from time import monotonic
 from typing import Any
 
-from echotwist.probe.dialing import Place
 from echotwist.probe.doctor.findings import NotApplicable, Wrong
 from echotwist.probe.doctor.waiting import Readiness
+from echotwist.probe.places import Place
 from echotwist.sockets.errors import inWords
 
 

@@ -11,9 +11,9 @@ from OpenSSL import SSL
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from echotwist.probe.dialing import Place
 from echotwist.probe.doctor.connection import AT_ONCE, Connection
 from echotwist.probe.doctor.findings import Wrong
+from echotwist.probe.places import Place
 from echotwist.sockets.errors import reasonOfTLS
 
 

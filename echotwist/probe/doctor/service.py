@@ -10,10 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from echotwist.probe.dialing import Place, Way, opened
+from echotwist.probe.dialing import opened
 from echotwist.probe.doctor.connection import Connection
 from echotwist.probe.doctor.findings import Limits, NotApplicable
 from echotwist.probe.doctor.mailbox import Mailbox
+from echotwist.probe.places import Place, Way
 from echotwist.probe.target import Target
 
 

@@ -1,0 +1,237 @@
+"""
+What became of each message: the part of the books that every measurement needs (pure).
+
+They are kept in arrays, 17 bytes for each of the last so many messages.  What leaves
+them is summed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from copy import copy
+
+from echotwist.probe.tally import Losses, Runs
+
+#: What a probe is: still under way; answered in time; answered, but late; lost, left
+#: and never answered; lost, never left; lost, as somebody reports.
+PENDING, BACK, LATE, UNANSWERED, NEVER_LEFT, REPORTED = range(1, 7)
+
+#: What a reply is beyond the first to its probe.
+TWICE = 7
+
+#: For how many probes there is room at least.
+LEAST_ROOM = 2**14
+
+_LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
+
+
+class Ledger:
+    """
+    Keep what became of each probe, by its number; numbers begin with 1.
+
+    :param timeout: nanoseconds after which a reply is late.
+    :param room: how many probes may be under way at a time; twice as many are
+        remembered, so that a late reply is still known.
+    :param settled: is called with the number of each that is no longer under way.
+    :ivar sent: how many were to be sent, those that never left among them.
+    :ivar pending: how many are under way.
+    :ivar back: how many were answered in time.
+    :ivar late: how many were answered later.
+    :ivar twice: replies beyond the first of each probe.
+    """
+
+    def __init__(
+        self, timeout: int, room: int = 0, settled: Callable[[int], None] | None = None
+    ) -> None:
+        size = 1 << max(LEAST_ROOM, 2 * room - 1).bit_length()
+        self._mask = size - 1
+        self._timeout = timeout
+        self._settled = settled
+        self._states = bytearray(size)
+        self._sentAt, self._wall = (array("q", bytes(8 * size)) for _ in range(2))
+        self._reasons: dict[int, str] = {}
+        self._neverLeft: Counter[str] = Counter()
+        self._reported: Counter[str] = Counter()
+        self._unanswered = 0
+        self._runs = Runs()
+        self._oldest = 1  # All before it are settled.
+        self.sent = self.pending = self.back = self.late = self.twice = 0
+
+    # What happens to a probe
+
+    def begin(self, now: int, wall: int) -> int:
+        """
+        Note that a probe is about to be sent.
+
+        :param now: by the clock that timeouts go by, in nanoseconds.
+        :param wall: the time that it carries.
+        :return: its number.
+        """
+        self.sent += 1
+        number = self.sent
+        place = number & self._mask
+        if number > self._mask:
+            self._forget(number - self._mask - 1)
+            self._oldest = max(self._oldest, number - self._mask)
+        self._states[place] = PENDING
+        self._sentAt[place] = now
+        self._wall[place] = wall
+        self.pending += 1
+        return number
+
+    def lose(self, number: int, state: int, reason: str) -> bool:
+        """
+        Note that a probe is lost, and why.
+
+        :param state: ``NEVER_LEFT`` or ``REPORTED``.
+        :return: whether that is news.
+        """
+        if self.stateOf(number) != PENDING:
+            return False
+        self._settle(number, state)
+        self._reasons[number] = reason
+        return True
+
+    def answer(self, number: int, took: int) -> int:
+        """
+        Note that a reply to a probe came in.
+
+        :param number: of a probe that is remembered.
+        :param took: nanoseconds from probe to reply.
+        :return: what the reply is: ``BACK``, ``LATE`` or ``TWICE``.
+        """
+        before = self._states[number & self._mask]
+        if before in (BACK, LATE):
+            self.twice += 1
+            return TWICE
+        isInTime = took <= self._timeout
+        if isInTime:
+            self.back += 1
+        else:
+            self.late += 1
+        self._reasons.pop(number, None)
+        self._settle(number, BACK if isInTime else LATE)
+        return BACK if isInTime else LATE
+
+    def expire(self, now: int) -> list[int]:
+        """
+        Take those for lost that were under way for too long.
+
+        :return: their numbers.
+        """
+        lost = []
+        while (at := self.expiry) is not None and at < now:
+            self._settle(self._oldest, UNANSWERED)
+            lost.append(self._oldest)
+        return lost
+
+    @property
+    def expiry(self) -> int | None:
+        """
+        When the next one is taken for lost, if any is under way.
+        """
+        if not self.pending:
+            return None
+        while self._states[self._oldest & self._mask] != PENDING:
+            self._oldest += 1
+        return self._sentAt[self._oldest & self._mask] + self._timeout
+
+    # What is known of a probe
+
+    def isKnown(self, number: int) -> bool:
+        """
+        Tell whether there was such a probe, and it is still remembered.
+        """
+        return 0 < number <= self.sent and self.sent - number <= self._mask
+
+    def stateOf(self, number: int) -> int:
+        """
+        Tell what a probe is; 0 if it is not known.
+        """
+        return self._states[number & self._mask] if self.isKnown(number) else 0
+
+    def sentAt(self, number: int) -> int:
+        """
+        Tell when a probe that is known was sent, by the clock of timeouts.
+        """
+        return self._sentAt[number & self._mask]
+
+    def wallOf(self, number: int) -> int:
+        """
+        Tell the time that a probe carries that is known.
+        """
+        return self._wall[number & self._mask]
+
+    def sentWith(self, wall: int) -> int | None:
+        """
+        Find a probe by the time that it carries.
+        """
+        try:
+            place = self._wall.index(wall)
+        except ValueError:
+            return None
+        number = self.sent - ((self.sent - place) & self._mask)
+        return number if self.isKnown(number) else None
+
+    @property
+    def isFull(self) -> bool:
+        """
+        Whether one more would take the place of one that is under way.
+        """
+        return self.expiry is not None and self.sent - self._oldest >= self._mask
+
+    def underWay(self) -> Iterator[int]:
+        """
+        Give the numbers of those that are under way, the oldest first.
+        """
+        if self.expiry is not None:
+            for number in range(self._oldest, self.sent + 1):
+                if self._states[number & self._mask] == PENDING:
+                    yield number
+
+    def losses(self) -> Losses:
+        """
+        Sum up what was lost, as far as it is known now.
+        """
+        neverLeft, reported, runs = (
+            Counter(self._neverLeft),
+            Counter(self._reported),
+            copy(self._runs),
+        )
+        unanswered = self._unanswered
+        for number in range(max(1, self.sent - self._mask), self.sent + 1):
+            state = self._states[number & self._mask]
+            if state == PENDING:
+                continue
+            runs.feed(state in _LOST)
+            unanswered += state == UNANSWERED
+        for number, reason in self._reasons.items():
+            which = neverLeft if self.stateOf(number) == NEVER_LEFT else reported
+            which[reason] += 1
+        return Losses(neverLeft, reported, unanswered, runs)
+
+    # How it is kept
+
+    def _settle(self, number: int, state: int) -> None:
+        place = number & self._mask
+        wasPending = self._states[place] == PENDING
+        self._states[place] = state
+        if wasPending:
+            self.pending -= 1
+            if self._settled is not None:
+                self._settled(number)
+
+    def _forget(self, number: int) -> None:
+        """
+        Sum one up whose place another takes.
+        """
+        state = self._states[number & self._mask]
+        if state == PENDING:
+            self._settle(number, state := UNANSWERED)
+        self._runs.feed(state in _LOST)
+        self._unanswered += state == UNANSWERED
+        if state in (NEVER_LEFT, REPORTED):
+            which = self._neverLeft if state == NEVER_LEFT else self._reported
+            which[self._reasons.pop(number)] += 1
