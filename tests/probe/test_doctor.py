@@ -35,6 +35,7 @@ from echotwist.probe.doctor.findings import (
     NotApplicable,
     Wrong,
     askedAddresses,
+    everyone,
     inOrder,
     prompt,
     repeated,
@@ -167,15 +168,18 @@ class Streams:
     :param serve: serves one; it is closed then.
     :param isSequential: one after the other, without threads.
     :param delays: leave Nagle's algorithm on.
+    :param backlog: connections that may wait to be accepted.
     """
 
-    def __init__(self, serve: Serve, isSequential: bool = False, delays: bool = False) -> None:
+    def __init__(
+        self, serve: Serve, isSequential: bool = False, delays: bool = False, backlog: int = 256
+    ) -> None:
         self._serve = serve
         self._isSequential = isSequential
         self._delays = delays
         self._threads: list[Thread] = []
         self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self._listener.setsockopt(socket.SOL_SOCKET, option, 2**16)
         self._thread = Thread(target=self._run)
@@ -436,6 +440,24 @@ def test_allFaults() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_backlog() -> None:
+    """
+    Where connections wait in vain to be accepted it is said how many were answered, and
+    what to do.
+    """
+    running = Streams(echo, isSequential=True, backlog=3)
+    target = running.__enter__()
+    try:
+        report = await examined(target, limits=evolve(SHORT, answer=0.8, crowd=30), only="crowd")
+    finally:
+        await deferToThread(running.__exit__)
+    [reason] = states(report, "wrong").values()
+    words = r"\d+ of 30 connections at once were answered; of \d+ others: no connection in 0.8 s"
+    assert re.fullmatch(words, reason)
+    assert "backlog" in report["results"][0]["checks"][-1]["advice"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Each address of a name must be served.
@@ -564,6 +586,27 @@ async def test_datagramFault(name: str) -> None:
     assert report["status"] == (3 if "answers" in faults else bool(faults))
 
 
+@pytest.mark.parametrize("again", [None, 3], ids=["for good", "for a while"])
+@pytest_twisted.ensureDeferred
+async def test_dies(again: int | None) -> None:
+    """
+    What a check ends is not made to look like faults of others: they are not made until
+    the service answers again.
+    """
+    since: list[bytes] = []
+
+    def treat(did: Counter[str], number: int, data: bytes) -> list[tuple[float, bytes]]:
+        if since or len(data) == 9000:
+            since.append(data)
+        return [] if since and (again is None or len(since) <= again) else [(0, data)]
+
+    with Misbehaving(treat) as service:
+        report = await examined(service.target, only=("size-9000", "order"))
+    assert {*states(report, "wrong")} == {"size-9000"}
+    why = "the service answers nothing any more, since size-9000"
+    assert states(report, "not applicable") == ({"order": why} if again is None else {})
+
+
 # Verdicts
 
 
@@ -610,12 +653,17 @@ def test_otherVerdicts() -> None:
         inOrder(4, [0])
     with pytest.raises(Wrong, match="2 of 4 replies"):
         inOrder(4, [1, 0, 3, 2])
+    assert everyone("clients", [None, None]).startswith("2 clients")
+    with pytest.raises(Wrong, match="2 of 5 clients at once were answered; of 2 others: slow"):
+        everyone("clients", [None, Wrong("slow"), Wrong("gone"), None, Wrong("slow")])
     assert repeated(5, 4)
     with pytest.raises(Wrong, match="3 of 5"):
         repeated(5, 3)
     assert askedAddresses({"a": "a", "b": "b", "c": None})
     with pytest.raises(NotApplicable):
         askedAddresses({"a": "a", "b": None})
+    with pytest.raises(NotApplicable, match="no address answered"):
+        askedAddresses({"a": None})
     with pytest.raises(Wrong, match="b was asked, and a replied"):
         askedAddresses({"a": "a", "b": "a"})
 

@@ -11,7 +11,7 @@ import struct
 from time import perf_counter
 from typing import Any
 
-from echotwist.probe.doctor.findings import Wrong, same
+from echotwist.probe.doctor.findings import GONE, Wrong, same
 from echotwist.probe.doctor.waiting import Readiness, pause
 from echotwist.probe.places import Place
 from echotwist.sockets.errors import inWords
@@ -53,7 +53,7 @@ class Connection:
                 raise Wrong(f"no connection in {self._patience:g} s")
             error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            raise Wrong(f"no connection: {inWords(OSError(error, os.strerror(error)))}")
+            raise Wrong(f"no connection: {inWords(OSError(error, os.strerror(error)))}", GONE)
         self.connected = perf_counter() - began
 
     async def send(self, data: bytes) -> None:
@@ -100,13 +100,14 @@ class Connection:
             except OSError as error:
                 raise self._lost(error) from None
 
-    async def receive(self, count: int) -> bytes:
+    async def receive(self, count: int, before: bytes = b"") -> bytes:
         """
         Give so many bytes, or those before the end.
 
+        :param before: those that came already.
         :raise Wrong: the next ones do not come.
         """
-        got = bytearray()
+        got = bytearray(before)
         try:
             while len(got) < count and (data := await self.some(min(AT_ONCE, count - len(got)))):
                 got += data

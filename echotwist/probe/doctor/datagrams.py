@@ -8,7 +8,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
-from time import perf_counter
+from time import monotonic, perf_counter
 
 from echotwist.probe.doctor.findings import (
     FIRST,
@@ -16,19 +16,20 @@ from echotwist.probe.doctor.findings import (
     NotApplicable,
     Wrong,
     askedAddresses,
+    everyone,
     inOrder,
     repeated,
     same,
 )
 from echotwist.probe.doctor.mailbox import Mailbox
 from echotwist.probe.doctor.service import Service
-from echotwist.probe.doctor.waiting import pause, together
+from echotwist.probe.doctor.waiting import apart, pause, together
 from echotwist.probe.places import Place
 
-#: Bytes of datagrams: none, and one; the last that goes into an Ethernet frame and the
-#: first that does not; the first beyond buffers of 8,192; a jumbo frame's; and the last
-#: that IPv4 carries.
-SIZES = (0, 1, 1472, 1473, 8193, 9000, 65507)
+#: Bytes of datagrams: one; the last that goes into an Ethernet frame and the first that
+#: does not; the first beyond buffers of 8,192; a jumbo frame's; the last that IPv4
+#: carries; and none, which some take for an end, of themselves.
+SIZES = (1, 1472, 1473, 8193, 9000, 65507, 0)
 
 #: Datagrams whose order is looked at, and seconds from one to the next.
 _MANY, _APART = 50, 0.002
@@ -78,19 +79,20 @@ async def clients(service: Service) -> str:
     """
     Clients that ask at the same time get each their own reply.
     """
-    await together(*(_ask(service, b"client %d" % n) for n in range(_CLIENTS)))
-    return f"{_CLIENTS} clients at once have each their own reply"
+    people = (_ask(service, b"client %d" % number) for number in range(_CLIENTS))
+    return everyone("clients", await apart(*people))
 
 
 async def again(service: Service) -> str:
     """
     A client that sends the same again and again from one port is answered each time.
     """
-    box, came = service.mailbox(), 0
+    box, came, limits = service.mailbox(), 0, service.limits
     for _ in range(_EQUAL):
+        next = monotonic() + limits.beat
         box.send(b"hi\n")
-        came += await box.receive(service.limits.answer / service.limits.tries) is not None
-        await pause(service.case.reactor, service.limits.beat)
+        came += await box.receive(limits.answer / limits.tries) is not None
+        await pause(service.case.reactor, max(0.0, next - monotonic()))
     return repeated(_EQUAL, came)
 
 
@@ -147,11 +149,14 @@ async def _sendMany(service: Service, send: Callable[[bytes], None], mark: bytes
 async def _numbers(service: Service, box: Mailbox, mark: bytes) -> list[int]:
     numbers: list[int] = []
     patience = service.limits.answer
-    while len(numbers) < _MANY and (found := await box.receive(patience)) is not None:
-        digits = found[0].removeprefix(mark)
-        if not digits.isdigit():
-            raise Wrong(f"a reply of {len(found[0]):,} bytes is none of what was sent")
-        numbers.append(int(digits))
+    try:
+        while len(numbers) < _MANY and (found := await box.receive(patience)) is not None:
+            digits = found[0].removeprefix(mark)
+            if not digits.isdigit():
+                raise Wrong(f"a reply of {len(found[0]):,} bytes is none of what was sent")
+            numbers.append(int(digits))
+    except Wrong as error:
+        raise Wrong(f"{error}, after {len(numbers)} of {_MANY} replies", error.advice) from None
     return numbers
 
 
@@ -160,13 +165,18 @@ def _ofSize(count: int) -> Callable[[Service], Awaitable[str]]:
     return update_wrapper(made, size)
 
 
+_LARGE_ADVICE = (
+    "Receive with a buffer of 65,535 bytes (Twisted: maxPacketSize=65536); let fragments pass."
+)
 _SIZE_ADVICE = {
     0: "Send what recvfrom() gives, also if that is nothing: it is no end.",
+    1: "Send what was received, all of it.",
     1472: "Look for a firewall, or a rate limit, that drops it.",
     1473: "It goes in fragments: let them pass (firewall, security group), and take off no DF.",
 }
 
-#: All of them, in the order in which they are made.
+#: All of them, in the order in which they are made: those that some services do not
+#: survive come last.
 DATAGRAM_CHECKS = [
     Check(
         FIRST,
@@ -174,19 +184,6 @@ DATAGRAM_CHECKS = [
         "Start the service; see with `ss -lun` where it listens, and that no firewall drops it.",
     ),
     Check("bytes", allBytes, "Echo bytes, not text: no decoding, no line ends."),
-    *(
-        Check(
-            f"size-{count}",
-            _ofSize(count),
-            _SIZE_ADVICE.get(min(count, 1473), "Send what was received, all of it.")
-            if count <= 1473
-            else "Receive with a buffer of 65,535 bytes (Twisted: maxPacketSize=65536); let "
-            "fragments pass.",
-        )
-        for count in SIZES
-    ),
-    Check("order", order, "Answer in the order of arrival; look for several paths or threads."),
-    Check("clients", clients, "Send each reply to the address that recvfrom() gave with it."),
     Check("once", once, "Send one reply to each datagram, from one process."),
     Check(
         "again",
@@ -200,4 +197,10 @@ DATAGRAM_CHECKS = [
         "Reply from the address that was asked: IP_PKTINFO (ip(7)), or a socket an address.",
         kinds=("udp",),
     ),
+    Check("clients", clients, "Send each reply to the address that recvfrom() gave with it."),
+    *(
+        Check(f"size-{count}", _ofSize(count), _SIZE_ADVICE.get(count, _LARGE_ADVICE))
+        for count in SIZES
+    ),
+    Check("order", order, "Answer in the order of arrival; look for several paths or threads."),
 ]

@@ -127,19 +127,31 @@ class Examination:
         return int(report["status"])
 
     async def _examine(self, case: Case, until: float) -> AsyncIterator[Finding]:
-        answers = True
+        silence = doubt = ""
         settings = self._settings
-        every = DATAGRAM_CHECKS if case.target.isDatagram else STREAM_CHECKS
-        for check in chosen(every, settings.only, settings.skip):
-            if why := self._obstacle(case, check, answers, until):
+        for check in chosen(_checksOf(case), settings.only, settings.skip):
+            if why := silence or await self._hindrance(case, check, until, doubt):
                 finding = Finding(check, NOT_APPLICABLE, why)
             else:
                 finding = await self._find(case, check, until)
-            if check.name == FIRST:
-                answers = finding.state == OK
+            if check.name == FIRST and finding.state != OK:
+                silence = "the service does not answer"
+            elif finding.state == WRONG:
+                doubt = f"the service answers nothing any more, since {check.name}"
             yield finding
 
-    def _obstacle(self, case: Case, check: Check, answers: bool, until: float) -> str:
+    async def _hindrance(self, case: Case, check: Check, until: float, doubt: str) -> str:
+        """
+        Say why a check is not made, if it is not; where there is doubt, ask whether the
+        service still answers.
+        """
+        why = self._obstacle(case, check, until)
+        if why or not doubt:
+            return why
+        isThere = (await self._find(case, _checksOf(case)[0], until)).state == OK
+        return self._obstacle(case, check, until) or ("" if isThere else doubt)
+
+    def _obstacle(self, case: Case, check: Check, until: float) -> str:
         """
         Say why a check is not made, if it is not.
         """
@@ -147,8 +159,6 @@ class Examination:
             return _STOPPED
         if check.kinds and case.target.kind not in check.kinds:
             return f"for {' and '.join(check.kinds)} alone"
-        if not answers:
-            return "the service does not answer"
         if check.isLarge and not case.places[0].isNear and not self._settings.flood:
             return (
                 f"more than {COURTEOUS:,} packets in a second to a stranger; --flood says "
@@ -159,13 +169,14 @@ class Examination:
     async def _find(self, case: Case, check: Check, until: float) -> Finding:
         service, began = Service(case), monotonic()
         limit = min(self._limits.check, until - began)
-        state = NOT_APPLICABLE
+        state, advice = NOT_APPLICABLE, None
         try:
             self._current = ensureDeferred(_await(check, service))
             reason = await self._current.addTimeout(limit, self._reactor)
             state = OK
         except Wrong as error:
             state, reason = WRONG, str(error)
+            advice = check.advice if check.name == FIRST else error.advice or check.advice
         except (NotApplicable, ProbeError) as error:
             reason = str(error)
         except TimeoutError:
@@ -175,7 +186,7 @@ class Examination:
         finally:
             self._current = None
             service.close()
-        return Finding(check, state, reason, monotonic() - began)
+        return Finding(check, state, reason, monotonic() - began, advice)
 
     def report(self) -> dict[str, Any]:
         """
@@ -188,6 +199,10 @@ class Examination:
             "results": self._results,
             "status": statusOf(self._results),
         }
+
+
+def _checksOf(case: Case) -> list[Check]:
+    return DATAGRAM_CHECKS if case.target.isDatagram else STREAM_CHECKS
 
 
 async def _await(check: Check, service: Service) -> str:

@@ -4,6 +4,7 @@ What a check finds, and what follows from it (pure).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import cleandoc
 from typing import Any
@@ -23,10 +24,26 @@ FIRST = "answers"
 PROMPT, HELD_BACK = 0.02, 0.03
 
 
+#: What to do when a service that was there is gone.
+GONE = (
+    "It was there before: see in its log whether it ended, or was switched off by a limit "
+    "on the rate (xinetd: cps; inetd: -R)."
+)
+
+_TOO_FEW = "Look for a limit on the rate (xinetd: cps), and give its socket more room (SO_RCVBUF)."
+
+
 class Wrong(Exception):
     """
-    The service does something else than it should; the text says what.
+    The service does something else than it should.
+
+    :param text: says what.
+    :param advice: what its operator can do, if not what the check itself advises.
     """
+
+    def __init__(self, text: str, advice: str = "") -> None:
+        super().__init__(text)
+        self.advice = advice
 
 
 class NotApplicable(Exception):
@@ -96,19 +113,14 @@ class Finding:
     :param state: ``OK``, ``WRONG`` or ``NOT_APPLICABLE``.
     :param reason: in a line.
     :param took: seconds.
+    :param advice: what to do, if it is wrong.
     """
 
     check: Check
     state: str
     reason: str
     took: float = 0.0
-
-    @property
-    def advice(self) -> str | None:
-        """
-        What to do, if it is wrong.
-        """
-        return self.check.advice if self.state == WRONG else None
+    advice: str | None = None
 
 
 def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str]) -> list[Check]:
@@ -207,8 +219,26 @@ def stopped(taken: int, limit: int) -> str:
     :raise Wrong: it goes on.
     """
     if taken >= limit:
-        raise Wrong(f"it took {sizeText(limit)} and went on; {limit:,} bytes wait in its memory")
+        raise Wrong(f"it took {sizeText(limit)} and went on; nearly all of it waits in its memory")
     return f"it stops after {sizeText(taken)}, with what the kernels' buffers hold"
+
+
+def everyone(who: str, faults: Sequence[Exception | None]) -> str:
+    """
+    Judge whether all of many at once are answered.
+
+    :param who: they are.
+    :param faults: what each met, or nothing.
+    :raise Wrong: some are not; the text has the most common reason.
+    """
+    met = Counter(str(fault) for fault in faults if fault is not None)
+    if met:
+        [(most, times)] = met.most_common(1)
+        raise Wrong(
+            f"{faults.count(None)} of {len(faults)} {who} at once were answered; "
+            f"of {times} others: {most}"
+        )
+    return f"{len(faults)} {who} at once have each their own answer"
 
 
 def inOrder(sent: int, numbers: Sequence[int]) -> str:
@@ -219,7 +249,7 @@ def inOrder(sent: int, numbers: Sequence[int]) -> str:
     :raise Wrong: they came in another, or too few did to tell.
     """
     if len(numbers) < sent / 2:
-        raise Wrong(f"{len(numbers)} of {sent} datagrams came back")
+        raise Wrong(f"{len(numbers)} of {sent} datagrams came back", _TOO_FEW)
     late = sum(number < max(numbers[:place]) for place, number in enumerate(numbers) if place)
     if late:
         raise Wrong(f"{late} of {len(numbers)} replies came after one to a later datagram")
@@ -249,9 +279,18 @@ def askedAddresses(found: Mapping[str, str | None]) -> str:
     for asked, source in came.items():
         if source != asked:
             raise Wrong(f"{asked} was asked, and {source} replied")
+    if not came:
+        raise NotApplicable("no address answered")
     if len(came) < 2:
         raise NotApplicable("the service has one address that answers, and replies from it")
     return f"{', '.join(came)} reply themselves"
+
+
+def datagramsText(count: int, size: int) -> str:
+    """
+    Write how many datagrams there are, and how large.
+    """
+    return f"{count} datagrams of {size:,} byte{'s' if size != 1 else ''}"
 
 
 def sizeText(count: int) -> str:

@@ -9,7 +9,7 @@ import socket
 from time import monotonic
 from typing import Any
 
-from echotwist.probe.doctor.findings import NotApplicable, Wrong
+from echotwist.probe.doctor.findings import GONE, NotApplicable, Wrong, datagramsText
 from echotwist.probe.doctor.waiting import Readiness
 from echotwist.probe.places import Place
 from echotwist.sockets.errors import inWords
@@ -68,7 +68,7 @@ class Mailbox:
 
     def _unsent(self, error: OSError, data: bytes) -> Exception:
         if isinstance(error, ConnectionError):
-            return Wrong(f"nobody is there: {inWords(error)}")
+            return Wrong(f"nobody is there: {inWords(error)}", GONE)
         if error.errno == errno.EMSGSIZE:
             return NotApplicable(f"this host sends no datagram of {len(data):,} bytes")
         return NotApplicable(f"it cannot be sent: {inWords(error)}")
@@ -86,7 +86,7 @@ class Mailbox:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Wrong(f"nobody is there: {inWords(error)}") from None
+                raise Wrong(f"nobody is there: {inWords(error)}", GONE) from None
         return None
 
     async def ask(self, data: bytes, tries: int, seconds: float) -> bytes:
@@ -100,7 +100,7 @@ class Mailbox:
             self.send(data)
             if (found := await self.receive(seconds / tries)) is not None:
                 return found[0]
-        raise Wrong(f"no reply to {tries} datagrams of {len(data):,} bytes, in {seconds:g} s")
+        raise Wrong(f"no reply to {datagramsText(tries, len(data))}, in {seconds:g} s")
 
     def close(self) -> None:
         """

@@ -8,10 +8,10 @@ import random
 from time import monotonic, perf_counter
 
 from echotwist.probe.doctor.connection import Connection
-from echotwist.probe.doctor.findings import FIRST, Check, Wrong, same, sizeText, stopped
+from echotwist.probe.doctor.findings import FIRST, Check, Wrong, everyone, same, sizeText, stopped
 from echotwist.probe.doctor.promptness import delay
 from echotwist.probe.doctor.service import Service, needs
-from echotwist.probe.doctor.waiting import pause, together
+from echotwist.probe.doctor.waiting import apart, pause, together
 
 #: Bytes that a client has room for which should not be sent much at once.
 _NARROW = 2**14
@@ -115,15 +115,12 @@ async def crowd(service: Service) -> str:
     """
     Many connections at once are all served.
     """
-    count = service.limits.crowd
-    everybody: list[Connection] = []
-    try:
-        for _ in range(count):
-            everybody.append(await service.connect())
-        await together(*(one.ask(b"%05d" % n) for n, one in enumerate(everybody)))
-    except Wrong as error:
-        raise Wrong(f"{error}; {len(everybody)} of {count} connections were there") from None
-    return f"{count} connections at once are answered"
+    people = (_person(service, b"%05d" % number) for number in range(service.limits.crowd))
+    return everyone("connections", await apart(*people))
+
+
+async def _person(service: Service, data: bytes) -> None:
+    await (await service.connect()).ask(data)
 
 
 async def resets(service: Service) -> str:
@@ -184,7 +181,7 @@ async def _slowly(service: Service, one: Connection, count: int) -> bytes:
         if not (data := await one.some(2**11)):
             return got
         got += data
-    return got + await one.receive(count - len(got))
+    return await one.receive(count, got)
 
 
 def _noise(count: int) -> bytes:
@@ -221,7 +218,8 @@ STREAM_CHECKS = [
     Check(
         "whole",
         whole,
-        "Write on after a write that took only a part; keep what is left in order.",
+        "Write on after a write that took only a part, and keep what is left in order; let "
+        "neither reading nor writing wait for the other.",
         isLarge=True,
     ),
     Check(

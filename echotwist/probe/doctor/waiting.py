@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from echotwist.probe.doctor.findings import Wrong
+
 _Result = TypeVar("_Result")
 
 
@@ -121,6 +123,24 @@ async def together(*coroutines: Coroutine[Any, Any, _Result]) -> list[_Result]:
         for one in running:
             one.addErrback(lambda _: None)
             one.cancel()
+
+
+async def apart(*coroutines: Coroutine[Any, Any, object]) -> list[Wrong | None]:
+    """
+    Run some at the same time, and each to its end, whatever the others meet.
+
+    :return: what each found wrong.
+    """
+    ended = await gatherResults([ensureDeferred(_faultOf(one)) for one in coroutines])
+    return list(ended)
+
+
+async def _faultOf(one: Coroutine[Any, Any, object]) -> Wrong | None:
+    try:
+        await one
+    except Wrong as error:
+        return error
+    return None
 
 
 def pause(reactor: Any, seconds: float) -> Deferred[None]:
