@@ -8,9 +8,12 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench.command import say, some
 
 if TYPE_CHECKING:
     from bench.report import Report
@@ -20,12 +23,10 @@ if TYPE_CHECKING:
 #: What is imported, and not part of Python or of the service.
 LIBRARIES = ("matplotlib", "psutil", "tabulate")
 
-
-def say(text: str) -> None:
-    """
-    Tell on standard error what is going on.
-    """
-    print(text, file=sys.stderr, flush=True)
+#: Other commands, each a module with a ``main``.
+OTHERS = {
+    "doctor": "examines echo services, ours and others'",
+}
 
 
 def problem() -> str | None:
@@ -47,19 +48,10 @@ def parser(rows: Sequence[str], servers: Sequence[str]) -> argparse.ArgumentPars
     :param rows: all that there are.
     :param servers: all that there are.
     """
-
-    def some(known: Sequence[str]) -> Callable[[str], list[str]]:
-        def names(text: str) -> list[str]:
-            for name in text.split(","):
-                if name not in known:
-                    raise argparse.ArgumentTypeError(f"there is no {name}")
-            return text.split(",")
-
-        return names
-
     words = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure what an echo costs the server's processor, ours and others'.",
+        epilog="; ".join(f"python -m bench {name} {text}" for name, text in OTHERS.items()),
     )
     add = words.add_argument
     add("--short", action="store_true", help="one short round, to see that everything runs")
@@ -135,12 +127,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"bench: {wrong}")
         return 1
 
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in OTHERS:
+        return int(import_module(f"bench.{words[0]}").main(words[1:]))
+
     from bench.rounds import Results, Unreadable
     from bench.rows import ROWS, STARTUP
     from bench.servers import MAKERS
     from bench.toolchains import Missing
 
-    options = parser([*(row.key for row in ROWS), STARTUP], list(MAKERS)).parse_args(arguments)
+    options = parser([*(row.key for row in ROWS), STARTUP], list(MAKERS)).parse_args(words)
     try:
         if options.source:
             report = shown(Results.read(options.source), options)

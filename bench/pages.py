@@ -7,7 +7,7 @@ They stand between two comments: ``.. figures: NAME`` and ``.. figures end``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bench.chart import draw
@@ -47,7 +47,16 @@ def publish(results: Results) -> None:
     """
     told(results).writeJSON(ROOT / RESULT)
     draw(ROOT / CHART, results)
-    texts = figures(results)
-    for name in PAGES:
+    fill(PAGES, figures(results))
+
+
+def fill(pages: Iterable[str], texts: Mapping[str, str]) -> None:
+    """
+    Put figures into pages of this checkout.
+
+    :param pages: from the root.
+    :param texts: by name.
+    """
+    for name in pages:
         page = ROOT / name
         page.write_text(filled(page.read_text(), texts))

@@ -106,8 +106,15 @@ class Report:
         """
         Write the data, a list to a line.
         """
-        text = json.dumps(self.data, indent=1, ensure_ascii=False)
-        file.write_text(re.sub(r"\[[^][{}\"]*\]", _oneLine, text) + "\n")
+        writeJSON(file, self.data)
+
+
+def writeJSON(file: Path, data: Mapping[str, object]) -> None:
+    """
+    Write data, a list of numbers to a line.
+    """
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    file.write_text(re.sub(r"\[[^][{}\"]*\]", _oneLine, text) + "\n")
 
 
 def _oneLine(found: re.Match[str]) -> str:

@@ -21,6 +21,8 @@ from bench.rounds import Ratio, Results, rotated, run
 from bench.rows import CPU, LATENCIES, ROWS, STARTUP, Figure, Row, Setting
 from bench.servers import MAKERS, OURS, Server, made
 from bench.toolchains import Missing
+from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
+from echotwist.probe.doctor.streams import STREAM_CHECKS
 from tests.support.live import ROOT
 
 pytestmark = pytest.mark.slow
@@ -315,7 +317,7 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
     """
     Run the command.
     """
-    words = [sys.executable, "-m", "bench", "--short", *options]
+    words = [sys.executable, "-m", "bench", *options]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
@@ -331,7 +333,7 @@ def test_short(tmp_path: Path) -> None:
     The short form measures every row, has every server do something, names
     what it skips and says on what ours runs.
     """
-    done = bench(*files(tmp_path, "chart", "table", "json"))
+    done = bench("--short", *files(tmp_path, "chart", "table", "json"))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "json").read_text())
     assert list(found["rows"]) == [*(row.key for row in ROWS), STARTUP]
@@ -351,7 +353,7 @@ def test_shortWorkers(tmp_path: Path) -> None:
     """
     The short form of the measurement of workers runs.
     """
-    done = bench("--workers", *files(tmp_path, "json"))
+    done = bench("--short", "--workers", *files(tmp_path, "json"))
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "json").read_text())
     assert found["workers"]
@@ -385,3 +387,36 @@ def test_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser([], list(MAKERS)).parse_args(["--servers=Go,Nope"])
     assert capsys.readouterr().err.splitlines()[-1].endswith("there is no Nope")
+
+
+def test_doctorPage() -> None:
+    """
+    The page on doctor has what was found of all services, and of each check that doctor
+    makes; all that can be told of ours is right.
+    """
+    from bench.doctor import PAGE, RESULT, SERVICES, figures
+    from bench.pages import PLACE, filled
+
+    data = json.loads((ROOT / RESULT).read_text())
+    page = (ROOT / PAGE).read_text()
+    assert PLACE.search(page)
+    assert filled(page, figures(data)) == page
+    made = [*(("udp", one.name) for one in DATAGRAM_CHECKS)]
+    made += [("tcp", one.name) for one in STREAM_CHECKS]
+    assert {*data["services"]} == {*SERVICES}
+    for name, found in data["services"].items():
+        checks = found["checks"]
+        assert [(one["kind"], one["name"]) for one in checks] == made
+        assert "echotwist" not in name or "wrong" not in {one["state"] for one in checks}
+
+
+def test_doctor(tmp_path: Path) -> None:
+    """
+    The services can be examined; nothing is wrong with ours.
+    """
+    done = bench("doctor", "--only=echotwist", *files(tmp_path, "json"))
+    assert done.returncode == 0, done.stderr
+    [(name, found)] = json.loads((tmp_path / "json").read_text())["services"].items()
+    assert name == "echotwist"
+    states = [one["state"] for one in found["checks"]]
+    assert (states.count("ok"), states.count("not applicable")) == (26, 1)

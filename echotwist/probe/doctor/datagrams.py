@@ -194,7 +194,8 @@ DATAGRAM_CHECKS = [
     Check(
         "asked-address",
         askedAddress,
-        "Reply from the address that was asked: IP_PKTINFO (ip(7)), or a socket an address.",
+        "Reply from the address that was asked: IP_PKTINFO (ip(7)), or one socket "
+        "for each address.",
         kinds=("udp",),
     ),
     Check("clients", clients, "Send each reply to the address that recvfrom() gave with it."),

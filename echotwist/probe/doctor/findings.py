@@ -236,7 +236,7 @@ def everyone(who: str, faults: Sequence[Exception | None]) -> str:
         [(most, times)] = met.most_common(1)
         raise Wrong(
             f"{faults.count(None)} of {len(faults)} {who} at once were answered; "
-            f"of {times} others: {most}"
+            f"unanswered ({times}): {most}"
         )
     return f"{len(faults)} {who} at once have each their own answer"
 
