@@ -165,7 +165,7 @@ class EchoService(Service):
         :raise StartError: it is not.
         """
         if not serving.listeners:
-            why = OSError("all are taken; none is left to serve on")
+            why = OSError("endpoints took all of them; leave --systemd out")
             raise ListenError("sockets of", "systemd", why)
         served = {carriedBy(one.transport) for one in serving.listeners}
         for kind, others in ((OF_DATAGRAMS, OF_STREAMS), (OF_STREAMS, OF_DATAGRAMS)):
@@ -173,7 +173,7 @@ class EchoService(Service):
                 raise StartError(f"impair {words[0]}: it is for {kind}; here are only {others}")
         isUsed = serving.usesInterfaces or self._monitoring.usesInterfaces
         if self.settings.interfaces and not isUsed:
-            why = OSError("no listener takes it; endpoints name their own, or have none")
+            why = OSError("no listener uses it; endpoints name their own, or need none")
             raise ListenError("interface", " ".join(self.settings.interfaces), why)
 
     def privilegedStartService(self) -> None:
@@ -199,7 +199,7 @@ class EchoService(Service):
         self._links = watchLinks(opened, self._reactor)
         served = self._serving.start()
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            self._log.warn("echo runs as root; --uid of twistd makes it run as somebody else")
+            self._log.warn("echo runs as root; with --uid twistd runs it as another user")
         if self._impair.words:
             words = ",".join(self._impair.words)
             self._log.warn("this service misbehaves on purpose: --impair {words}", words=words)

@@ -48,7 +48,7 @@ class Settings:
         default 1234, unless there are other listeners: endpoints, UNIX
         datagrams, raw IP, or those of systemd.
     :param interfaces: addresses, host names or network interfaces' names to
-        listen on; none means every address of both families.  They hold for the
+        listen on; none means every address of both families.  They apply to the
         port, raw IP, and endpoints that name none themselves.
     :param listen: Twisted endpoints to echo streams on.
     :param unixDatagrams: names of UNIX datagram sockets; abstract ones begin
@@ -67,12 +67,12 @@ class Settings:
     :param verbose: log each connection and each datagram.
     :param answerLowPorts: answer datagrams from ports below 1024.
     :param allow: networks, or addresses, whose peers are served; if there are any,
-        no other peers are.  The longest prefix decides.
+        no other peers are served.  The longest prefix decides.
     :param deny: networks, or addresses, whose peers are not served.  They do not
-        hold for UNIX sockets and the metrics.
-    :param udpRate: replies a second for each source; 0 for no limit.
+        apply to UNIX sockets and the metrics.
+    :param udpRate: replies a second to each peer; 0 for no limit.
     :param loopRate: repeats a second (the same bytes from one address and port) that
-        are no loop; 0 for no guard against loops.
+        are not taken for a loop; 0 for no guard against loops.
     :param maxConnections: connections at a time; 0 for what the limit on open
         files allows.
     :param maxPerPeer: connections of one peer at a time; 0 for no limit.
@@ -87,7 +87,7 @@ class Settings:
         this process may use, by its affinity and the quota of its container.
     :param impair: what the service does wrong on purpose: ``loss=1%,delay=50ms``.
     :raise ValueError: no service could run with this value.
-    :raise TypeError: a word is no text.
+    :raise TypeError: a value that should be text is not.
     """
 
     port: int | None = field(
@@ -146,8 +146,12 @@ class Settings:
             "reuse", Flag(), "share address and port with others (SO_REUSEPORT)", short="r"
         ),
     )
-    tcp: bool = field(default=True, metadata=said("no-tcp", Flag(False), "leave TCP out"))
-    udp: bool = field(default=True, metadata=said("no-udp", Flag(False), "leave UDP out"))
+    tcp: bool = field(
+        default=True, metadata=said("no-tcp", Flag(False), "do not serve TCP on --port")
+    )
+    udp: bool = field(
+        default=True, metadata=said("no-udp", Flag(False), "do not serve UDP on --port")
+    )
     prefix: bytes = field(
         default=b"",
         metadata=said(
@@ -191,11 +195,13 @@ class Settings:
     )
     loopRate: int = field(
         default=100,
-        metadata=said("loop-rate", Number(COUNTS), "repeats a second of one peer; 0: any"),
+        metadata=said("loop-rate", Number(COUNTS), "repeats a second; more: a loop; 0: any"),
     )
     maxConnections: int = field(
         default=0,
-        metadata=said("max-connections", Number(COUNTS), "connections; 0: as many as files allow"),
+        metadata=said(
+            "max-connections", Number(COUNTS), "connections at a time; 0: as files allow"
+        ),
     )
     maxPerPeer: int = field(
         default=0,
@@ -212,12 +218,12 @@ class Settings:
         metadata=said(
             "idle-timeout",
             Seconds(),
-            "seconds of silence that end a connection; 0: never",
+            "end a connection that is silent for so long; 0: never",
         ),
     )
     drain: float = field(
         default=10.0,
-        metadata=said("drain", Seconds(), "seconds that connections go on when it stops"),
+        metadata=said("drain", Seconds(), "seconds for connections when it stops"),
     )
     metrics: str | None = field(
         default=None,
@@ -229,16 +235,18 @@ class Settings:
         ),
     )
     portable: bool = field(
-        default=False, metadata=said("portable", Flag(), "do without what only Linux has")
+        default=False, metadata=said("portable", Flag(), "use nothing that only Linux has; slower")
     )
     workers: int = field(
         default=1,
-        metadata=said("workers", Number(range(1, 257), {"auto": 0}), "processes; auto: one a core"),
+        metadata=said(
+            "workers", Number(range(1, 257), {"auto": 0}), "processes; auto: one for each core"
+        ),
     )
     impair: tuple[str, ...] = field(
         default=(),
         converter=manyOf,
-        metadata=said("impair", Misbehaviour(), "misbehave: loss=1%,delay=50ms; repeatable"),
+        metadata=said("impair", Misbehaviour(), "misbehave on purpose: loss=1%,delay=50ms"),
     )
 
     def __attrs_post_init__(self) -> None:

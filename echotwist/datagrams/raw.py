@@ -49,7 +49,7 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
     """
     place = f"{protocol} {address.inWords()}"
     if sys.platform != "linux":
-        raise ListenError("raw", place, OSError("only Linux marks packets"))
+        raise ListenError("raw", place, OSError("raw IP is served on Linux only"))
     single = evolve(address, dual=False)
     with opening(single, socket.SOCK_RAW, 0, False, protocol, place, _HINT) as listener:
         _ignoreOwn(listener)

@@ -82,12 +82,12 @@ class Impairments:
         for text in texts:
             for word, name, value in wordsOf(text):
                 if name in said:
-                    raise ValueError(f"{word}: {said[name]} was said before")
+                    raise ValueError(f"{word}: {said[name]} was given before")
                 said[name], values[name] = word, value
         if said and not said.keys() - {"seed"}:
-            raise ValueError(f"{said['seed']}: alone it impairs nothing")
+            raise ValueError(f"{said['seed']}: it changes nothing by itself")
         if "reorder" in said and not {"delay", "jitter"} & said.keys():
-            raise ValueError(f"{said['reorder']}: it needs a delay that it leaves out: delay=10ms")
+            raise ValueError(f"{said['reorder']}: it needs a delay to skip, such as delay=10ms")
         return cls(**values, words=tuple(said.values()))
 
     def only(self, kind: str) -> list[str]:

@@ -105,18 +105,20 @@ def _split(text: str) -> list[list[str]]:
             elif word == ":":
                 parts.append([])
     except RuntimeError:  # of an iterator that ends too soon
-        raise ValueError("the backslash at its end stands before nothing") from None
+        raise ValueError("it ends with a single backslash; two of them are one") from None
     return parts
 
 
 def _checkKind(kind: str) -> None:
     if kind == "haproxy":
-        raise ValueError("haproxy: stands once")
+        raise ValueError("haproxy is given twice")
     if kind == "stdio":
-        raise ValueError("input and output of this process are nothing to listen on")
+        raise ValueError("stdio is no place to listen")
     if not re.fullmatch(r"[^:=\\\s]+", kind):
         kinds = ", ".join(_KINDS)
-        raise ValueError(f"it begins with no kind; there are {kinds}, and haproxy before them")
+        raise ValueError(
+            f"it begins with no kind of endpoint; there are {kinds}; haproxy may come first"
+        )
 
 
 def _named(kind: str, words: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -226,7 +226,7 @@ class EndpointReactor:
             port = self._start()
             if not self.listeners and self._said.isProxied:
                 port.stopListening()
-                raise ValueError("it listens in a way of its own, which knows no PROXY header")
+                raise ValueError("this kind of endpoint cannot read a PROXY header")
         except Exception as error:
             closeAll(self.listeners)
             raise endpointError(self._text, error, self._what) from None
@@ -276,5 +276,5 @@ def listenAtOnce(reactor: Any, text: str, factory: IProtocolFactory) -> IListeni
     if hasattr(port, "raiseException"):
         port.raiseException()
     if not hasattr(port, "stopListening"):
-        raise ValueError("it does not listen at once")
+        raise ValueError("this kind of endpoint does not listen at once")
     return port  # type: ignore[no-any-return]

@@ -202,7 +202,7 @@ def openUnix(
             cause = OSError(errno.ENAMETOOLONG, str(error))
         hint = _FILE_HINTS.get(cause.errno or 0, "")
         if cause.errno == errno.EADDRINUSE and _isTakenByUs(name):
-            hint = "we listen there ourselves"
+            hint = "another listener of this command has it"
         raise ListenError(transport, nameText(name), cause, hint) from None
     return listener
 

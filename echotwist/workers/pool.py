@@ -113,7 +113,7 @@ class Pool:
 
     def _checkEndpoints(self, opened: Sequence[Listener]) -> None:
         if any(one.socket is None for one in opened):
-            why = OSError("with --workers an endpoint must be a socket's")
+            why = OSError("this kind of endpoint opens no socket that workers can share")
             raise ListenError("endpoints", " ".join(self._sockets.endpoints), why)
 
     def _openOwn(self) -> list[list[Listener]]:

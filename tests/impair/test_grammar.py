@@ -150,7 +150,7 @@ class GrammarTests(SynchronousTestCase):
         self.assertEqual((one.delay, one.reorder, one.seed), (0.01, 0.05, 7))
         self.assertEqual(Impairments.of(["seed=7", "reorder=5%,delay=10ms"]).reorder, 0.05)
         error = self.assertRaises(ValueError, Impairments.of, ["loss=1%,delay=1ms", "loss=2%"])
-        self.assertEqual(str(error), "loss=2%: loss=1% was said before")
+        self.assertEqual(str(error), "loss=2%: loss=1% was given before")
 
     def test_meaningless(self) -> None:
         """

@@ -164,15 +164,15 @@ class EndpointTests(SynchronousTestCase):
             ("tcp:65536", "port 65536: not a whole number"),
             ("tcp:127.0.0.1:0", "port 127.0.0.1: not a whole number"),
             ("tcp", "it has no port, as in tcp:1234"),
-            ("port=0", "it begins with no kind; there are tcp, tcp6, ssl"),
+            ("port=0", "it begins with no kind of endpoint; there are tcp, tcp6, ssl"),
             ("haproxy:port=0", "it begins with no kind"),
             ("haproxy:", "it begins with no kind"),
-            ("haproxy:haproxy:tcp:0", "haproxy: stands once"),
+            ("haproxy:haproxy:tcp:0", "haproxy is given twice"),
             ("tcp:0:é=1", "tcp has no parameter é; it has port, interface, backlog"),
             ("tcp:0:port=0", "port is given twice"),
             ("tcp:0:::1", r"4 values; tcp takes port, interface, backlog; in an endpoint, colons"),
-            ("stdio:", "nothing to listen on"),
-            ("tcp:0\\", "the backslash at its end"),
+            ("stdio:", "stdio is no place to listen"),
+            ("tcp:0\\", "it ends with a single backslash"),
             ("unix", "it has no address, as in unix:/run/echo.sock"),
             ("tcp:0:interface=::1", r"colons of an address are written \:"),
             (f"ssl:0:privateKey={encrypted}", f"{encrypted} is encrypted"),
@@ -308,7 +308,7 @@ class EndpointTests(SynchronousTestCase):
         """
         for text in ("tcp:0:interface=127.0.0.1", f"unix:{self.mktemp()}"):
             error = self.assertRaises(ListenError, self.places, text, interfaces="127.0.0.2")
-            self.assertIn("interface 127.0.0.2: no listener takes it", str(error))
+            self.assertIn("interface 127.0.0.2: no listener uses it", str(error))
         options: dict[str, Any] = {"interfaces": "127.0.0.2", "metrics": "tcp:0"}
         self.assertEqual(len(self.places(f"unix:{self.mktemp()}", **options)), 1)
         error = self.assertRaises(ListenError, self.places, "tcp6:0", interfaces="127.0.0.2")
@@ -356,7 +356,7 @@ class EndpointTests(SynchronousTestCase):
         said = str(self.assertRaises(ListenError, self.places, f"tcp6:{port}", port=port))
         self.assertIn(f"in use (errno 98); we have it ourselves, for TCP [::]:{port}", said)
         said = str(self.assertRaises(ListenError, self.places, f"unix:{path}", f"unix:./{path}"))
-        self.assertIn("we listen there ourselves", said)
+        self.assertIn("another listener of this command has it", said)
         with socket.create_server(("127.0.0.1", 0)) as other:
             number = other.getsockname()[1]
             words = [sys.executable, "-c", _TAKE, str(number)]

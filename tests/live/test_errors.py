@@ -70,7 +70,7 @@ def test_mistakes(
             ["--no-tcp", "--listen", "tcp:0"],
             "--no-tcp leaves TCP out of --port, which is not given",
         ),
-        (["-i127.0.0.1", "--listen", "unix:x"], "interface 127.0.0.1: no listener takes it"),
+        (["-i127.0.0.1", "--listen", "unix:x"], "interface 127.0.0.1: no listener uses it"),
     ],
 )
 def test_endpoints(tmp_path: Path, options: list[str], said: str) -> None:

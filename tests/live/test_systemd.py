@@ -151,7 +151,7 @@ def test_nothingLeft(tmp_path: Path) -> None:
         words = ["--systemd", "--metrics=systemd:domain=INET:name=numbers"]
         line = failing(tmp_path, *words, before=before)
     assert line == (
-        "echo: cannot listen on sockets of systemd: all are taken; none is left to serve on"
+        "echo: cannot listen on sockets of systemd: endpoints took all of them; leave --systemd out"
     )
 
 

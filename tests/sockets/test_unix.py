@@ -103,7 +103,7 @@ class FileTests(SynchronousTestCase):
             for wanted in (STREAM, DATAGRAM):
                 said = self.refused(wanted)
                 self.assertIn("Address already in use (errno 98)", said)
-                self.assertIn("we listen there ourselves", said)
+                self.assertIn("another listener of this command has it", said)
             self.assertTrue(self.path.exists())
             living.close()
 
