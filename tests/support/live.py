@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.support.forks import run, start
+
 if TYPE_CHECKING:
     from tests.support.streams import Door
 
@@ -130,14 +132,12 @@ class Server:
             words = ["sh", "-c", f'{limit}; exec "$@"', "sh", *words]
         self._output = TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._output.close)
-        self._process = subprocess.Popen(
-            words, cwd=cwd, stdin=stdin, stdout=self._output, stderr=subprocess.STDOUT
-        )
+        self._process = start(words, cwd, stdin, self._output, self._output)
         try:
             said = self.waitFor(r'(?:echo on \w+ |"listeners": "\w+ |#stock on )(?:\S*:)?(\d+)?')
         except AssertionError:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(PATIENCE)
             raise
         self.port = int(said[1] or 0)
         self.door: Door = self.port
@@ -280,18 +280,11 @@ def mistake(cwd: Path, *command: str | Path, prepare: Callable[[], None] | None 
     """
     Run a command that cannot work, and give the line that it says.
     """
-    run = subprocess.run(
-        command,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=prepare,
-    )
-    assert run.returncode == 1, run
-    [line] = run.stderr.splitlines()
-    assert "Traceback" not in run.stdout + line
+    words = [str(word) for word in command]
+    ended = run(words, cwd, PATIENCE, prepare)
+    assert ended.returncode == 1, ended
+    [line] = ended.stderr.splitlines()
+    assert "Traceback" not in ended.stdout + line
     assert not list(cwd.glob("*.pid")), "a pid file is left behind"
     return line
 

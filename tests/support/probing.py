@@ -8,7 +8,6 @@ import json
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,22 +17,19 @@ from typing import Any
 
 from hypothesis import settings
 
+from tests.support.forks import PROGRAM as PROGRAM
+from tests.support.forks import run
 from tests.support.live import PATIENCE, ROOT
 
 #: Properties are tried on so many examples, however slow the machine is.
 bounded = settings(deadline=None, max_examples=50)
-
-#: How ``echoprobe`` is called where it may not be installed.
-PROGRAM = [sys.executable, "-W", "error", "-m", "echotwist.probe"]
 
 
 def probe(*words: str) -> subprocess.CompletedProcess[str]:
     """
     Run the probe.
     """
-    return subprocess.run(
-        [*PROGRAM, *words], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
-    )
+    return run([*PROGRAM, *words], ROOT, PATIENCE)
 
 
 #: Statuses of a measurement that went well: on a busy machine it may be late itself.
