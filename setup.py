@@ -36,6 +36,7 @@ setup(
         "echotwist.monitoring",
         "echotwist.probe",
         "echotwist.probe.doctor",
+        "echotwist.probe.load",
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",

@@ -34,17 +34,18 @@ class Datagrams:
 
     :param reactor: waits.
     :param one: does not block.
-    :ivar isStamped: the kernel says when packets leave and come in.
+    :param wantsStamps: have the kernel say when packets leave and come in.
+    :ivar isStamped: it will.
     """
 
-    def __init__(self, reactor: Any, one: socket.socket) -> None:
+    def __init__(self, reactor: Any, one: socket.socket, wantsStamps: bool = True) -> None:
         self._reactor = reactor
         self._socket = one
         # IPv4 gives raw sockets the header as well (raw(7)).
         self._hasHeader = one.type == socket.SOCK_RAW and one.family == socket.AF_INET
         # A UNIX socket would take the question for one about replies.
         self._hasNotices = one.family in (socket.AF_INET, socket.AF_INET6)
-        self.isStamped = self._hasNotices and kernel.askForStamps(one)
+        self.isStamped = wantsStamps and self._hasNotices and kernel.askForStamps(one)
         if self._hasNotices:
             kernel.askForReports(one)
         size = _STAMPED if self.isStamped else 1
@@ -61,6 +62,13 @@ class Datagrams:
         """
         self._session = session
         self._watch = Watch(self._reactor, self._socket, self.read)
+        session.opened(self)
+
+    def hasRoom(self) -> bool:
+        """
+        Tell whether a probe can be sent, which shows when it is.
+        """
+        return True
 
     def ready(self, patience: int) -> Deferred[None]:
         """
@@ -136,7 +144,8 @@ class Datagrams:
         """
         Take what has come in.
         """
-        self._readNotices()
+        if self.isStamped:
+            self._readNotices()
         session, header = self._session, self._hasHeader
         for _ in range(_AT_ONCE):
             try:

@@ -27,7 +27,7 @@ class Distribution:
 
     def __init__(self) -> None:
         self._values: array[int] = array("q")
-        # Of those that are no longer kept one by one:
+        # Of those that are not kept one by one:
         self._rounded: Counter[int] = Counter()
         self._count = self._total = 0
         self._ends: list[int] = []
@@ -36,17 +36,14 @@ class Distribution:
         """
         Take one more value; all else is worked out when somebody asks.
         """
-        self._values.append(value)
-        if len(self._values) >= EXACT:
-            self._fold()
-
-    def _fold(self) -> None:
-        known = [*self._ends, min(self._values), max(self._values)]
-        self._ends = [min(known), max(known)]
-        self._count += len(self._values)
-        self._total += sum(self._values)
-        self._rounded.update(map(_rounded, self._values))
-        del self._values[:]
+        if len(self._values) < EXACT:
+            self._values.append(value)
+            return
+        known = self._ends or [value, value]
+        self._ends = [min(known[0], value), max(known[1], value)]
+        self._count += 1
+        self._total += value
+        self._rounded[_rounded(value)] += 1
 
     @property
     def count(self) -> int:

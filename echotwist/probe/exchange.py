@@ -31,8 +31,11 @@ class Exchange:
     :param observe: hears what becomes of each probe.
     :param now: a clock that nobody sets; and one that shows the time of the world, as
         the kernel's stamps do.  Both in nanoseconds.
+    :ivar books: these; subclasses have books of their own.
     :ivar finished: fires with this exchange when all is known.
     """
+
+    books: Ledger
 
     def __init__(
         self,
@@ -58,6 +61,13 @@ class Exchange:
         self._observe = observe
         self._now, self._wall = now, wall
         self._lastCall: int | None = None
+
+    @property
+    def last(self) -> int | None:
+        """
+        The last round trip, in nanoseconds.
+        """
+        raise NotImplementedError
 
     # From beginning to end
 

@@ -9,7 +9,7 @@ import re
 from attrs import frozen
 
 from echotwist.commandline.declaration import Kind, Texts
-from echotwist.probe.verdict import verdictOf
+from echotwist.probe.verdict import Metrics, verdictOf
 
 #: Bytes of a probe: what UDP over IPv4 can carry, and more for streams.
 SIZES = range(16 * 2**20 + 1)
@@ -71,12 +71,15 @@ def _rateFault(name: str, value: object) -> str:
 class Conditions(Texts):
     """
     Any number of conditions under which a measurement has failed.
+
+    :param metrics: what may be judged.
     """
 
     takes = "condition"
+    metrics: Metrics
 
     def read(self, text: str) -> None:
         """
         See that a text is a condition.
         """
-        verdictOf(text)
+        verdictOf(text, self.metrics)

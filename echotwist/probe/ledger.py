@@ -180,7 +180,8 @@ class Ledger:
         """
         Whether one more would take the place of one that is under way.
         """
-        return self.expiry is not None and self.sent - self._oldest >= self._mask
+        isNear = self.sent - self._oldest >= self._mask
+        return isNear and self.expiry is not None and self.sent - self._oldest >= self._mask
 
     def underWay(self) -> Iterator[int]:
         """

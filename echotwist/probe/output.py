@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from twisted.internet.task import LoopingCall
 
 from echotwist.probe.events import Event
-from echotwist.probe.session import Session
+from echotwist.probe.exchange import Exchange
 from echotwist.probe.text import liveText, textOf
 
 #: Seconds from one writing of the live line to the next.
@@ -60,25 +60,27 @@ class Text:
     all that was found.
 
     :param file: where to.
+    :param textOf: writes all that was found.
     """
 
     observe: Observer | None = None
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, textOf: Callable[[Mapping[str, Any]], str] = textOf) -> None:
         self._file = file
+        self._textOf = textOf
         self._live: Any = None
 
-    def begin(self, reactor: Any, sessions: Sequence[Session], names: Sequence[str]) -> None:
+    def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Begin to show how it stands.
         """
         if not self._file.isatty():
             return
-        self._live = LoopingCall(self._show, sessions, names)
+        self._live = LoopingCall(self._show, exchanges, names)
         self._live.clock = reactor
         self._live.start(_REFRESH, now=False)
 
-    def _show(self, sessions: Sequence[Session], names: Sequence[str]) -> None:
+    def _show(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         counts = [
             (
                 name,
@@ -86,9 +88,9 @@ class Text:
                 one.books.back,
                 one.books.late,
                 one.books.sent - one.books.pending - one.books.back - one.books.late,
-                one.books.user.last,
+                one.last,
             )
-            for name, one in zip(names, sessions, strict=True)
+            for name, one in zip(names, exchanges, strict=True)
         ]
         line = liveText(counts)[: shutil.get_terminal_size().columns - 1]
         self._file.write(f"\r{line}\x1b[K")
@@ -101,7 +103,7 @@ class Text:
         if self._live is not None:
             self._live.stop()
             self._file.write("\r\x1b[K")
-        print(textOf(report), file=self._file, flush=True)
+        print(self._textOf(report), file=self._file, flush=True)
 
 
 class Json:

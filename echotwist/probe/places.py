@@ -124,6 +124,16 @@ def largestOf(target: Target, place: Place) -> int:
     return most - (_HEADER_OF_UDP if target.kind == "udp" else 0)
 
 
+def checkUnix(target: Target, way: Way) -> None:
+    """
+    See that nothing is asked of a UNIX socket that it does not have.
+
+    :raise ProbeError: it is.
+    """
+    if target.path and way != Way(family=way.family):
+        raise ProbeError(f"{target}: a UNIX socket has no addresses, interfaces and routers")
+
+
 def find(target: Target, way: Way) -> Place:
     """
     Look up where a target is.

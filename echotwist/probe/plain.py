@@ -32,7 +32,7 @@ class PlainStream(Stream):
         one = self._socket
         self.source = one.getsockname()
         isInternet = one.family in (socket.AF_INET, socket.AF_INET6)
-        self.isStamped = isInternet and kernel.askForStamps(one)
+        self.isStamped = self._wantsStamps and isInternet and kernel.askForStamps(one)
         self._written = 0
         self._unwritten = b""
         self._alone = self._left = self._queued = 0
@@ -89,6 +89,8 @@ class PlainStream(Stream):
             return
         self._readNotices()
         self._writeOn()
+        if not self.isOpen:
+            return
         for _ in range(_TIMES):
             try:
                 data, stamped = self._receive()

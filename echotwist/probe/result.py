@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from echotwist.probe.distribution import Distribution
+from echotwist.probe.exchange import Exchange
+from echotwist.probe.ledger import Ledger
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.session import Session
-from echotwist.probe.tally import Times
+from echotwist.probe.tally import Runs, Times
 from echotwist.probe.verdict import Verdict
 
 #: The version of what ``--json`` tells; it changes when a value goes away or means
@@ -53,9 +55,6 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
     """
     books = session.books
     times, clock = _best(books.user, books.kernel)
-    settled = books.sent - books.pending
-    losses = books.losses()
-    runs = losses.runs
     received = books.back + books.late
     host = session.host
     return {
@@ -69,25 +68,14 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
         "damaged": session.damaged,
         "twice": books.twice,
         "strange": session.strange,
-        "lost": {
-            "count": runs.lost,
-            "share": runs.lost / settled if settled else None,
-            "neverLeft": _reasons(losses.neverLeft),
-            "reported": _reasons(losses.reported),
-            "unanswered": losses.unanswered,
-            "runs": {
-                "count": runs.count,
-                "longest": runs.longest,
-                "mean": runs.lost / runs.count if runs.count else None,
-            },
-        },
+        "lost": {**lossesIn(books), "runs": _runs(books.losses().runs)},
         "reordered": {
             "count": books.reordered,
             "share": books.reordered / received if received else None,
             "extentMean": books.extents.mean,
             "extentMax": books.extents.most or 0,
         },
-        "damage": _damage(session),
+        "damage": damageIn(session),
         "clock": clock,
         "rttNs": spread(times.rtt),
         "ipdvNs": spread(times.ipdv),
@@ -112,16 +100,42 @@ def _best(user: Times, kernel: Times) -> tuple[Times, str]:
     return (kernel, "kernel") if isKernel else (user, "user")
 
 
-def _reasons(counted: Counter[str]) -> dict[str, Any]:
+def lossesIn(books: Ledger) -> dict[str, Any]:
+    """
+    Give what is told of losses.
+    """
+    losses, settled = books.losses(), books.sent - books.pending
+    count = losses.runs.lost
+    return {
+        "count": count,
+        "share": count / settled if settled else None,
+        "neverLeft": reasonsOf(losses.neverLeft),
+        "reported": reasonsOf(losses.reported),
+        "unanswered": losses.unanswered,
+    }
+
+
+def _runs(runs: Runs) -> dict[str, Any]:
+    mean = runs.lost / runs.count if runs.count else None
+    return {"count": runs.count, "longest": runs.longest, "mean": mean}
+
+
+def reasonsOf(counted: Counter[str]) -> dict[str, Any]:
+    """
+    Give what is told of reasons, the most frequent first.
+    """
     reasons = [{"reason": reason, "count": count} for reason, count in counted.most_common()]
     return {"count": counted.total(), "reasons": reasons}
 
 
-def _damage(session: Session) -> dict[str, Any] | None:
-    if session.firstDamage is None:
+def damageIn(exchange: Exchange) -> dict[str, Any] | None:
+    """
+    Give what is told of damage, if there is any.
+    """
+    if exchange.firstDamage is None:
         return None
-    number, first = session.firstDamage
-    patterns = [{"pattern": one, "count": n} for one, n in session.patterns.most_common()]
+    number, first = exchange.firstDamage
+    patterns = [{"pattern": one, "count": n} for one, n in exchange.patterns.most_common()]
     return {
         "patterns": patterns,
         "first": {

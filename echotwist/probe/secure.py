@@ -37,13 +37,14 @@ class SecureStream(Stream):
     def __init__(
         self, reactor: Any, open: Callable[[], socket.socket], place: Place, creator: Any
     ) -> None:
-        super().__init__(reactor, open, place)
+        super().__init__(reactor, open, place, wantsStamps=False)
         self._creator = creator
         self._protocol: Any = None
 
     def _connected(self) -> None:
         self.source = self._socket.getsockname()
-        inner = Factory.forProtocol(lambda: _Secure(self))
+        self._protocol = protocol = _Secure(self)
+        inner = Factory.forProtocol(lambda: protocol)
         inner.noisy = False
         factory = TLSMemoryBIOFactory(self._creator, True, inner)
         factory.noisy = False
@@ -58,8 +59,8 @@ class SecureStream(Stream):
         """
         Hear that the handshake is over.
         """
-        self._protocol = protocol
-        self._begin()
+        if protocol is self._protocol:
+            self._begin()
 
     def came(self, data: bytes) -> None:
         """
@@ -68,22 +69,35 @@ class SecureStream(Stream):
         self._received(data)
         self._session.wasRead()
 
-    def gone(self, reason: Failure) -> None:
+    def gone(self, protocol: Protocol, reason: Failure) -> None:
         """
         Hear that the connection is gone.
         """
+        if protocol is not self._protocol:
+            return
         self._protocol = None
         if not self._session.finished.called:
             why = reasonOfTLS(reason.value) or reason.getErrorMessage()
             self._ended("the service closed the connection" if reason.check(*_CLEAN) else why)
+
+    def giveUp(self, why: str) -> None:
+        """
+        Wait no longer for a connection, or for its handshake.
+        """
+        self._abort()
+        super().giveUp(why)
 
     def stop(self) -> None:
         """
         Read no more.
         """
         super().stop()
-        if self._protocol is not None:
-            self._protocol.transport.abortConnection()
+        self._abort()
+
+    def _abort(self) -> None:
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.transport.abortConnection()
 
     def hasRoom(self) -> bool:
         """
@@ -151,7 +165,7 @@ class _Secure(Protocol):
         """
         Pass on that it is over.
         """
-        self._stream.gone(reason)
+        self._stream.gone(self, reason)
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -46,11 +46,18 @@ class Session(Exchange):
         now: Callable[[], int] = monotonic_ns,
         wall: Callable[[], int] = time_ns,
     ) -> None:
-        self.books = Books(timeout, room)
+        self.books: Books = Books(timeout, room)
         super().__init__(self.books, payload, timeout, alarm, observe, now, wall)
         self.transport = transport
         self.schedule = schedule
         self.lateness = Distribution()
+
+    @property
+    def last(self) -> int | None:
+        """
+        The last round trip, in nanoseconds.
+        """
+        return self.books.user.last
 
     # From beginning to end
 

@@ -4,17 +4,13 @@ What can be chosen about a measurement, checked once.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import ClassVar
 
 from attrs import evolve, field, frozen
 
 from echotwist.commandline.declaration import (
     PORTS,
-    Bytes,
     Flag,
-    Kind,
     Number,
     Seconds,
     checked,
@@ -22,33 +18,27 @@ from echotwist.commandline.declaration import (
     said,
 )
 from echotwist.probe.common import CommonSettings
+from echotwist.probe.content import ContentSettings
 from echotwist.probe.kinds import (
     COUNTS,
     MOST_A_SECOND,
-    SIZE,
-    SIZES,
     Conditions,
     Rate,
 )
-from echotwist.probe.payload import HEADER
 from echotwist.probe.places import Way
 from echotwist.probe.schedule import SECOND
-from echotwist.sockets.errors import inWords
+from echotwist.probe.verdict import METRICS
 
 
 @frozen(kw_only=True, field_transformer=checked)
-class PingSettings(CommonSettings):
+class PingSettings(ContentSettings):
     """
-    How an echo service is probed; see :class:`~echotwist.probe.common.CommonSettings`.
+    How an echo service is probed; see :class:`~echotwist.probe.content.ContentSettings`.
 
     :param rate: probes a second to each target.
     :param interval: seconds from one probe to the next, in place of a rate.
     :param count: how many probes; by default, until somebody stops it.
     :param duration: seconds in which probes are sent.
-    :param size: bytes of a probe.
-    :param timeout: seconds after which a reply is late.
-    :param payload: what fills a probe: ``random``, ``zeros``, ``@FILE``, or a text.
-    :param seed: makes the payload of one run unlike that of others.
     :param sourcePort: see :class:`echotwist.probe.places.Way`.
     :param failIf: conditions under which the measurement has failed.
     :param jsonLines: tell of each probe as one JSON object.
@@ -72,24 +62,6 @@ class PingSettings(CommonSettings):
         default=None,
         metadata=said("duration", Seconds(), "seconds in which to send", short="d"),
     )
-    size: int | None = field(
-        default=None,
-        metadata=said(
-            "size", Number(SIZES), f"bytes of a probe [default: {SIZE}]", short="s", takes="bytes"
-        ),
-    )
-    timeout: float = field(
-        default=2.0,
-        metadata=said("timeout", Seconds(), "seconds after which a reply is late"),
-    )
-    payload: bytes = field(
-        default=b"random",
-        metadata=said("payload", Bytes(), "fill: random, zeros, @FILE or a text", takes="text"),
-    )
-    seed: str | None = field(
-        default=None,
-        metadata=said("seed", Kind(), "a text that payloads depend on", takes="text"),
-    )
     sourcePort: int = field(
         default=0,
         metadata=said(
@@ -99,7 +71,7 @@ class PingSettings(CommonSettings):
     failIf: tuple[str, ...] = field(
         default=(),
         converter=manyOf,
-        metadata=said("fail-if", Conditions(), "loss>0.1%, p99>5ms; repeatable: status 1"),
+        metadata=said("fail-if", Conditions(METRICS), "loss>0.1%, p99>5ms; repeatable: status 1"),
     )
     jsonLines: bool = field(default=False, metadata=said("jsonl", Flag(), "a JSON object a probe"))
     csv: bool = field(default=False, metadata=said("csv", Flag(), "a line of values a probe"))
@@ -118,41 +90,8 @@ class PingSettings(CommonSettings):
         super().__attrs_post_init__()
         if self.interval is not None and self.interval * MOST_A_SECOND < 1:
             raise ValueError(f"interval {self.interval}: below {1 / MOST_A_SECOND:f} seconds")
-        if not self.timeout:
-            raise ValueError("timeout 0: every reply would be late")
         if self.duration == 0:
             raise ValueError("duration 0: no probe would be sent")
-        self.fill()
-
-    def fill(self) -> bytes | None:
-        """
-        Give what comes after the header of a probe; nothing for noise.
-
-        :raise ValueError: the file that has it cannot be read, or is empty.
-        """
-        if self.payload == b"random":
-            return None
-        if self.payload == b"zeros":
-            return b"\0"
-        found = self.payload
-        if found.startswith(b"@"):
-            try:
-                found = Path(os.fsdecode(found[1:])).read_bytes()
-            except OSError as error:
-                raise ValueError(f"payload {os.fsdecode(self.payload)}: {inWords(error)}") from None
-        if not found:
-            raise ValueError("payload: empty; --size 24 is a probe that has nothing but its header")
-        return found
-
-    @property
-    def bytes(self) -> int:
-        """
-        How many bytes a probe has.
-        """
-        if self.size is not None:
-            return self.size
-        fill = self.fill()
-        return SIZE if fill in (None, b"\0") else HEADER + len(fill or b"")
 
     @property
     def period(self) -> float:

@@ -39,14 +39,22 @@ class Stream:
     :param reactor: waits.
     :param open: opens the socket, not yet connected.
     :param place: where to connect to.
+    :param wantsStamps: have the kernel say when probes leave and come in, where it can.
     :ivar isOpen: there is a connection.
     """
 
     isStamped = False
     dropped = 0
 
-    def __init__(self, reactor: Any, open: Callable[[], socket.socket], place: Place) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        open: Callable[[], socket.socket],
+        place: Place,
+        wantsStamps: bool = True,
+    ) -> None:
         self._reactor = reactor
+        self._wantsStamps = wantsStamps
         self._open = open
         self._place = place
         self._watch: Watch | None = None
@@ -97,7 +105,9 @@ class Stream:
             self._ended(str(error))
             return
         number = self._socket.connect_ex(self._place.address)
-        if number in _UNDER_WAY:
+        # A UNIX socket whose queue is full is not being connected (connect(2)).
+        isUnderWay = number in _UNDER_WAY and isinstance(self._place.address, tuple)
+        if isUnderWay:
             self._watch = Watch(self._reactor, self._socket, self._connecting)
             self._watch.wantRoom(True)
         elif number:
@@ -144,6 +154,13 @@ class Stream:
         self._isReady()
         self._session.closed(self, why)
         self._session.wasRead()
+
+    def giveUp(self, why: str) -> None:
+        """
+        Wait no longer for a connection.
+        """
+        if self._why == _CONNECTING:
+            self._ended(why)
 
     def stop(self) -> None:
         """

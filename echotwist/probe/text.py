@@ -5,7 +5,7 @@ What a measurement found, as a person reads it (pure).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from echotwist.probe.schedule import SECOND
@@ -32,13 +32,22 @@ _WIDTH, _NAME, _COLUMN = 9, 14, 9
 _MS = 10**6
 
 
-def textOf(report: Mapping[str, Any]) -> str:
+def textOf(found: Mapping[str, Any]) -> str:
     """
     Write all that was found.
     """
-    blocks = ["\n".join(_result(one)) for one in report["results"]]
-    if report["verdicts"]:
-        blocks.append("\n".join(map(_verdict, report["verdicts"])))
+    return report(found, _result)
+
+
+def report(found: Mapping[str, Any], linesOf: Callable[[Mapping[str, Any]], Iterator[str]]) -> str:
+    """
+    Write all results, then all verdicts.
+
+    :param linesOf: writes one result.
+    """
+    blocks = ["\n".join(linesOf(one)) for one in found["results"]]
+    if found["verdicts"]:
+        blocks.append("\n".join(map(_verdict, found["verdicts"])))
     return "\n\n".join(blocks)
 
 
@@ -46,20 +55,25 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
     source = f" from {result['source']}" if result["source"] else ""
     rate = SECOND / result["intervalNs"]
     yield f"{result['target']} ({result['address']}){source}, {result['size']} bytes, {rate:g}/s"
-    yield _line("probes", _counts(result))
-    yield from _losses(result["lost"])
-    yield _line("replies", _replies(result))
-    yield from _damage(result["damage"])
-    yield from _echo(result)
+    yield line("probes", counts(result))
+    yield from lossLines(result["lost"])
+    yield line("replies", replies(result))
+    yield from damageLines(result)
     yield from _times(result)
     yield from (f"BEWARE: {fault}" for fault in result["tooSlow"])
 
 
-def _line(name: str, text: str) -> str:
+def line(name: str, text: str) -> str:
+    """
+    Write a line with its name before it.
+    """
     return f"  {name:{_WIDTH}}{text}"
 
 
-def _counts(result: Mapping[str, Any]) -> str:
+def counts(result: Mapping[str, Any]) -> str:
+    """
+    Write what became of all that was sent.
+    """
     lost = result["lost"]
     share = f" ({100 * lost['share']:.4g} %)" if lost["share"] else ""
     parts = [f"{result['sent']} sent", f"{result['back']} back", f"{lost['count']} lost{share}"]
@@ -69,46 +83,58 @@ def _counts(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _replies(result: Mapping[str, Any]) -> str:
-    order = result["reordered"]
-    extent = f" (by up to {order['extentMax']})" if order["count"] else ""
-    parts = [
-        f"{result['damaged']} damaged",
-        f"{result['twice']} twice",
-        f"{order['count']} out of order{extent}",
-    ]
+def replies(result: Mapping[str, Any]) -> str:
+    """
+    Write what is wrong with replies.
+    """
+    parts = [f"{result['damaged']} damaged", f"{result['twice']} twice"]
+    if "reordered" in result:
+        order = result["reordered"]
+        extent = f" (by up to {order['extentMax']})" if order["count"] else ""
+        parts.append(f"{order['count']} out of order{extent}")
     if result["strange"]:
         parts.append(f"{result['strange']} to no probe of ours")
     return ", ".join(parts)
 
 
-def _losses(lost: Mapping[str, Any]) -> Iterator[str]:
+def lossLines(lost: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Write why probes were lost.
+    """
     for one in lost["neverLeft"]["reasons"]:
-        yield _line("  lost", f"{one['count']} never left: {one['reason']}")
+        yield line("  lost", f"{one['count']} never left: {one['reason']}")
     for one in lost["reported"]["reasons"]:
-        yield _line("  lost", f"{one['count']} left; {one['reason']}")
+        yield line("  lost", f"{one['count']} left; {one['reason']}")
     if lost["unanswered"]:
-        yield _line("  lost", f"{lost['unanswered']} left, unanswered")
-    if lost["count"]:
+        yield line("  lost", f"{lost['unanswered']} left, unanswered")
+    if lost["count"] and "runs" in lost:
         runs = lost["runs"]
         text = f"{runs['count']} of losses, mean {runs['mean']:.3g}, longest {runs['longest']}"
-        yield _line("  runs", text)
+        yield line("  runs", text)
+
+
+def damageLines(result: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Write how replies were damaged, and whether they are an echo at all.
+    """
+    yield from _damage(result["damage"])
+    yield from _echo(result)
 
 
 def _damage(damage: Mapping[str, Any] | None) -> Iterator[str]:
     if damage is None:
         return
     for one in damage["patterns"][:5]:
-        yield _line("  damage", f"{one['count']} times {one['pattern']}")
+        yield line("  damage", f"{one['count']} times {one['pattern']}")
     first = damage["first"]
-    yield _line("  first", f"probe {first['number']}, from bit {first['bit']} on")
-    yield _line("", f"sent {first['expected'] or '(nothing)'}")
-    yield _line("", f"got  {first['got'] or '(nothing)'}")
+    yield line("  first", f"probe {first['number']}, from bit {first['bit']} on")
+    yield line("", f"sent {first['expected'] or '(nothing)'}")
+    yield line("", f"got  {first['got'] or '(nothing)'}")
     if found := re.match("([0-9]+) bytes put before", first["pattern"]):
         what = bytes.fromhex(first["got"])[: int(found[1])]
         more = "..." if int(found[1]) > len(what) else ""
         said = repr(what)[1:]
-        yield _line("", f"the service puts {said}{more} before the answer")
+        yield line("", f"the service puts {said}{more} before the answer")
 
 
 def _echo(result: Mapping[str, Any]) -> Iterator[str]:
@@ -134,15 +160,22 @@ def _times(result: Mapping[str, Any]) -> Iterator[str]:
     }
     if result["rttNs"] is None:
         return
+    yield from table(rows)
+    clock = f"RTT by {_CLOCKS[result['clock']]}"
+    if result["jitterNs"] is not None:
+        clock += f"; jitter (RFC 3550) {result['jitterNs'] / _MS:.3f} ms"
+    yield f"  {clock}"
+
+
+def table(rows: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    """
+    Write times, in milliseconds.
+    """
     yield "  " + f"{'ms':{_NAME}}" + "".join(f"{name:>{_COLUMN}}" for name in _KEYS.values())
     for name, values in rows.items():
         if values:
             figures = (f"{values[key] / _MS:{_COLUMN}.3f}" for key in _KEYS)
             yield f"  {name:{_NAME}}{''.join(figures)}"
-    clock = f"RTT by {_CLOCKS[result['clock']]}"
-    if result["jitterNs"] is not None:
-        clock += f"; jitter (RFC 3550) {result['jitterNs'] / _MS:.3f} ms"
-    yield f"  {clock}"
 
 
 def _timeText(value: float) -> str:

@@ -38,22 +38,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 #: What may be judged: what it is, and where in a result it is found.
 Metrics = dict[str, tuple[str, tuple[str, ...]]]
 
-_ROUND_TRIPS: Metrics = {
-    name: ("time", ("rttNs", key))
-    for name, key in {
-        "min": "min",
-        "mean": "mean",
-        "median": "median",
-        "p50": "median",
-        "p90": "p90",
-        "p99": "p99",
-        "p99.9": "p999",
-        "max": "max",
-    }.items()
-}
-
-#: Of a measurement in which probes are sent on time.
-METRICS: Metrics = {
+#: Of any measurement.
+COMMON: Metrics = {
     "loss": ("share", ("lost", "share")),
     "sent": ("count", ("sent",)),
     "back": ("count", ("back",)),
@@ -61,15 +47,32 @@ METRICS: Metrics = {
     "never-left": ("count", ("lost", "neverLeft", "count")),
     "unanswered": ("count", ("lost", "unanswered")),
     "reported": ("count", ("lost", "reported", "count")),
-    "run": ("count", ("lost", "runs", "longest")),
     "damaged": ("count", ("damaged",)),
     "twice": ("count", ("twice",)),
     "late": ("count", ("late",)),
+    **{
+        name: ("time", ("rttNs", key))
+        for name, key in {
+            "min": "min",
+            "mean": "mean",
+            "median": "median",
+            "p50": "median",
+            "p90": "p90",
+            "p99": "p99",
+            "p99.9": "p999",
+            "max": "max",
+        }.items()
+    },
+}
+
+#: Of one in which probes are sent on time.
+METRICS: Metrics = {
+    **COMMON,
+    "run": ("count", ("lost", "runs", "longest")),
     "reordered": ("count", ("reordered", "count")),
     "extent": ("count", ("reordered", "extentMax")),
     "jitter": ("time", ("jitterNs",)),
     "lateness": ("time", ("latenessNs", "p99")),
-    **_ROUND_TRIPS,
     **{f"ipdv-{key}": ("time", ("ipdvNs", key)) for key in ("mean", "median", "p99", "max")},
 }
 

@@ -31,8 +31,7 @@ from echotwist.probe.doctor.service import Case, Service
 from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.doctor.streams import STREAM_CHECKS
 from echotwist.probe.kinds import COURTEOUS
-from echotwist.probe.ping import checkUnix
-from echotwist.probe.places import ProbeError, findAll
+from echotwist.probe.places import ProbeError, checkUnix, findAll
 from echotwist.probe.target import Target
 
 #: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.

@@ -1,0 +1,145 @@
+"""
+``echoprobe load``: keeps targets under load, one after the other, and tells what they
+carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from echotwist.probe.alarm import alarm
+from echotwist.probe.load.loop import ClosedLoop
+from echotwist.probe.load.result import METRICS, resultOf
+from echotwist.probe.load.settings import LoadSettings
+from echotwist.probe.measurement import Measurement
+from echotwist.probe.places import ProbeError
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.target import Target
+from echotwist.probe.verdict import Verdict, verdictOf
+
+#: Descriptors that a connection needs, with that which watches it, and a process besides.
+_EACH, _BESIDES = 2, 64
+
+
+class Load(Measurement):
+    """
+    A measurement of what some targets carry; see
+    :class:`echotwist.probe.measurement.Measurement`.
+    """
+
+    schema = "echoprobe-load"
+
+    def __init__(
+        self, reactor: Any, settings: LoadSettings, targets: Sequence[Target], writer: Any
+    ) -> None:
+        super().__init__(reactor, settings, targets, writer)
+        self._settings = settings
+        for target, place in zip(targets, self._places, strict=True):
+            if not place.isNear and not settings.flood:
+                raise ProbeError(
+                    f"{target}: a flood to an address that is neither loopback nor private; "
+                    "--flood says that its owner knows"
+                )
+        _makeRoom(_EACH * settings.connections + _BESIDES)
+        self._loops: list[ClosedLoop] = []
+        try:
+            for number in range(len(targets)):
+                self._loops.append(self._loop(number))
+        except ProbeError:
+            self._close()
+            raise
+        self._exchanges = [*self._loops]
+
+    def _loop(self, number: int) -> ClosedLoop:
+        settings, target, place = self._settings, self._targets[number], self._places[number]
+        self._try(target, place)
+        transports: list[Any] = []
+        try:
+            for _ in range(self._shape(target)[0]):
+                transports.append(self._transport(target, place, wantsStamps=False))
+        except ProbeError:
+            for transport in transports:
+                transport.close()
+            raise
+        return ClosedLoop(
+            transports,
+            self._shape(target)[1],
+            settings.count,
+            settings.nanoseconds,
+            round(settings.warmup * SECOND),
+            self._payload(),
+            self._timeout,
+            partial(alarm, self._reactor),
+            self._observer(target),
+        )
+
+    def _shape(self, target: Target) -> tuple[int, int]:
+        """
+        Tell how many connections there are, and how many messages are under way on each.
+
+        Each raw socket of an address gets what is sent to any: so there is one.
+        """
+        count, each = self._settings.connections, self._settings.inFlight
+        return (1, count * each) if target.kind == "raw" else (count, each)
+
+    def _close(self) -> None:
+        for loop in self._loops:
+            for carrier in loop.carriers:
+                carrier.transport.close()
+
+    def run(self) -> Any:
+        """
+        Measure.
+
+        :return: a ``Deferred`` that fires with the exit status.
+        """
+        self._begin()
+        done: Deferred[Any] = succeed(None)
+        for loop in self._loops:
+            done.addCallback(self._runOne, loop)
+        return done.addCallback(lambda _: self._end())
+
+    def _runOne(self, _: object, loop: ClosedLoop) -> Deferred[Any]:
+        if not loop.finished.called:
+            loop.start()
+        return loop.finished
+
+    def _results(self) -> list[dict[str, Any]]:
+        return [resultOf(loop, self._about(number)) for number, loop in enumerate(self._loops)]
+
+    def _verdicts(self) -> list[Verdict]:
+        return [verdictOf(text, METRICS) for text in self._settings.failIf]
+
+    def _about(self, number: int) -> Mapping[str, Any]:
+        connections, inFlight = self._shape(self._targets[number])
+        return {
+            **super()._about(number),
+            "connections": connections,
+            "inFlight": inFlight,
+            "warmupNs": round(self._settings.warmup * SECOND),
+        }
+
+
+def _makeRoom(files: int) -> None:
+    """
+    Have the system let this process open so many files.
+
+    :raise ProbeError: it does not.
+    """
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:  # Not on Windows.
+        return
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if soft == RLIM_INFINITY or soft >= files:
+        return
+    wanted = files if hard == RLIM_INFINITY else min(files, hard)
+    with suppress(OSError, ValueError):
+        setrlimit(RLIMIT_NOFILE, (wanted, hard))
+    if getrlimit(RLIMIT_NOFILE)[0] < files:
+        raise ProbeError(f"so many connections need {files} open files; ulimit -n allows {hard}")

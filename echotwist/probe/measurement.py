@@ -1,0 +1,181 @@
+"""
+What all measurements share: targets that are looked up, sockets, and a report.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from echotwist.probe.content import ContentSettings
+from echotwist.probe.datagrams import Datagrams
+from echotwist.probe.dialing import opened
+from echotwist.probe.events import Event
+from echotwist.probe.exchange import Exchange
+from echotwist.probe.payload import Payload
+from echotwist.probe.places import Place, ProbeError, checkUnix, find, largestOf
+from echotwist.probe.plain import PlainStream
+from echotwist.probe.result import VERSION, judge
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.target import Target
+from echotwist.probe.verdict import Verdict
+from echotwist.sockets.addresses import nameText, peerText
+
+
+class Measurement:
+    """
+    A measurement of some targets.
+
+    :cvar schema: what its report is called.
+    :param reactor: waits.
+    :param targets: what to probe.
+    :param writer: is told; see :mod:`echotwist.probe.output`.
+    :raise ProbeError: it cannot begin; nothing is left open then.
+    """
+
+    schema: str
+
+    def __init__(
+        self, reactor: Any, settings: ContentSettings, targets: Sequence[Target], writer: Any
+    ) -> None:
+        self._reactor = reactor
+        self._common = settings
+        self._writer = writer
+        self._seed = settings.seed or secrets.token_hex(8)
+        self._timeout = round(settings.timeout * SECOND)
+        self._places = [find(target, settings.way) for target in targets]
+        for target, place in zip(targets, self._places, strict=True):
+            _check(settings, target, place)
+        self._targets = targets
+        self._hasReader = True
+        self._exchanges: list[Exchange] = []
+
+    def _payload(self) -> Payload:
+        settings = self._common
+        seed = self._seed.encode("utf-8", "surrogateescape")
+        return Payload(seed, settings.bytes, settings.fill())
+
+    def _observer(self, target: Target) -> Callable[[Event], None] | None:
+        observe, name = self._writer.observe, str(target)
+        if observe is None:
+            return None
+
+        def tell(event: Event) -> None:
+            if self._hasReader:
+                try:
+                    observe(name, event)
+                except BrokenPipeError:
+                    self._hasReader = False
+                    self._reactor.callLater(0, self.stop)
+
+        return tell
+
+    def _transport(self, target: Target, place: Place, wantsStamps: bool) -> Any:
+        way = self._common.way
+        if target.isDatagram:
+            return Datagrams(self._reactor, opened(target, place, way), wantsStamps)
+        open = partial(opened, target, place, way)
+        if target.kind == "tls":
+            return self._secure(target, open, place)
+        return PlainStream(self._reactor, open, place, wantsStamps)
+
+    def _secure(self, target: Target, open: Callable[[], socket.socket], place: Place) -> Any:
+        try:
+            from echotwist.probe.secure import SecureStream, creatorFor
+        except ImportError:
+            hint = "pip install 'echotwist[tls]'"
+            raise ProbeError(f"{target}: TLS needs pyOpenSSL: {hint}") from None
+        creator = creatorFor(target.host, self._common.ca, self._common.insecure)
+        return SecureStream(self._reactor, open, place, creator)
+
+    def _try(self, target: Target, place: Place) -> None:
+        """
+        See whether a connection could be begun: what keeps it from that shows now.
+        """
+        if not target.isDatagram:
+            opened(target, place, self._common.way).close()
+
+    def _begin(self) -> None:
+        gc.collect()
+        gc.freeze()  # What is there already need not be looked at again and again.
+        names = [str(target) for target in self._targets]
+        self._writer.begin(self._reactor, self._exchanges, names)
+
+    def stop(self) -> None:
+        """
+        End, whatever is still under way.
+        """
+        for exchange in self._exchanges:
+            exchange.finish()
+
+    def _end(self) -> int:
+        report = self.report()
+        if not self._hasReader:
+            raise BrokenPipeError
+        self._writer.end(report)
+        return int(report["status"])
+
+    def _results(self) -> list[dict[str, Any]]:
+        """
+        Give what is known of each target.
+        """
+        raise NotImplementedError
+
+    def _verdicts(self) -> list[Verdict]:
+        """
+        Give the conditions under which it has failed.
+        """
+        raise NotImplementedError
+
+    def report(self) -> dict[str, Any]:
+        """
+        Give what is known by now.
+        """
+        results = self._results()
+        return {
+            "schema": self.schema,
+            "version": VERSION,
+            "program": f"echotwist {version('echotwist')}",
+            "seed": self._seed,
+            "results": results,
+            **judge(results, self._verdicts()),
+        }
+
+    def _about(self, number: int) -> Mapping[str, Any]:
+        target = self._targets[number]
+        return {
+            "target": str(target),
+            "kind": target.kind,
+            "address": str(self._places[number]),
+            "size": self._common.bytes,
+            "timeoutNs": self._timeout,
+        }
+
+
+def sourceText(source: Any) -> str | None:
+    """
+    Write the address that probes come from, if there is one.
+    """
+    if isinstance(source, tuple):
+        return peerText(source) if source[1] else str(source[0])
+    return nameText(source) if source else None
+
+
+def _check(settings: ContentSettings, target: Target, place: Place) -> None:
+    """
+    See that a target may be probed like this.
+
+    :raise ProbeError: it may not.
+    """
+    if target.isDatagram and settings.bytes > (most := largestOf(target, place)):
+        raise ProbeError(
+            f"{target}: size {settings.bytes}: a datagram there has {most} at the most"
+        )
+    if not target.isDatagram and not settings.bytes:
+        raise ProbeError(f"{target}: a stream knows no probes of 0 bytes")
+    checkUnix(target, settings.way)

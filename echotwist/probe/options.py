@@ -1,0 +1,188 @@
+"""
+``echoprobe``: what can be said on its command line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
+from importlib.metadata import version
+from typing import Any
+
+from twisted.python import usage
+
+from echotwist.commandline.usage import DeclaredOptions
+from echotwist.probe.doctor.settings import DoctorSettings
+from echotwist.probe.load.settings import LoadSettings
+from echotwist.probe.settings import PingSettings
+from echotwist.probe.target import Target, targetsOf
+
+#: What the program is called.
+PROGRAM = "echoprobe"
+
+
+class TargetOptions(DeclaredOptions):
+    """
+    What can be said to any command: options, and targets.
+
+    :cvar command: its name.
+    :cvar made: the settings of it.
+    :ivar settings: all options, once they have been parsed.
+    :ivar targets: what to probe.
+    """
+
+    command: str
+    made: type[Any]
+    settings: Any
+    targets: list[Target]
+
+    def getSynopsis(self) -> str:
+        """
+        Say how it is called.
+        """
+        return f"Usage: {PROGRAM} {self.command} [options] TARGET..."
+
+    def opt_version(self) -> None:
+        """
+        show the versions and exit
+        """
+        print(f"echotwist {version('echotwist')}, Twisted {version('Twisted')}")
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line, in which options may come after targets.
+
+        :raise UsageError: for a mistake in it.
+        """
+        words = list(sys.argv[1:] if options is None else options)
+        try:
+            found, rest = gnu_getopt(words, self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise usage.UsageError(str(error)) from None
+        said = [word for name, value in found for word in self._words(name, value)]
+        super().parseOptions([*said, "--", *rest])
+
+    def _words(self, name: str, value: str) -> list[str]:
+        """
+        Give an option as the words that it was said with.
+        """
+        if name.startswith("--"):
+            return [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name]
+        return [name, value] if f"{name[1]}:" in self.shortOpt else [name]
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the targets.
+        """
+        if not words:
+            raise usage.UsageError(f"no target, such as udp:192.0.2.1; {PROGRAM} --help says more")
+        try:
+            self.targets = [target for word in words for target in targetsOf(word)]
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def postOptions(self) -> None:
+        """
+        Check what only shows when all options are known.
+        """
+        try:
+            self.settings = self.made(**dict(self.chosen()))
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give what is to be run, and can be stopped.
+        """
+        raise NotImplementedError
+
+
+class PingOptions(
+    TargetOptions,
+    settings=PingSettings,
+    exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
+):
+    """
+    What can be said to ``echoprobe ping``.
+    """
+
+    command, made = "[ping]", PingSettings
+    longdesc = (
+        "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
+        "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
+        "the port is 7 when left out. "
+        f"Other commands are load and doctor: {PROGRAM} load --help."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a measurement of all targets.
+        """
+        from echotwist.probe.output import writerFor
+        from echotwist.probe.ping import Ping
+
+        return Ping(reactor, self.settings, self.targets, writerFor(self.settings, sys.stdout))
+
+
+class LoadOptions(
+    TargetOptions,
+    settings=LoadSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe load``.
+    """
+
+    command, made = "load", LoadSettings
+    longdesc = (
+        "How much does an echo service carry? Each answer has the next message sent, so it is "
+        "a flood. TARGET: udp:HOST:PORT, tcp:, tls:, raw:HOST:PROTOCOL, unix:PATH, "
+        "unix-datagram:PATH; HOST:PORT is UDP, then TCP; port 7 when left out."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a measurement of all targets.
+        """
+        from echotwist.probe.load.measurement import Load
+        from echotwist.probe.load.text import textOf
+        from echotwist.probe.output import Json, Text
+
+        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        return Load(reactor, self.settings, self.targets, writer)
+
+
+class DoctorOptions(
+    TargetOptions,
+    settings=DoctorSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe doctor``.
+    """
+
+    command, made = "doctor", DoctorSettings
+    longdesc = (
+        "Is this echo service right? If not, what is to be done? TARGET: udp:HOST:PORT, "
+        "tcp:, tls:, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; port 7 when left out."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give an examination of all targets.
+        """
+        from echotwist.probe.doctor.examination import Examination
+        from echotwist.probe.doctor.output import Json, Text
+
+        writer = (Json if self.settings.json else Text)(sys.stdout)
+        return Examination(reactor, self.settings, self.targets, writer)
+
+
+#: The commands; the first is that which is meant where none is said.
+COMMANDS: dict[str, type[TargetOptions]] = {
+    "ping": PingOptions,
+    "load": LoadOptions,
+    "doctor": DoctorOptions,
+}
