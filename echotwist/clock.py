@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.python import runtime
 
 
@@ -39,3 +40,12 @@ def keepSteady(reactor: Any) -> Any:
         for call in reactor.getDelayedCalls():
             call.seconds = reactor.seconds
     return reactor
+
+
+def globalReactor() -> IReactorTime:
+    """
+    Give the reactor of the process.
+    """
+    from twisted.internet import reactor
+
+    return IReactorTime(reactor)

@@ -24,6 +24,8 @@ from echotwist.clock import steadyClock
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
 
+_EITHER = EPOLLIN | EPOLLOUT
+
 #: Seconds that epoll_wait(2) can wait: so many milliseconds fit into an int.
 LONGEST_S = 2_147_483
 
@@ -112,6 +114,40 @@ class LeanReactor(EPollReactor):
         if self._usual.pop(fd, None) is None and fd == -1:  # It is closed already.
             fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
             self._usual.pop(fd, None)
+
+    def addUsualReader(self, fd: int, reader: Any, function: Callable[[int], Any]) -> None:
+        """
+        Do both, for a descriptor that is new.
+
+        :raise OSError: it cannot be watched.
+        """
+        self._poller.register(fd, EPOLLIN)
+        self._reads.add(fd)
+        self._selectables[fd] = reader
+        self._usual[fd] = function
+
+    def changeUsual(self, fd: int, function: Callable[[int], Any]) -> None:
+        """
+        Leave the usual event to another function.
+        """
+        self._usual[fd] = function
+
+    def replaceReader(self, reader: Any) -> None:
+        """
+        Have the events of a descriptor handled by another object, and by no function.
+        """
+        fd = reader.fileno()
+        self._usual.pop(fd, None)
+        self._selectables[fd] = reader
+
+    def forget(self, fd: int) -> None:
+        """
+        Tell nobody of a descriptor any more, which is closed next: then the kernel need
+        not be told.
+        """
+        self._usual.pop(fd, None)
+        self._reads.discard(fd)
+        self._selectables.pop(fd, None)
 
     def addReader(self, reader: Any) -> None:
         """
@@ -206,7 +242,7 @@ class LeanReactor(EPollReactor):
                 try:
                     if rest is not None:
                         why = _finish(selectable, rest)
-                    elif event == EPOLLIN and selectable.fileno() != -1:
+                    elif event & _EITHER == EPOLLIN and selectable.fileno() != -1:
                         why = selectable.doRead()
                     elif event == EPOLLOUT and selectable.fileno() != -1:
                         why = selectable.doWrite()
@@ -219,7 +255,9 @@ class LeanReactor(EPollReactor):
                     self._settle(selectable, fd, event, why)
             finally:
                 contexts.pop()
+                current.owner = None  # which may be gone
 
+        self.finish = lambda fd, rest: handle(fd, EPOLLIN, rest)
         return handle
 
     def _settle(self, selectable: Any, fd: int, event: int, why: Any) -> None:
@@ -227,7 +265,7 @@ class LeanReactor(EPollReactor):
             if why is _UNUSUAL:
                 self._doReadOrWrite(selectable, fd, event)
             else:
-                self._disconnectSelectable(selectable, why, event == EPOLLIN)
+                self._disconnectSelectable(selectable, why, bool(event & EPOLLIN))
         except KeyboardInterrupt:
             raise
         except BaseException:

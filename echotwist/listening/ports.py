@@ -17,7 +17,7 @@ from echotwist.echo import DatagramEcho
 from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.listeners import Binding, Listener
 from echotwist.listening.rules import Rules
-from echotwist.listening.ways import echoesFor, portFor
+from echotwist.listening.ways import echoesFor, lighten, portFor
 from echotwist.recovery import IReactor
 from echotwist.sockets.access import Access
 from echotwist.sockets.addresses import placeOf
@@ -111,6 +111,7 @@ class Ports:
         port = portOf(listener, factory, limitedLog, self._reactor, self._backlog)
         port.transport = self._connection
         port.giveUp = self._giveUp
+        lighten(port)
         return port
 
     def on(self, listeners: Sequence[Listener]) -> list[IListeningPort]:

@@ -15,6 +15,7 @@ from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS
 from echotwist.listening.rules import Rules
 from echotwist.streams.connection import Connection
 from echotwist.streams.factory import EchoFactory
+from echotwist.streams.port import StreamPort
 
 _LINUX = sys.platform == "linux"
 
@@ -44,6 +45,16 @@ def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     pipe()
     isExact = not (rules.prefix or rules.verbose or rules.impair.effects(OF_DATAGRAMS))
     return FastConnection, BatchPort if isExact and works() else DatagramPort
+
+
+def lighten(port: StreamPort) -> None:
+    """
+    Have a port make no more of a connection than it takes, if that can be.
+    """
+    if port.transport is not Connection and _LINUX:
+        from echotwist.fast.bare import acceptBare
+
+        acceptBare(port)
 
 
 def echoesFor(rules: Rules) -> Callable[..., EchoFactory]:

@@ -131,3 +131,15 @@ def ignoreReports(listener: socket.socket) -> None:
     for level, option in _REPORTS:
         with suppress(OSError):
             listener.setsockopt(level, option, 0)
+
+
+def openSpare() -> int | None:
+    """
+    Open a descriptor that can be given up for another one; none if there is no room.
+    """
+    try:
+        if hasattr(os, "eventfd"):  # It needs no file; after chroot(2) there may be none.
+            return os.eventfd(0)
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        return None

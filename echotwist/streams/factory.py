@@ -7,19 +7,18 @@ from __future__ import annotations
 import errno
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.clock import keepSteady
+from echotwist.clock import globalReactor, keepSteady
 from echotwist.sockets.addresses import whoText
-from echotwist.sockets.errors import reasonOfTLS
 from echotwist.streams.counted import CountedEcho, IEchoOwner
+from echotwist.streams.ends import endText
 from echotwist.streams.handshakes import HANDSHAKE_TIMEOUT, Handshakes
-from echotwist.streams.interfaces import IHandshake
+from echotwist.streams.interfaces import IBareConnections, IHandshake
 from echotwist.streams.limits import Limits
 from echotwist.streams.prefixed import PrefixEcho
 from echotwist.streams.progress import pending, unsent, written
@@ -46,6 +45,9 @@ class EchoFactory(Factory):
     :param limitedLog: counts and tells what went wrong.
     :param reactor: tells the time and calls later (``IReactorTime``), by a clock
         that nobody can set (:func:`keepSteady`); by default the global one.
+    :ivar takesBare: connections need have no echo while they only echo.
+    :ivar bare: those that have none, for each port.
+    :ivar watch: begin to ask what peers have yet to take.
     """
 
     noisy = False
@@ -67,12 +69,17 @@ class EchoFactory(Factory):
         self.counters.sources.append(self.settle)
         self._verbose = verbose
         self.limits = limits or Limits()
-        self._reactor: IReactorTime = keepSteady(reactor or _globalReactor())
-        self._open: dict[CountedEcho, tuple[float, IAddress | None]] = {}
+        self._reactor: IReactorTime = keepSteady(reactor or globalReactor())
+        #: Since when, and where, if that is to be logged.
+        self._open: dict[CountedEcho, tuple[float, IAddress] | None] = {}
+        self.takesBare = not (prefix or verbose or idleTimeout)
+        self.bare: list[IBareConnections] = []
+        self._isEchoing = False
         self._watched: set[CountedEcho] = set()
         self._stallTimeout = InactivityTimeout(
-            stallTimeout, self._waiting, self._stalled, self._reactor, lambda: bool(self._watched)
+            stallTimeout, self._waiting, self._stalled, self._reactor, self._isWatching
         )
+        self.watch = self._stallTimeout.start
         self._idleTimeout = InactivityTimeout(
             idleTimeout, self._quiet, self._idle, self._reactor, lambda: bool(self._open)
         )
@@ -93,6 +100,12 @@ class EchoFactory(Factory):
         host = getattr(addr, "host", "")
         if not self.admits(host, addr):
             return None
+        return self.echo(host)
+
+    def echo(self, host: str) -> CountedEcho:
+        """
+        Make the echo for a connection that is admitted.
+        """
         echo = (PrefixEcho if self.prefix else CountedEcho)(self, host)
         echo.factory = self
         return echo
@@ -131,8 +144,8 @@ class EchoFactory(Factory):
         self.limits.opened(echo.host)
         self.counters.connections += 1
         self.counters.active += 1
-        local = echo.transport.getHost() if self._verbose else None
-        self._open[echo] = (self._reactor.seconds(), local)
+        local = self._verbose and echo.transport.getHost()
+        self._open[echo] = (self._reactor.seconds(), local) if local else None
         self._idleTimeout.start()
 
     def wrote(self, echo: CountedEcho) -> None:
@@ -141,12 +154,17 @@ class EchoFactory(Factory):
         """
         echo.watched = True
         self._watched.add(echo)
-        self._stallTimeout.start()
+        self.watch()
+
+    def _isWatching(self) -> bool:
+        return bool(self._isEchoing or self._watched)
 
     def settle(self) -> None:
         """
         Have each connection count what it has not counted yet.
         """
+        for bare in self.bare:
+            bare.settle()
         for echo in list(self._watched):
             getattr(echo.transport, "settle", bool)()
 
@@ -154,7 +172,7 @@ class EchoFactory(Factory):
         """
         Count and tell the end of a connection.
         """
-        since, local = self._open.pop(echo)
+        began = self._open.pop(echo)
         if echo.watched:
             self._watched.discard(echo)
             self._stallTimeout.forget(echo)
@@ -166,7 +184,8 @@ class EchoFactory(Factory):
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
             echo.why = "stalled"
             self.counters.stalled += 1
-        if self._verbose:
+        if began:
+            since, local = began
             self._log.info(
                 "{transport} {peer} {reason}: {bytes} bytes in {seconds} s",
                 transport=self.counters.transport,
@@ -174,15 +193,18 @@ class EchoFactory(Factory):
                 local=whoText(local),
                 bytes=echo.received,
                 seconds=round(self._reactor.seconds() - since, 3),
-                reason=echo.why or _ENDS.get(reason.type) or _endText(reason),
+                reason=echo.why or endText(reason),
             )
         self._finishIfAlone()
+
+    def _isBusy(self) -> bool:
+        return bool(self._open or self._handshakes or any(map(len, self.bare)))
 
     def _finishIfAlone(self) -> None:
         """
         If no connection is left, check no more, and end the drain.
         """
-        if self._open or self._handshakes:
+        if self._isBusy():
             return
         for timeout in (self._stallTimeout, self._idleTimeout, self._drainTimeout):
             timeout.stop()
@@ -200,8 +222,12 @@ class EchoFactory(Factory):
         :param seconds: after which all are ended, quiet or not.
         :return: fires when no connection is left.
         """
-        if not (self._open or self._handshakes):
+        if not self._isBusy():
+            self._finishIfAlone()
             return succeed(None)
+        self.takesBare = False
+        for bare in self.bare:
+            bare.makeAll()
         drained: Deferred[None] = Deferred()
         self._drains.append(drained)
         self._drainTimeout.start()
@@ -221,6 +247,8 @@ class EchoFactory(Factory):
         Reset all connections at once.
         """
         self._handshakes.abortAll()
+        for bare in self.bare:
+            bare.makeAll()
         for echo in list(self._open):
             echo.transport.abortConnection()
 
@@ -236,6 +264,7 @@ class EchoFactory(Factory):
         On UNIX sockets the kernel also counts its overhead for each message: a message
         that is taken is still a step forward, a new message is not.
         """
+        self._isEchoing = sum(bare.makeWaiting() for bare in self.bare) > 0
         self.settle()
         waiting = {echo: unsent(echo.transport) for echo in self._watched}
         for echo in waiting:
@@ -269,21 +298,3 @@ class EchoFactory(Factory):
         echo.why = "ended, as the service stops"
         self.counters.drained += 1
         echo.finish()
-
-
-def _globalReactor() -> IReactorTime:
-    from twisted.internet import reactor
-
-    return IReactorTime(reactor)
-
-
-_ENDS: dict[object, str] = {
-    ConnectionDone: "closed",
-    ConnectionLost: "lost",
-    ConnectionAborted: "reset",
-}
-
-
-def _endText(reason: Failure) -> str:
-    said = reasonOfTLS(reason.value)
-    return f"TLS error: {said}" if said else str(reason.value)

@@ -22,6 +22,35 @@ class IHandshake(Interface):
     transport: Any = Attribute("The connection.")
 
 
+class IBareConnections(Interface):
+    """
+    Connections that are open, but have no objects of Twisted's yet.
+    """
+
+    def __len__() -> int:
+        """
+        Tell how many there are.
+        """
+
+    def settle() -> None:
+        """
+        Count what was echoed.
+        """
+
+    def makeWaiting() -> bool:
+        """
+        Make the objects of those whose peer may have stopped taking its bytes, so that it
+        is watched.
+
+        :return: whether to ask again.
+        """
+
+    def makeAll() -> None:
+        """
+        Make the objects of all.
+        """
+
+
 class IConnectionOwner(Interface):
     """
     Admits connections, and watches their handshakes.

@@ -30,6 +30,8 @@ class Limits:
         self.most = most
         self._mostPerPeer = mostPerPeer
         self._access = access
+        #: It matters who a peer is.
+        self.byPeer = access is not None or mostPerPeer is not None
         self._all = 0
         self._ofPeer: Counter[str] = Counter()
 

@@ -8,22 +8,26 @@ import errno
 import os
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, cast
 
 from twisted.internet import tcp
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IAddress, IProtocolFactory, IReactorFDSet
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorFDSet
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from echotwist.recovery import RecoveringPort
 from echotwist.sockets.addresses import nameText, placeOf, scoped
+from echotwist.sockets.options import openSpare
 from echotwist.streams.connection import Connection, refuse
 from echotwist.streams.wrappers import innermostProtocol
 from echotwist.telemetry.log import RateLimitedLog
 
 #: Connections accepted in one go, before others have their turn.
 ACCEPTS_AT_ONCE = 64
+
+#: Times as many are accepted in the next go, if none of this one was asked for in vain.
+GROWTH = 1.125
 
 #: Seconds without accepting, after the system had no room for another connection.
 ACCEPT_PAUSE = 0.1
@@ -76,7 +80,8 @@ class StreamPort(RecoveringPort, tcp.Port):
         self._preexistingSocket = None
         self._shouldShutdown = False
         self._realPortNumber = self._numberOf(listener)
-        self._spare = _openSpare()
+        self._spare = openSpare()
+        self._likely: float = self.accepts
         self.factory.doStart()
         self.connected = True
         self.socket = listener
@@ -97,10 +102,22 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def doRead(self) -> None:
         """
-        Accept connections that wait.
+        Accept connections that wait, about as many as last time: to ask in vain costs time.
         """
-        if not self.accept(self.accepts):
+        if not self.accept(int(self._likely)):
             self.examine()
+
+    def acceptOne(self) -> tuple[int, Any] | Literal[True] | None:
+        """
+        Accept a connection, or raise an ``OSError``.
+
+        :return: its descriptor and the name of its peer, or true if it is served already;
+            nothing if nobody waits.
+        """
+        with suppress(BlockingIOError):
+            # socket.accept() does the same, but first asks the new socket what it is.
+            return cast(tuple[int, Any], self.socket._accept())  # type: ignore[attr-defined]
+        return None
 
     def accept(self, most: int) -> bool:
         """
@@ -108,28 +125,32 @@ class StreamPort(RecoveringPort, tcp.Port):
 
         :return: whether there was one, or an error.
         """
-        # socket.accept() does the same, but first asks the new socket what it is.
-        listener: Any = self.socket
-        accept, protocol = listener._accept, listener.proto
         for number in range(most):
             try:
-                fd, name = accept()
-            except BlockingIOError:
-                self._losses = 0
-                return number > 0
+                found = self.acceptOne()
             except OSError as error:
                 self.failed("accept", error)
                 if error.errno == errno.EINVAL or self._hasNoRoom(error):
                     return True
                 continue
-            stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, protocol, fd)
-            try:
-                self._serve(stream, self.clientOf(name))
-            except Exception:
-                # A plugin's wrapper around the echo may raise anything.
-                self.limitedLog.broke("accept")
-                refuse(stream)
+            self._losses = 0
+            if found is None:
+                self._likely = max(number, 1)
+                return number > 0
+            if found is not True:
+                self._welcome(*found)
+        if self._likely * GROWTH <= self.accepts:
+            self._likely *= GROWTH
         return True
+
+    def _welcome(self, fd: int, name: Any) -> None:
+        stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, self.socket.proto, fd)
+        try:
+            self._serve(stream, self.clientOf(name))
+        except Exception:
+            # A plugin's wrapper around the echo may raise anything.
+            self.limitedLog.broke("accept")
+            refuse(stream)
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
@@ -141,8 +162,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Make an ``IAddress`` of that, or of what ``getsockname`` gave.
         """
-        found: IAddress = self._buildAddr(scoped(name))
-        return found
+        return cast(IAddress, self._buildAddr(scoped(name)))
 
     def handleRest(self) -> None:
         """
@@ -157,8 +177,7 @@ class StreamPort(RecoveringPort, tcp.Port):
             if protocol is None or innermostProtocol(protocol) is None:
                 refuse(stream)
                 return
-            number, self.sessionno = self.sessionno, self.sessionno + 1
-            transport = self.transport(stream, protocol, peer, self, number, self.reactor)
+            transport = self.transported(stream, protocol, peer)
         except OSError as error:
             self.limitedLog.failed("accept", error)
             refuse(stream)
@@ -168,6 +187,15 @@ class StreamPort(RecoveringPort, tcp.Port):
         except Exception:
             self.limitedLog.broke("accept")
             transport.abortConnection()
+
+    def transported(self, stream: socket.socket, protocol: IProtocol, peer: Any) -> Connection:
+        """
+        Make the transport of a connection.
+
+        :raise OSError: it cannot be watched.
+        """
+        number, self.sessionno = self.sessionno, self.sessionno + 1
+        return self.transport(stream, protocol, peer, self, number, self.reactor)
 
     def _hasNoRoom(self, error: OSError) -> bool:
         """
@@ -191,11 +219,11 @@ class StreamPort(RecoveringPort, tcp.Port):
         os.close(spare)
         with suppress(OSError):
             refuse(self.socket.accept()[0])
-        self._spare = _openSpare()
+        self._spare = openSpare()
 
     def _acceptAgain(self) -> None:
         if self.connected and not self.disconnecting:
-            self._spare = self._spare if self._spare is not None else _openSpare()
+            self._spare = self._spare if self._spare is not None else openSpare()
             self.startReading()
 
     def failed(self, call: str, error: OSError) -> None:
@@ -270,12 +298,3 @@ class UnixPort(StreamPort):
         Make an ``IAddress`` of that, or of what ``getsockname`` gave.
         """
         return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)
-
-
-def _openSpare() -> int | None:
-    try:
-        if hasattr(os, "eventfd"):  # It needs no file; after chroot(2) there may be none.
-            return os.eventfd(0)
-        return os.open(os.devnull, os.O_RDONLY)
-    except OSError:
-        return None

@@ -1,0 +1,251 @@
+"""
+Connections that are no more than a descriptor, until one needs more than its bytes back.
+
+Most connections never do: somebody connects, gets each message back, and leaves.  For
+these the objects that Twisted has for a connection would take several times as long
+to make, and to take apart, as all the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any, Literal
+
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from echotwist.fast.accepting import Acceptor
+from echotwist.fast.connection import FastConnection, _echo, _passed
+from echotwist.fast.port import _peer as peerOf
+from echotwist.fast.reactor import LeanReactor
+from echotwist.sockets.options import queued
+from echotwist.streams.counted import CountedEcho
+from echotwist.streams.factory import EchoFactory
+from echotwist.streams.interfaces import IBareConnections
+from echotwist.streams.port import StreamPort
+
+
+class BareConnection:
+    """
+    What the reactor knows such a connection by.
+
+    :param fd: its descriptor.
+    :param name: the ``struct sockaddr`` of its peer.
+    :param owner: all of the same port.
+    """
+
+    __slots__ = ("fd", "name", "owner")
+
+    def __init__(self, fd: int, name: bytes, owner: BareConnections) -> None:
+        self.fd = fd
+        self.name = name
+        self.owner = owner
+
+    def fileno(self) -> int:
+        """
+        Give its descriptor; -1 when it is gone, or another object's.
+        """
+        return self.fd
+
+    def logPrefix(self) -> str:
+        """
+        Give the start of what is logged while it is at work.
+        """
+        return f"{CountedEcho.__name__},-,{self.owner.clientOf(self.name)[0]}"
+
+    def doRead(self) -> None:
+        """
+        Find out what has happened.
+        """
+        rest = self.owner.first(self.fd)
+        if rest is not None:
+            self.owner.goOn(self, *rest)
+
+    def doUnusual(self, data: bytes | None, outcome: Any) -> None:
+        """
+        Go on where :func:`_echo` did not, see :meth:`FastConnection.doUnusual`.
+        """
+        self.owner.goOn(self, data, outcome)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The reactor watches it no more, as there is an error, or as it stops.
+        """
+        self.doRead()
+        if self.fd != -1:
+            self.owner.make(self).transport.connectionLost(reason)
+
+
+@implementer(IBareConnections)
+class BareConnections:
+    """
+    Those of a port.
+
+    :param port: accepts them.
+    :param factory: that of the port.
+    :param reactor: that of the port.
+    """
+
+    def __init__(self, port: StreamPort, factory: EchoFactory, reactor: LeanReactor) -> None:
+        self._port = port
+        self._factory = factory
+        self._limits, self._counters = factory.limits, factory.counters
+        self._reactor = reactor
+        self._acceptor = Acceptor()
+        self._open = 0
+        #: Descriptors of those that have echoed since it was last asked what waits there.
+        self._talking: set[int] = set()
+        factory.bare.append(self)
+
+    def __len__(self) -> int:
+        return self._open
+
+    def accept(self) -> tuple[int, tuple[Any, ...]] | Literal[True] | None:
+        """
+        Accept a connection, and take it, unless there is more to it; see
+        :meth:`StreamPort.acceptOne`.
+
+        :raise OSError: something went wrong.
+        """
+        found = self._acceptor.accept(self._port.fileno())
+        if found is not None and self._take(*found):
+            return True
+        return found and (found[0], peerOf(found[1]))
+
+    def _take(self, fd: int, name: bytes) -> bool:
+        factory, limits, counters = self._factory, self._limits, self._counters
+        host = self.clientOf(name)[0] if limits.byPeer else ""
+        if not factory.takesBare or limits.refusal(host):
+            return False
+        try:
+            self._reactor.addUsualReader(fd, BareConnection(fd, name, self), self.first)
+        except OSError:
+            return False
+        while fd >= len(_passed):
+            _passed.append(0)
+        self._open += 1
+        limits.opened(host)
+        counters.connections += 1
+        counters.active += 1
+        return True
+
+    def first(self, fd: int) -> tuple[bytes | None, Any] | None:
+        """
+        Echo, and have it asked from time to time whether the peer takes what it gets.
+        """
+        rest = _echo(fd)
+        if rest is None:
+            self._talking.add(fd)
+            self._factory.watch()
+            self._reactor.changeUsual(fd, _echo)
+        return rest
+
+    def goOn(self, bare: BareConnection, data: bytes | None, outcome: Any) -> None:
+        """
+        Do more than to echo, or end.
+        """
+        if data is None and outcome.errno == errno.EAGAIN:
+            return
+        if outcome.errno == errno.ECONNRESET if data is None else not (data or queued(bare)):
+            self._end(bare)
+            return
+        echo = self.make(bare)
+        self._reactor.finish(echo.transport.fileno(), (data, outcome))
+
+    def _end(self, bare: BareConnection) -> None:
+        fd = self._leave(bare)
+        # Nobody else has the descriptor: closing it ends all that the kernel knows of it.
+        self._reactor.forget(fd)
+        try:
+            os.close(fd)
+        except OSError as error:
+            self._port.failed("close", error)
+
+    def _leave(self, bare: BareConnection) -> int:
+        """
+        Count no more what is somebody else's from here on, or nobody's.
+        """
+        fd, bare.fd = bare.fd, -1
+        self._settle(fd)
+        self._talking.discard(fd)
+        self._open -= 1
+        self._counters.active -= 1
+        limits = self._limits
+        limits.closed(self.clientOf(bare.name)[0] if limits.byPeer else "")
+        return fd
+
+    def clientOf(self, name: bytes) -> tuple[Any, ...]:
+        """
+        Give what a connection keeps of its peer.
+        """
+        return self._port.clientOf(peerOf(name))
+
+    def make(self, bare: BareConnection) -> CountedEcho:
+        """
+        Make the objects of a connection, which goes on from here.
+        """
+        fd, port, factory = self._leave(bare), self._port, self._factory
+        stream = socket.socket(port.addressFamily, socket.SOCK_STREAM, 0, fd)
+        self._counters.connections -= 1  # The echo counts itself.
+        client = self.clientOf(bare.name)
+        echo = factory.echo(client[0])
+        connection = port.transported(stream, echo, client)
+        self._reactor.replaceReader(connection)
+        echo.makeConnection(connection)
+        return echo
+
+    def settle(self) -> None:
+        """
+        Count what was echoed.
+        """
+        for fd in self._talking:
+            self._settle(fd)
+
+    def _settle(self, fd: int) -> int:
+        size, _passed[fd] = _passed[fd], 0
+        self._counters.receivedBytes += size
+        self._counters.sentBytes += size
+        return size
+
+    def makeWaiting(self) -> bool:
+        """
+        Make the objects of those who have said nothing since this was last asked, and have
+        bytes to take: so that it is watched whether they do.
+        """
+        quiet = {fd for fd in self._talking if not self._settle(fd)}
+        self._talking -= quiet
+        for bare in [one for one in self._all() if one.fd in quiet] if quiet else ():
+            if queued(bare):
+                self._factory.wrote(self.make(bare))
+            else:
+                self._reactor.changeUsual(bare.fd, self.first)
+        return bool(self._talking)
+
+    def makeAll(self) -> None:
+        """
+        Make the objects of all.
+        """
+        for bare in self._all():
+            self.make(bare)
+
+    def _all(self) -> list[BareConnection]:
+        readers = self._reactor.getReaders() if self._open else []
+        return [one for one in readers if isinstance(one, BareConnection) and one.owner is self]
+
+
+def acceptBare(port: StreamPort) -> None:
+    """
+    Have a port make no more of its connections than a descriptor, where an exact echo is
+    all there is to do.
+    """
+    factory, reactor = port.factory, port.reactor
+    if (
+        type(port) is StreamPort
+        and port.transport is FastConnection
+        and type(factory) is EchoFactory
+        and factory.takesBare
+        and isinstance(reactor, LeanReactor)
+    ):
+        port.acceptOne = BareConnections(port, factory, reactor).accept  # type: ignore[method-assign]

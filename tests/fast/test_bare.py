@@ -1,0 +1,451 @@
+"""
+Connections that are no more than a descriptor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import gc
+import os
+import socket
+import struct
+import sys
+from typing import Any
+from unittest import skipUnless
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist import EchoFactory
+from echotwist.impair.grammar import Impairments
+from echotwist.sockets.access import Access
+from echotwist.streams import connection, progress
+from echotwist.streams.connection import Connection, lingering
+from echotwist.streams.impaired import ImpairedFactory
+from echotwist.streams.limits import Limits
+from echotwist.streams.port import StreamPort
+
+LINUX = sys.platform == "linux"
+if LINUX:
+    from echotwist.fast import bare
+    from echotwist.fast.bare import BareConnection, acceptBare
+    from echotwist.fast.connection import FastConnection
+    from echotwist.fast.reactor import LeanReactor
+
+#: What each listener has, and each connection of it.
+OPTIONS = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.SOL_SOCKET, socket.SO_OOBINLINE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY): 1,
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", 4)): 77,
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18)): 12_345,
+}
+
+
+@skipUnless(LINUX, "needs Linux")
+class BareTests(SynchronousTestCase):
+    """
+    Tests for :class:`BareConnections`: all promises hold for them.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a reactor, and a clock for all that waits.
+        """
+        self.reactor, self.clock = LeanReactor(), Clock()
+        self.addCleanup(self.reactor._poller.close)
+        for waker in self.reactor._internalReaders:
+            self.addCleanup(waker.connectionLost, None)
+
+    def listen(self, **words: Any) -> None:
+        """
+        Listen.
+
+        :param words: for the factory.
+        """
+        self.factory = EchoFactory(reactor=self.clock, **words)
+        self.counters = self.factory.counters
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        listener.setblocking(False)
+        self.port = StreamPort(listener, self.factory, self.factory.limitedLog, self.reactor)
+        self.port.transport = FastConnection
+        acceptBare(self.port)
+        self.port.startListening()
+        self.addCleanup(self.close)
+
+    def close(self) -> None:
+        """
+        End all connections, and the port.
+        """
+        for reader in self.reactor.removeAll():
+            if reader not in self.reactor._internalReaders:
+                reader.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.counters.active, 0)
+        self.assertEqual(self.factory.limits._all, 0)
+
+    def turn(self, times: int = 1) -> None:
+        """
+        Have what has happened handled.
+        """
+        for _ in range(times):
+            self.reactor.doIteration(0)
+
+    def connect(self) -> socket.socket:
+        """
+        Connect somebody.
+        """
+        peer = socket.create_connection(self.port.socket.getsockname(), timeout=10)
+        self.addCleanup(peer.close)
+        self.turn()
+        return peer
+
+    def echoed(self, peer: socket.socket, data: bytes) -> bytes:
+        """
+        Send something, and give what has come back.
+        """
+        peer.send(data)
+        self.turn()
+        return peer.recv(len(data))
+
+    def kinds(self) -> list[type]:
+        """
+        Tell what the connections are.
+        """
+        mine = (BareConnection, Connection)
+        return [type(one) for one in self.reactor.getReaders() if isinstance(one, mine)]
+
+    def reset(self, peer: socket.socket) -> None:
+        """
+        Reset a connection.
+        """
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+
+    def test_echo(self) -> None:
+        """
+        Each message is given back and counted, also while the connection goes on.
+        """
+        self.listen(stallTimeout=8)
+        peer = self.connect()
+        for number in range(1, 4):
+            self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+            self.assertEqual(self.counters.settle().receivedBytes, 5 * number)
+            self.assertEqual(self.counters.sentBytes, 5 * number)
+        self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
+        self.assertEqual(self.kinds(), [BareConnection])
+
+    def test_ends(self) -> None:
+        """
+        The end of a connection, or its reset, is counted, and nothing is left of it.
+        """
+        self.listen()
+        for end in (socket.socket.close, self.reset):
+            for sent in (b"", b"hello"):
+                peer = self.connect()
+                if sent:
+                    self.assertEqual(self.echoed(peer, sent), sent)
+                [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+                end(peer)
+                self.turn()
+                self.assertRaises(OSError, os.fstat, fd)
+                self.assertEqual((self.kinds(), self.counters.active), ([], 0))
+                self.assertNotIn(fd, self.reactor._usual)
+        self.assertEqual((self.counters.connections, self.counters.receivedBytes), (4, 10))
+
+    def isBare(self, reader: object) -> bool:
+        """
+        Tell whether something is such a connection.
+        """
+        return isinstance(reader, BareConnection)
+
+    def test_halfClose(self) -> None:
+        """
+        A client that sends and then half-closes gets everything back, and then the end.
+        """
+        self.listen()
+        peer = self.connect()
+        peer.sendall(b"hello")
+        peer.shutdown(socket.SHUT_WR)
+        self.turn(2)
+        self.assertEqual((peer.recv(10), peer.recv(10)), (b"hello", b""))
+        self.assertEqual(self.counters.active, 0)
+
+    def test_freed(self) -> None:
+        """
+        No connection leaves garbage, however it ends.
+        """
+        self.listen()
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for _ in range(3):
+            peer = self.connect()
+            self.echoed(peer, b"hello")
+            self.reset(peer)
+            self.turn()
+            self.assertEqual(self.counters.active, 0)
+        self.assertEqual([one for one in gc.get_objects() if self.isBare(one)], [])
+
+    def test_nothingToRead(self) -> None:
+        """
+        An event that was another connection's, of the same descriptor, changes nothing.
+        """
+        self.listen()
+        peer = self.connect()
+        [connection] = filter(self.isBare, self.reactor.getReaders())
+        connection.doRead()
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        self.assertEqual(self.kinds(), [BareConnection])
+
+    def fill(self, peer: socket.socket) -> int:
+        """
+        Send, and take nothing, until some of it waits here for room.
+
+        :return: how many bytes that were.
+        """
+        sent = 0
+        peer.setblocking(False)
+        while not any(getattr(one, "_tempDataLen", 0) for one in self.reactor.getReaders()):
+            with contextlib.suppress(BlockingIOError):
+                sent += peer.send(bytes(50_000))
+            self.turn()
+        return sent
+
+    def test_slow(self) -> None:
+        """
+        A peer that takes its time gets everything, in order.
+        """
+        self.listen()
+        peer = self.connect()
+        self.assertEqual(self.echoed(peer, b"first"), b"first")
+        sent, got = self.fill(peer), 0
+        for _ in range(10_000):
+            with contextlib.suppress(BlockingIOError):
+                got += len(peer.recv(2**20))
+            self.turn()
+            if got == sent:
+                break
+        peer.setblocking(True)
+        self.assertEqual(self.echoed(peer, b"last"), b"last")
+        self.assertEqual(got, sent)
+        self.assertEqual(self.counters.settle().receivedBytes, sent + 9)
+        self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
+
+    def test_stall(self) -> None:
+        """
+        A peer that takes nothing is reset, also if all is in the hands of the kernel.
+        """
+        for isFull in (True, False):
+            self.listen(stallTimeout=8)
+            peer = self.connect()
+            if isFull:
+                self.fill(peer)
+            else:
+                self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+                self.patch(bare, "queued", lambda stream: 5)
+                self.patch(progress, "queued", lambda stream: 5)
+            for _ in range(14):
+                self.clock.advance(1)
+                self.reactor.runUntilCurrent()
+            self.assertEqual((self.counters.stalled, self.counters.active), (1, 0))
+
+    def test_goesOn(self) -> None:
+        """
+        A peer that goes on stays what it is; when it has paused and taken everything,
+        nobody wakes up any more, until it goes on.
+        """
+        self.listen(stallTimeout=8)
+        self.patch(bare, "queued", lambda stream: 0)  # The kernel may tell late.
+        peer = self.connect()
+        for _ in range(20):
+            self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+            self.clock.advance(0.5)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.pump([1] * 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(self.kinds(), [BareConnection])
+        self.assertEqual(self.counters.settle().receivedBytes, 105)
+
+    def test_silent(self) -> None:
+        """
+        Nobody wakes up for peers that say nothing.
+        """
+        self.listen(stallTimeout=8)
+        self.connect()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_limits(self) -> None:
+        """
+        A connection over a limit is reset and counted, and there is room when another
+        one has ended.
+        """
+        for limits, reason in (
+            (Limits(most=1), "too many connections"),
+            (Limits(mostPerPeer=1), "too many connections of one peer"),
+        ):
+            self.listen(limits=limits)
+            first = self.connect()
+            self.assertRaises(ConnectionResetError, self.connect().recv, 1)
+            self.assertEqual(self.counters.refused, {reason: 1})
+            first.close()
+            self.turn()
+            self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
+
+    def test_access(self) -> None:
+        """
+        A peer that is not allowed is reset and counted.
+        """
+        self.listen(limits=Limits(access=Access((), ["127.0.0.0/8"])))
+        self.assertRaises(ConnectionResetError, self.connect().recv, 1)
+        self.assertEqual(self.counters.refused, {"not allowed": 1})
+
+    def test_drain(self) -> None:
+        """
+        A drain gives back what has come, and ends each connection when it is quiet.
+        """
+        self.listen()
+        for module in (progress, connection):  # The kernel may tell late.
+            self.patch(module, "queued", lambda stream: 0)
+        peer, ended = self.connect(), list[object]()
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        self.factory.drain(60).addCallback(ended.append)
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        self.assertEqual(ended, [])
+        for _ in range(10):
+            self.clock.advance(0.2)
+            self.turn()
+            self.reactor.runUntilCurrent()
+        self.assertEqual((peer.recv(1), ended), (b"", [None]))
+        self.assertEqual(self.counters.drained, 1)
+        self.assertEqual(self.counters.settle().receivedBytes, 10)
+
+    def test_drained(self) -> None:
+        """
+        A drain of nobody leaves nothing to do.
+        """
+        self.listen(stallTimeout=8)
+        peer = self.connect()
+        self.echoed(peer, b"hello")
+        peer.close()
+        self.turn()
+        self.successResultOf(self.factory.drain(60))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_abort(self) -> None:
+        """
+        All are reset at once, if that is asked for.
+        """
+        self.listen()
+        peer = self.connect()
+        self.factory.abortAll()
+        self.reactor.runUntilCurrent()
+        self.assertRaises(ConnectionResetError, peer.recv, 1)
+
+    def test_reactorStops(self) -> None:
+        """
+        When the reactor lets go of a connection, it is closed and counted.
+        """
+        self.listen()
+        peer = self.connect()
+        self.close()
+        self.assertEqual(peer.recv(1), b"")
+
+    def test_otherwise(self) -> None:
+        """
+        Where there is more to do than to echo, each connection is made at once.
+        """
+        impaired = ImpairedFactory(Impairments.of(["chunk=1"]), reactor=self.clock)
+        self.listen()
+        for factory, transport in (
+            (EchoFactory(b"> ", reactor=self.clock), FastConnection),
+            (EchoFactory(verbose=True, reactor=self.clock), FastConnection),
+            (EchoFactory(idleTimeout=1, reactor=self.clock), FastConnection),
+            (impaired, FastConnection),
+            (self.factory, Connection),
+            (self.factory, lingering(1, FastConnection)),
+        ):
+            listener = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(listener.close)
+            port = StreamPort(listener, factory, factory.limitedLog, self.reactor)
+            port.transport = transport
+            acceptBare(port)
+            self.assertNotIn("acceptOne", vars(port))
+
+    def test_notWatched(self) -> None:
+        """
+        A connection that the kernel has no room to watch is tried again.
+        """
+        self.listen()
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "no room")
+
+        self.patch(self.reactor, "addUsualReader", fail)
+        self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
+        self.assertEqual(self.kinds(), [FastConnection])
+
+    def test_errors(self) -> None:
+        """
+        An error of accept(2) is counted, and the next connection served.
+        """
+        self.listen()
+        [connections] = self.factory.bare
+
+        def fail(*arguments: object) -> int:
+            ctypes.set_errno(errno.ECONNABORTED)
+            return -1
+
+        change = self.patch(connections._acceptor, "_accept4", fail)  # type: ignore[attr-defined]
+        self.port.accept(1)
+        change.restore()
+        self.assertEqual(self.counters.errors, {("accept", "ECONNABORTED"): 1})
+        self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
+
+    def test_inherited(self) -> None:
+        """
+        A connection has the options of its listener; and it does not block.
+        """
+        self.listen()
+        for (level, option), value in OPTIONS.items():
+            self.port.socket.setsockopt(level, option, value)
+        self.connect()
+        [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+        self.assertFalse(os.get_blocking(fd))
+        self.assertFalse(os.get_inheritable(fd))
+        with socket.socket(fileno=os.dup(fd)) as stream:
+            found = {key: stream.getsockopt(*key) for key in OPTIONS}
+        self.assertEqual(found, OPTIONS)
+
+    def test_likely(self) -> None:
+        """
+        Where one comes at a time, it is seldom asked whether there is another; where many
+        come at once, they are soon accepted together.
+        """
+        self.listen()
+        asked = 0
+        accept = self.port.acceptOne
+
+        def counted() -> Any:
+            nonlocal asked
+            asked += 1
+            return accept()
+
+        self.patch(self.port, "acceptOne", counted)
+        for _ in range(100):
+            self.connect().close()
+            self.turn()
+        self.assertLess(asked, 130)
+        for _ in range(40):
+            for _ in range(20):
+                peer = socket.create_connection(self.port.socket.getsockname(), timeout=10)
+                self.addCleanup(peer.close)
+            self.turn()
+        self.assertGreater(self.port._likely, 10)
+        self.turn(10)
+        self.assertEqual(self.counters.active, 800)
