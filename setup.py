@@ -8,9 +8,22 @@ The packages are named one by one, because ``find_packages`` passes over
 """
 
 import re
+import sys
+import sysconfig
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
+
+#: Whether one build is good for all later versions of Python.
+STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+#: Where it cannot be compiled, Python does the same.
+SPEEDUPS = Extension(
+    "echotwist.fast.speedups",
+    ["echotwist/fast/speedups.c"],
+    py_limited_api=STABLE,
+    optional=True,
+)
 
 
 def longDescription() -> str:
@@ -46,7 +59,13 @@ setup(
     package_dir={"": "."},
     package_data={
         "echotwist": ["py.typed"],
+        "echotwist.fast": ["speedups.pyi"],
         "echotwist.probe": ["schema.json"],
         "echotwist.probe.doctor": ["schema.json"],
     },
+    # epoll(7) is Linux's, and PyPy would be slower with it.
+    ext_modules=[SPEEDUPS]
+    if sys.platform == "linux" and sys.implementation.name == "cpython"
+    else [],
+    options={"bdist_wheel": {"py_limited_api": "cp310"}} if STABLE else {},
 )

@@ -28,8 +28,9 @@ PATIENCE = 30.0
 #: How servers say where they listen.
 PORT = re.compile(r"(?m)(?:^port |echo on TCP \S*:)(\d+)[,\n]")
 
-#: How ours say what they run on.
+#: How ours say what they run on, and which way.
 REACTOR = re.compile(r"reactor class: \S*?(\w+)\.\n")
+WAY = re.compile(r", Twisted \S+, (fast: \w+|portable)\n")
 
 
 class NotStarted(Exception):
@@ -60,7 +61,7 @@ class Running:
     :param command: how to start it.
     :param cores: where it may run.
     :ivar port: where it listens on 127.0.0.1.
-    :ivar reactor: what ours runs on.
+    :ivar reactor: what ours runs on, and which way.
     :raise NotStarted: when it does not say so.
     """
 
@@ -84,7 +85,7 @@ class Running:
             said = log.read_text(errors="replace")
             found = PORT.search(said)
             if found:
-                self.reactor = "".join(REACTOR.findall(said))
+                self.reactor = ", ".join(REACTOR.findall(said) + WAY.findall(said))
                 return int(found[1])
             time.sleep(0.005)
         lines = log.read_text(errors="replace").splitlines() or ["it said nothing"]
@@ -113,9 +114,9 @@ def echo(*options: str) -> list[str | Path]:
     return [BIN / "twistd", "--nodaemon", "--pidfile=", "echo", "--port=0", *options]
 
 
-def _ours(name: str, *options: str) -> Callable[[Path], Server]:
+def _ours(name: str, *options: str, before: Sequence[str] = ()) -> Callable[[Path], Server]:
     def make(folder: Path) -> Server:
-        command = echo(*options)
+        command = [*before, *echo(*options)]
         return Server(name, {"tcp": command, "udp": command})
 
     return make
@@ -172,6 +173,7 @@ RIVALS, LEAST = ("uvloop", "Go", "Go io.Copy"), ("C epoll", "C blocking")
 #: How each is made, in the order of the columns.
 MAKERS: Mapping[str, Callable[[Path], Server]] = {
     OURS: _ours(OURS),
+    "echotwist python": _ours("echotwist python", before=["env", "ECHOTWIST_SPEEDUPS=0"]),
     "echotwist portable": _ours("echotwist portable", "--portable"),
     "C epoll": _cPolling,
     "C blocking": _cBlocking,

@@ -21,6 +21,7 @@ from echotwist.listening.interfaces import IServing
 from echotwist.listening.links import Links, watchLinks
 from echotwist.listening.listeners import Sockets, closeAll
 from echotwist.listening.serving import Serving
+from echotwist.listening.ways import versions, wayOf
 from echotwist.monitoring.serving import Monitoring
 from echotwist.settings import Settings
 from echotwist.signals import StopSignals, stopAsFailed
@@ -64,6 +65,7 @@ class EchoService(Service):
         self._reactor = reactor
         self._options = options
         self._process: Any = None
+        self._versions = self._way = ""
         # Set if this service is the whole program: signals, status and systemd are ours.
         self._signals: StopSignals | None = None
         self._serving: IServing | None = None
@@ -141,6 +143,7 @@ class EchoService(Service):
 
             self._reactor = reactor
         keepSteady(self._reactor)
+        self._versions, self._way = versions(), wayOf(self.settings.portable)
         if "NOTIFY_SOCKET" in os.environ:
             import echotwist.telemetry.notifier  # noqa: F401
 
@@ -193,6 +196,7 @@ class EchoService(Service):
         self.privilegedStartService()
         super().startService()
         assert self._serving is not None
+        self._log.info("{versions}, {way}", versions=self._versions, way=self._way)
         if self._signals is not None:
             self._reactor.callWhenRunning(self._signals.take, self._reactor)
         opened = [*self._serving.listeners, *self._monitoring.listeners]

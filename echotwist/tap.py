@@ -8,7 +8,6 @@ import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +16,7 @@ from twisted.python import usage
 
 from echotwist.commandline.twistd import checkTwistd
 from echotwist.commandline.usage import DeclaredOptions
-from echotwist.listening.ways import installReactor
+from echotwist.listening.ways import installReactor, versions, wayOf
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.errors import ListenError, oneLine
@@ -57,7 +56,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
         """
         show the versions and exit
         """
-        print(f"echotwist {version('echotwist')}, Twisted {version('Twisted')}")
+        print(f"{versions()}, {wayOf(bool(self['portable']))}")
         raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:

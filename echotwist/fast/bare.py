@@ -16,8 +16,9 @@ from typing import Any, Literal
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from echotwist.fast import messages
 from echotwist.fast.accepting import Acceptor
-from echotwist.fast.connection import FastConnection, _echo, _passed
+from echotwist.fast.connection import FastConnection
 from echotwist.fast.port import _peer as peerOf
 from echotwist.fast.reactor import LeanReactor
 from echotwist.sockets.options import queued
@@ -65,7 +66,7 @@ class BareConnection:
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> None:
         """
-        Go on where :func:`_echo` did not, see :meth:`FastConnection.doUnusual`.
+        Go on where :func:`messages.echo` did not, see :meth:`FastConnection.doUnusual`.
         """
         self.owner.goOn(self, data, outcome)
 
@@ -123,8 +124,6 @@ class BareConnections:
             self._reactor.addUsualReader(fd, BareConnection(fd, name, self), self.first)
         except OSError:
             return False
-        while fd >= len(_passed):
-            _passed.append(0)
         self._open += 1
         limits.opened(host)
         counters.connections += 1
@@ -135,11 +134,11 @@ class BareConnections:
         """
         Echo, and have it asked from time to time whether the peer takes what it gets.
         """
-        rest = _echo(fd)
+        rest = messages.echo(fd)
         if rest is None:
             self._talking.add(fd)
             self._factory.watch()
-            self._reactor.changeUsual(fd, _echo)
+            self._reactor.changeUsual(fd, messages.echo)
         return rest
 
     def goOn(self, bare: BareConnection, data: bytes | None, outcome: Any) -> None:
@@ -204,7 +203,7 @@ class BareConnections:
             self._settle(fd)
 
     def _settle(self, fd: int) -> int:
-        size, _passed[fd] = _passed[fd], 0
+        size = messages.taken(fd)
         self._counters.receivedBytes += size
         self._counters.sentBytes += size
         return size

@@ -15,9 +15,11 @@ import socket
 import struct
 import sys
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
+from typing import Any
 
 from echotwist.datagrams.port import LARGEST
+from echotwist.fast import compiled
 from echotwist.sockets import packetinfo
 
 #: Datagrams that two calls handle, before others have their turn.
@@ -28,6 +30,8 @@ BATCH = 64
 _HEADER = struct.Struct("@PIPNPNi0PI0P")
 #: ``struct iovec``: where a piece is, and its size.
 _PIECE = struct.Struct("@PN")
+#: What is counted in C: datagrams, and their bytes.
+_COUNTS = struct.Struct("@QQ")
 #: Where in a header the size is, and where in a piece its lower half.
 _SIZE = struct.calcsize("@PIPNPNi0P")
 _PIECE_SIZE = struct.calcsize("@P") + (sys.byteorder == "big") * (struct.calcsize("@N") - 4)
@@ -46,7 +50,9 @@ class Batch:
 
     It has a part for the headers to receive with, what is told of each
     datagram, the headers to reply with, their control messages, the pieces
-    that both kinds of headers point to, and the datagrams.
+    that both kinds of headers point to, the datagrams, and two counters.
+
+    Headers are as before until :meth:`receive`, and again after :meth:`renew`.
     """
 
     def __init__(self) -> None:
@@ -56,12 +62,13 @@ class Batch:
         self._receive, self._send = library.recvmmsg, library.sendmmsg
         told, control = _TOLD, packetinfo.ROOM
         parts = [_HEADER.size, told, _HEADER.size, control, _PIECE.size, _PIECE.size, _STRIDE]
-        sizes = [BATCH * size for size in parts]
+        sizes = [*(BATCH * size for size in parts), _COUNTS.size]
         self._memory = mmap.mmap(-1, sum(sizes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         start = ctypes.c_char.from_buffer(self._memory)
         self._address = ctypes.addressof(start)
         starts = accumulate(sizes[:-1])
-        self._told, self._replies, self._controls, self._room, self._pieces, self._data = starts
+        self._told, self._replies, self._controls, self._room, self._pieces = islice(starts, 5)
+        self._data, self._counts = starts
         for number in range(BATCH):
             self._prepare(number)
             self.answer(number, b"")
@@ -70,7 +77,6 @@ class Batch:
         self._replyAt = [ctypes.byref(start, place) for place in replies]
         self._fresh = self._memory[: self._replies]
         self._renewals = list(map(self._renewal, range(BATCH + 1)))
-        self._changed = 0
         self._firstTold = slice(self._told, self._told + _TOLD)
         self._firstReply = self._replyAt[0]
         words = memoryview(self._memory)[: self._data].cast("I")
@@ -106,21 +112,46 @@ class Batch:
         :return: how many.
         :raise OSError: there are none, or something went wrong.
         """
-        # What was told of others must not stay behind what is told of the next.
-        for part in self._renewals[self._changed]:
-            self._memory[part] = self._fresh[part]
         count: int = self._receive(fd, self._requestsAt, most, 0, None)
-        # One more may have been begun, and been given up.
-        self._changed = count + 1 if 0 < count < BATCH else BATCH
         if count < 0:
-            raise _error()
+            error = _error()
+            self.renew(BATCH)
+            raise error
         return count
+
+    def renew(self, count: int) -> None:
+        """
+        Forget what was told of so many datagrams: it must not stay behind what is told of
+        the next.
+        """
+        # One more may have been begun, and been given up.
+        for part in self._renewals[min(count + 1, BATCH)]:
+            self._memory[part] = self._fresh[part]
 
     def _renewal(self, count: int) -> tuple[slice, slice]:
         """
         Tell which parts so many datagrams change: headers, and what is told.
         """
         return slice(0, count * _HEADER.size), slice(self._told, self._told + count * _TOLD)
+
+    def turns(self, known: dict[bytes, bytes]) -> Any:
+        """
+        Make the function that receives and answers in C, if it is compiled.
+
+        :param known: as :attr:`BatchPort._known`.
+        """
+        if compiled.speedups is None:
+            return None
+        counts = self._address + self._counts
+        return compiled.speedups.turns((self._address, counts, known, self))
+
+    def counted(self) -> tuple[int, int]:
+        """
+        Tell how many datagrams that function has answered, and their bytes, and begin anew.
+        """
+        datagrams, size = _COUNTS.unpack_from(self._memory, self._counts)
+        _COUNTS.pack_into(self._memory, self._counts, 0, 0)
+        return datagrams, size
 
     def sizes(self, count: int) -> list[int]:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from os import read, write
+from os import write
 from typing import Any
 
 from twisted.internet import tcp
@@ -14,12 +14,10 @@ from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
+from echotwist.fast import messages
 from echotwist.fast.splice import Pipe, pipe
 from echotwist.streams.connection import Connection
 from echotwist.streams.counted import CountedEcho
-
-#: Bytes read at once.
-MOST = Connection.bufferSize
 
 #: Bytes; a peer that sends less at once is served better by copies.
 BULK = 16_384
@@ -27,33 +25,6 @@ BULK = 16_384
 #: Bytes; a peer that has been sent so many has read some.  The kernel gives a large
 #: buffer, up to 32 MiB (Linux 6.18), to a peer that reads fast: not to one that does not.
 PROVEN = 8_388_608
-
-#: Bytes that passed on each descriptor since its connection was last asked.
-_passed: list[int] = []
-
-
-def _echo(fd: int) -> tuple[bytes | None, Any] | None:
-    """
-    Give back what has come, if that is all there is to do: to a connection that does
-    nothing but echo, and has nothing waiting to be written.
-
-    With each message this runs, and nothing else of ours.
-
-    :return: nothing; or else for :meth:`FastConnection.doUnusual`.
-    """
-    data = None
-    try:
-        data = read(fd, MOST)
-        if not data:
-            return data, 0
-        sent = write(fd, data)
-    except OSError as error:
-        # Its frames would lead to who called this, and back: garbage for each reset.
-        return data, error.with_traceback(None)
-    if sent < MOST and sent == len(data):
-        _passed[fd] += sent
-        return None
-    return data, sent
 
 
 class FastConnection(Connection):
@@ -97,8 +68,6 @@ class FastConnection(Connection):
         self._pipe = None
         self._exact = exactly(protocol)
         self.bufferSize = Connection.bufferSize
-        while self._fd >= len(_passed):
-            _passed.append(0)
         self.startReading()
         self.connected = 1
 
@@ -106,7 +75,7 @@ class FastConnection(Connection):
         """
         Have another protocol go on from here.
         """
-        self.settle()
+        self._leave()
         super().setProtocol(protocol)
         self._exact = exactly(protocol)
 
@@ -128,23 +97,22 @@ class FastConnection(Connection):
             return super().doRead()
         if self._pipe is not None:
             return self._relay(self._pipe)
-        rest = _echo(self._fd)
+        rest = messages.echo(self._fd)
         if rest is not None:
             return self._goOn(*rest)
-        goesOn = self._exact.watched
         self._count()
-        if goesOn and hasattr(self.reactor, "addUsual"):
-            self.reactor.addUsual(self, _echo)
+        if hasattr(self.reactor, "addUsual"):
+            self.reactor.addUsual(self, messages.echo)
         return None
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> Any:
         """
-        Go on where :func:`_echo` did not.
+        Go on where :func:`messages.echo` did not.
 
         :param data: what it read; ``None`` if it could not.
         :param outcome: how many of these bytes it wrote, or the error of either call.
         """
-        self.settle()
+        self._leave()
         return self._goOn(data, outcome)
 
     def _goOn(self, data: bytes | None, outcome: Any) -> Any:
@@ -164,19 +132,28 @@ class FastConnection(Connection):
             self._pipe = pipe()
         return None
 
-    def settle(self) -> None:
+    def settle(self) -> bool:
         """
-        Count what :func:`_echo` has not told yet, and have it called no more until
-        there is something to read again.
+        Count what :func:`messages.echo` did.  If that is nothing, have it called no more
+        until there is something to read again.
+
+        :return: whether there was something.
         """
+        isMoving = self._count()
+        if not isMoving:
+            self._leave()
+        return isMoving
+
+    def _leave(self) -> None:
         if hasattr(self.reactor, "removeUsual"):
             self.reactor.removeUsual(self)
         self._count()
 
-    def _count(self) -> None:
-        size, _passed[self._fd] = _passed[self._fd], 0
+    def _count(self) -> bool:
+        size = messages.taken(self._fd)
         if size and self._exact is not None:
             self._exact.passed(size)
+        return size > 0
 
     def _relay(self, through: Pipe) -> Any:
         """
@@ -263,7 +240,7 @@ class FastConnection(Connection):
         """
         The connection is gone, and its descriptor soon somebody else's.
         """
-        if hasattr(self, "socket") and _passed[self._fd]:
+        if hasattr(self, "socket"):
             self._count()
         self._isClear = False
         self._exact = None

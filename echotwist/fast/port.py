@@ -5,6 +5,7 @@ The port of UDP that echoes in batches.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from functools import lru_cache
@@ -39,23 +40,50 @@ class BatchPort(DatagramPort):
         #: What is told of datagrams that are answered whatever they hold, and the control
         #: messages of their answers.
         self._known: dict[bytes, bytes] = {}
+        self._compiled = self._batch.turns(self._known)
+        self._counters.sources.append(self.settle)
 
     def startReading(self) -> None:
         """
         Have the reactor tell when there are datagrams.
         """
         super().startReading()
+        self._leaveToFunction()
+
+    def _leaveToFunction(self) -> None:
         if hasattr(self.reactor, "addUsual"):
-            self.reactor.addUsual(self, self._turn)
+            self.reactor.addUsual(self, self._compiled or self._turn)
 
-    def _turn(self, fd: int) -> tuple[()] | None:
-        return None if self.handle(self.atOnce) else ()
+    def _turn(self, fd: int) -> tuple[int, int] | None:
+        return None if self.handle(self.atOnce) else (0, errno.EAGAIN)
 
-    def doUnusual(self) -> None:
+    def doUnusual(self, count: int, outcome: int) -> None:
         """
-        See what has woken us, if nothing has come in.
+        Go on where a turn in C did not; see what has woken us, if nothing has come in.
+
+        :param count: how many datagrams have come.
+        :param outcome: how many of them are answered; or, if none has come, the number
+            of the error.
         """
+        if count:
+            self._answerAll(count, outcome)
+            return
+        if outcome != errno.EAGAIN:
+            self._failedToReceive(OSError(outcome, os.strerror(outcome)))
         self.examine()
+
+    def settle(self) -> None:
+        """
+        Count what was answered in C.
+        """
+        self._count(*self._batch.counted())
+
+    def _count(self, datagrams: int, size: int) -> None:
+        counters = self._counters
+        counters.receivedDatagrams += datagrams
+        counters.receivedBytes += size
+        counters.sentDatagrams += datagrams
+        counters.sentBytes += size
 
     def handle(self, most: int) -> bool:
         """
@@ -71,14 +99,19 @@ class BatchPort(DatagramPort):
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno in (errno.ENOSYS, errno.EPERM):
-                    self.handle = super().handle  # type: ignore[method-assign]
-                self.failed("receive", error)
+                self._failedToReceive(error)
                 break
             if count != 1 or not self._answersFirst():
                 self._answerAll(count)
             most = most - asked if count == asked else 0
         return count > 0
+
+    def _failedToReceive(self, error: OSError) -> None:
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            self.handle = super().handle  # type: ignore[method-assign]
+            self._compiled = None
+            self._leaveToFunction()
+        self.failed("receive", error)
 
     def _answersFirst(self) -> bool:
         """
@@ -93,18 +126,27 @@ class BatchPort(DatagramPort):
             size = self._batch.sendFirst(self.fileno())
         except OSError:
             return False  # It is tried again, and then told.
-        counters = self._counters
-        counters.receivedDatagrams += 1
-        counters.receivedBytes += size
-        counters.sentDatagrams += 1
-        counters.sentBytes += size
+        self._count(1, size)
+        self._batch.renew(1)
         return True
 
-    def _answerAll(self, count: int) -> None:
-        sizes, known, first = self._batch.sizes(count), self._known, 0
-        self._counters.receivedDatagrams += count
-        self._counters.receivedBytes += sum(sizes)
-        for number, told in enumerate(self._batch.told(count)):
+    def _answerAll(self, count: int, first: int = 0) -> None:
+        """
+        Answer datagrams, but those before the first, which are answered already.
+        """
+        try:
+            self._answerFrom(first, self._batch.sizes(count))
+        finally:
+            self._batch.renew(count)
+
+    def _answerFrom(self, first: int, sizes: list[int]) -> None:
+        known, count = self._known, len(sizes)
+        self._count(first, sum(sizes[:first]))
+        self._counters.receivedDatagrams += count - first
+        self._counters.receivedBytes += sum(sizes[first:])
+        toldAll = self._batch.told(count)
+        for number in range(first, count):
+            told = toldAll[number]
             answer = known.get(told)
             if answer is None:
                 answer = self._answerTo(number, told, sizes[number])

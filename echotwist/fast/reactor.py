@@ -10,6 +10,7 @@ may leave a plain function here that does all that the usual event asks for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.python import context, log
 from twisted.python.log import ILogContext
 
 from echotwist.clock import steadyClock
+from echotwist.fast import compiled
 
 #: Stands for an event that is neither "read" nor "write" alone.
 _UNUSUAL = object()
@@ -198,20 +200,10 @@ class LeanReactor(EPollReactor):
 
         :param handle: handles those that are left to no function.
         """
-        poll, selectables, usual = self._poller.poll, self._selectables, self._usual.get
         seconds = self.seconds
+        turn = self._turnCompiled if compiled.speedups else self._turn
         while True:
-            for fd, event in poll(timeout, len(selectables)):
-                function = usual(fd)
-                if function is None or event != EPOLLIN:
-                    handle(fd, event)
-                    continue
-                try:
-                    rest = function(fd)
-                except BaseException as error:
-                    rest = error
-                if rest is not None:
-                    handle(fd, event, rest)
+            turn(timeout, handle, once)
             if once or self._newTimedCalls or self.threadCallQueue:
                 return
             if self._justStopped or not self.running:
@@ -220,6 +212,26 @@ class LeanReactor(EPollReactor):
             timeout = min(timed[0].time - seconds(), LONGEST_S) if timed else None
             if timeout is not None and timeout <= 0:
                 return
+
+    def _turn(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
+        usual = self._usual.get
+        for fd, event in self._poller.poll(timeout, len(self._selectables)):
+            function = usual(fd)
+            if function is None or event != EPOLLIN:
+                handle(fd, event)
+                continue
+            try:
+                rest = function(fd)
+            except BaseException as error:
+                rest = error
+            if rest is not None:
+                handle(fd, event, rest)
+
+    def _turnCompiled(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
+        wait = -1 if timeout is None else ceil(min(timeout, LONGEST_S) * 1000)
+        serve = compiled.speedups.serve
+        for left in serve(self._poller.fileno(), self._usual, wait, once):
+            handle(*left)
 
     def _handler(self) -> Callable[..., None]:
         """

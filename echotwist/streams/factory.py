@@ -159,14 +159,15 @@ class EchoFactory(Factory):
     def _isWatching(self) -> bool:
         return bool(self._isEchoing or self._watched)
 
-    def settle(self) -> None:
+    def settle(self) -> set[CountedEcho]:
         """
         Have each connection count what it has not counted yet.
+
+        :return: those that had something to count: they are in the middle of it.
         """
         for bare in self.bare:
             bare.settle()
-        for echo in list(self._watched):
-            getattr(echo.transport, "settle", bool)()
+        return {echo for echo in list(self._watched) if getattr(echo.transport, "settle", bool)()}
 
     def closed(self, echo: CountedEcho, reason: Failure) -> None:
         """
@@ -258,17 +259,17 @@ class EchoFactory(Factory):
 
     def _waiting(self) -> dict[CountedEcho, int]:
         """
-        Find the connections whose peer has bytes to take, and how many bytes each peer
-        has taken so far.
+        Find the connections whose peer has bytes to take, or will have soon, and how many
+        bytes each peer has taken so far.
 
         On UNIX sockets the kernel also counts its overhead for each message: a message
         that is taken is still a step forward, a new message is not.
         """
         self._isEchoing = sum(bare.makeWaiting() for bare in self.bare) > 0
-        self.settle()
+        moving = self.settle()
         waiting = {echo: unsent(echo.transport) for echo in self._watched}
         for echo in waiting:
-            echo.watched = bool(waiting[echo])
+            echo.watched = bool(waiting[echo]) or echo in moving
         self._watched = {echo for echo in waiting if echo.watched}
         return {echo: written(echo) - waiting[echo] for echo in self._watched}
 

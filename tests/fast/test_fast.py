@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import skipUnless
 
-from hypothesis import given, settings, strategies
+from hypothesis import HealthCheck, given, settings, strategies
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import MemoryReactorClock
@@ -30,6 +30,7 @@ from echotwist.sockets.addresses import Address
 from echotwist.sockets.opening import openDatagram
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
+from tests.support.plain import InPython
 
 #: To send or to read, and how many bytes.
 STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.integers(1, 400_000)))
@@ -421,7 +422,8 @@ class FastConnectionTests(SynchronousTestCase):
         self.reactor.advance(1)
         self.assertRaises(ConnectionResetError, self.peer.recv, 1)
 
-    @settings(deadline=None)
+    # It is run by a class that is derived from this one, too.
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(STEPS)
     def test_anyPace(self, steps: list[tuple[bool, int]]) -> None:
         """
@@ -686,6 +688,7 @@ class BatchPortTests(SynchronousTestCase):
         for used in (batch.Batch(), self.port._batch):
             self.asking("127.0.0.2").send(b"more is told of this one")
             used.receive(self.port.fileno(), 1)
+            used.renew(1)
         client = self.asking("::1")
         for used in (batch.Batch(), self.port._batch):
             client.send(b"hello")
@@ -789,9 +792,9 @@ class BatchPortTests(SynchronousTestCase):
         self.port.startReading()
         looks: list[bool] = []
         self.patch(self.port, "examine", lambda: looks.append(True))
-        self.patch(self.port, "handle", lambda most: False)
-        client.send(b"hello")
-        reactor.doIteration(0)
+        rest: Any = reactor._usual[self.port.fileno()](self.port.fileno())
+        self.assertEqual(rest, (0, errno.EAGAIN))
+        self.port.doUnusual(*rest)
         self.assertEqual(looks, [True])
         self.port.stopReading()
         self.port.reactor = self.reactor  # type: ignore[assignment]
@@ -855,3 +858,21 @@ class BatchPortTests(SynchronousTestCase):
         host = socket.inet_pton(socket.AF_INET6, "fe80::1")
         v6 = b"\x0a\x00\x12\x34" + bytes(4) + host + b"\x02\x00\x00\x00"
         self.assertEqual(port._peer(v6), ("fe80::1", 0x1234, 0, 2))
+
+
+class PlainLeanReactorTests(InPython, LeanReactorTests):
+    """
+    The same in Python.
+    """
+
+
+class PlainFastConnectionTests(InPython, FastConnectionTests):
+    """
+    The same in Python.
+    """
+
+
+class PlainBatchPortTests(InPython, BatchPortTests):
+    """
+    The same in Python.
+    """

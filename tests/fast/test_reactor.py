@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from echotwist.clock import keepSteady
+from tests.support.plain import InPython
 
 if sys.platform == "linux":
     from twisted.internet.epollreactor import EPollReactor
@@ -196,3 +197,9 @@ class LeanReactorTests(Cases, SynchronousTestCase):
 
     if sys.platform == "linux":
         reactorFactory = LeanReactor
+
+
+class PlainLeanReactorTests(InPython, LeanReactorTests):
+    """
+    Ours, in Python.
+    """

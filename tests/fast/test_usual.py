@@ -23,10 +23,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import EchoFactory, EchoService, Settings
 from echotwist.monitoring.metrics import EchoCollector
 from echotwist.telemetry.counters import fromLine, toLine
+from tests.support.plain import InPython
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast.connection import MOST, PROVEN, FastConnection
+    from echotwist.fast.connection import PROVEN, FastConnection
+    from echotwist.fast.messages import MOST
     from echotwist.fast.reactor import LeanReactor
 
 
@@ -203,6 +205,22 @@ class UsualTests(SynchronousTestCase):
             self.reactor.runUntilCurrent()
         self.assertEqual(self.counters.stalled, 1)
 
+    def test_moves(self) -> None:
+        """
+        Somebody who goes on is left to the function, however often somebody looks for
+        stalls; whoever has stopped is not, and then nobody looks any more.
+        """
+        self.factory._idleTimeout.stop()
+        for _ in range(5):
+            for _ in range(2):
+                self.assertEqual(self.echoed(b"hello"), b"hello")
+            self.clock.advance(1)
+            self.assertIn(self.transport.fileno(), self.reactor._usual)
+        self.clock.advance(1)
+        self.assertNotIn(self.transport.fileno(), self.reactor._usual)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.counters.receivedBytes, 65)
+
     def test_order(self) -> None:
         """
         While something waits for room nothing overtakes it.
@@ -278,3 +296,9 @@ class UsualTests(SynchronousTestCase):
         self.transport.abortConnection()
         self.assertEqual(self.echoed(b"late"), b"")
         self.assertEqual(self.counters.settle().receivedBytes, 15)
+
+
+class PlainUsualTests(InPython, UsualTests):
+    """
+    The same in Python.
+    """

@@ -23,6 +23,7 @@ from bench.servers import MAKERS, OURS, Server, made
 from bench.toolchains import Missing
 from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
 from echotwist.probe.doctor.streams import STREAM_CHECKS
+from tests.support.compiling import COMPILES
 from tests.support.live import ROOT
 
 pytestmark = pytest.mark.slow
@@ -341,8 +342,9 @@ def test_short(tmp_path: Path) -> None:
     for server in MAKERS:
         assert f"skipped {server}" in about or any(server in cells for cells in rows)
     assert all(OURS in found["rows"][row.key] for row in ROWS)
-    assert about[OURS] == "LeanReactor"
-    assert about["echotwist portable"] == "EPollReactor"
+    assert about[OURS] == f"LeanReactor, fast: {'c' if COMPILES else 'python'}"
+    assert about["echotwist python"] == "LeanReactor, fast: python"
+    assert about["echotwist portable"] == "EPollReactor, portable"
     table = (tmp_path / "table").read_text()
     for text in [*(row.label for row in ROWS), *(f"{name}: {about[name]}" for name in about)]:
         assert text in done.stdout

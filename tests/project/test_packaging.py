@@ -4,6 +4,7 @@ What is installed, and what is left when it is removed.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,16 +16,24 @@ import pytest
 from docutils.core import publish_doctree
 from docutils.nodes import image, reference
 
+from tests.support.compiling import COMPILES
 from tests.support.live import ROOT
 
 PLUGIN = "twisted/plugins/echotwist_plugin.py"
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """
     Run a command that works, and give what it prints.
     """
-    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr
 
@@ -35,18 +44,26 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     A copy of the project, so that building leaves nothing in it.
     """
     copy = tmp_path_factory.mktemp("source") / "echotwist"
-    ignored = shutil.ignore_patterns("build", "*.egg-info", "venv", ".*", "_trial_temp*")
+    ignored = shutil.ignore_patterns("build", "*.egg-info", "venv", ".*", "_trial_temp*", "*.so")
     return Path(shutil.copytree(ROOT, copy, ignore=ignored))
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path) -> Path:
+def built(source: Path) -> Path:
     """
-    The wheel, built as anybody would.
+    Where the source distribution is, and the wheel made of it, built as anybody would.
     """
-    run(sys.executable, "-m", "build", "--wheel", cwd=source)
-    [built] = (source / "dist").glob("*.whl")
-    return built
+    run(sys.executable, "-m", "build", cwd=source)
+    return source / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """
+    The wheel.
+    """
+    [found] = built.glob("*.whl")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +85,18 @@ def commandsOf(twistd: Path, cwd: Path) -> str:
 
 def test_wheel(wheel: Path) -> None:
     """
-    The wheel holds the plugin, the package with its types and its schemas, and no tests.
+    The wheel holds the plugin, the package with its types and its schemas, and no tests;
+    and what was compiled, for this version of Python and all later ones.
     """
     names = set(ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("*.py")}
     schemas = {"echotwist/probe/schema.json", "echotwist/probe/doctor/schema.json"}
-    data = {"echotwist/py.typed", *schemas}
+    data = {"echotwist/py.typed", "echotwist/fast/speedups.pyi", *schemas}
     assert {PLUGIN} | data | modules <= names
     assert not [name for name in names if name.startswith("tests") or "dropin" in name]
+    if COMPILES:
+        assert "echotwist/fast/speedups.abi3.so" in names
+        assert "-cp310-abi3-linux_" in wheel.name
     assert "twisted/__init__.py" not in names
     assert "twisted/plugins/__init__.py" not in names
 
@@ -120,14 +141,30 @@ def test_editable(source: Path, environment: Path, tmp_path: Path) -> None:
     run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
 
 
-def test_source(source: Path, tmp_path: Path) -> None:
+def test_noCompiler(built: Path, environment: Path, tmp_path: Path) -> None:
+    """
+    Without a compiler it is installed all the same, from its source, without a word, and
+    says which way it runs.
+    """
+    [made] = built.glob("*.tar.gz")
+    said = run(
+        environment / "pip", "install", made, cwd=tmp_path, CC="/nowhere/cc", PATH="/nowhere"
+    )
+    assert "error" not in said.lower()
+    assert not list((environment.parent / "lib").rglob("speedups*.so"))
+    run(environment / "twistd", "--help", cwd=tmp_path)
+    said = run(environment / "twistd", "echo", "--version", cwd=tmp_path)
+    assert said.strip().endswith("fast: python" if sys.platform == "linux" else "portable")
+    run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
+
+
+def test_source(built: Path, tmp_path: Path) -> None:
     """
     The source distribution holds all that the repository does.
     """
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    run(sys.executable, "-m", "build", "--sdist", cwd=source)
-    [made] = (source / "dist").glob("*.tar.gz")
+    [made] = built.glob("*.tar.gz")
     listed = run("tar", "-tzf", made, cwd=tmp_path).splitlines()
     held = {name.partition("/")[2] for name in listed}
     tracked = run("git", "ls-files", cwd=ROOT).splitlines()

@@ -1,0 +1,59 @@
+"""
+The echo of one message, where there is nothing else to do.
+"""
+
+from __future__ import annotations
+
+from os import read, write
+from typing import Any
+
+from echotwist.fast.compiled import speedups
+from echotwist.streams.connection import Connection
+
+#: Bytes read at once.
+MOST = Connection.bufferSize
+
+#: Bytes that passed on each descriptor since they were last taken.
+_passed: list[int] = []
+
+
+def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
+    """
+    Give back what has come, if that is all there is to do: to a connection that does
+    nothing but echo, and has nothing waiting to be written.
+
+    With each message this runs, or its like in C, and nothing else of ours.
+
+    :return: nothing; or else for :meth:`FastConnection.doUnusual`.
+    """
+    data = None
+    try:
+        data = read(fd, MOST)
+        if not data:
+            return data, 0
+        sent = write(fd, data)
+    except OSError as error:
+        # Its frames would lead to who called this, and back: garbage for each reset.
+        return data, error.with_traceback(None)
+    if sent == MOST or sent != len(data):
+        return data, sent
+    try:
+        _passed[fd] += sent
+    except IndexError:
+        _passed.extend([0] * (fd + 1 - len(_passed)))
+        _passed[fd] = sent
+    return None
+
+
+def plainTaken(fd: int) -> int:
+    """
+    Tell how many bytes have passed on a descriptor, and begin anew.
+    """
+    if fd >= len(_passed):
+        return 0
+    size, _passed[fd] = _passed[fd], 0
+    return size
+
+
+#: In C or in Python; a descriptor keeps to one of them.
+echo, taken = (speedups.echo, speedups.taken) if speedups else (plainEcho, plainTaken)

@@ -1,0 +1,249 @@
+/*
+ * What the fast road does for each message and each datagram, in C.
+ *
+ * Nothing is decided here: what is not usual goes back to Python, which does all of this
+ * by itself where this file is not compiled.  speedups.pyi says what each function is for.
+ * No call blocks but epoll_wait(2), and only that runs without the GIL: no other thread
+ * changes what the rest works with.
+ */
+
+#define _GNU_SOURCE 1             /* recvmmsg(2) and sendmmsg(2) */
+#define Py_LIMITED_API 0x030A0000 /* Python 3.10 and later */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOST 65536 /* bytes read at once */
+#define BATCH 64   /* datagrams received at once */
+#define EVENTS 256 /* taken at once; as many messages take some 2 ms */
+
+static char buffer[MOST];
+static unsigned long long *passed; /* on each descriptor, since it was last taken */
+static long places;                /* for descriptors */
+
+static int makePlaces(long count)
+{
+    unsigned long long *grown = PyMem_Realloc(passed, count * sizeof *passed);
+    if (!grown)
+        return -1;
+    memset(grown + places, 0, (count - places) * sizeof *passed);
+    passed = grown;
+    places = count;
+    return 0;
+}
+
+/* Give Python what was read, and how the last call ended. */
+static PyObject *unusual(ssize_t size, ssize_t sent, int error)
+{
+    if (size >= 0 && sent >= 0)
+        return Py_BuildValue("(y#n)", buffer, size, sent);
+    /* Without a buffer, "y#" makes None. */
+    return Py_BuildValue("(y#N)", size < 0 ? NULL : buffer, size,
+                         PyObject_CallFunction(PyExc_OSError, "is", error, strerror(error)));
+}
+
+static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
+{
+    long fd = PyLong_AsLong(number);
+    ssize_t size, sent = 0;
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    if (fd >= places && makePlaces(2 * fd + 1024) < 0)
+        return PyErr_NoMemory();
+    size = read(fd, buffer, MOST);
+    if (size < 0 && errno == EINTR)
+        Py_RETURN_NONE; /* the event will come again */
+    if (size > 0)
+        sent = write(fd, buffer, size);
+    if (sent < 0 && errno == EINTR)
+        sent = 0;
+    if (size <= 0 || size == MOST || sent != size)
+        return unusual(size, sent, errno);
+    passed[fd] += size;
+    Py_RETURN_NONE;
+}
+
+static PyObject *taken(PyObject *Py_UNUSED(module), PyObject *number)
+{
+    long fd = PyLong_AsLong(number);
+    unsigned long long size = 0;
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    if (fd >= 0 && fd < places) {
+        size = passed[fd];
+        passed[fd] = 0;
+    }
+    return PyLong_FromUnsignedLongLong(size);
+}
+
+static long long now(void) /* in milliseconds */
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
+/* Call the function of a descriptor; give what it leaves, or the exception that it raises. */
+static PyObject *called(PyObject *function, PyObject *number)
+{
+    PyObject *type, *value, *trace, *left;
+    Py_INCREF(function); /* it may leave the table meanwhile */
+    left = PyObject_CallFunctionObjArgs(function, number, NULL);
+    Py_DECREF(function);
+    if (left)
+        return left;
+    PyErr_Fetch(&type, &value, &trace);
+    PyErr_NormalizeException(&type, &value, &trace);
+    if (trace)
+        PyException_SetTraceback(value, trace);
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+}
+
+/*
+ * Handle an event.  What is left of it goes into the list: at its start if some was
+ * handled, so that nothing can happen to its descriptor before.
+ *
+ * Returns 1 to go on, 0 to go on with nothing else of this turn, and -1 for an exception.
+ */
+static int handle(PyObject *usual, const struct epoll_event *event, PyObject *list, int *python)
+{
+    int fd = event->data.fd, result;
+    PyObject *one, *left = NULL, *function = NULL, *number = PyLong_FromLong(fd);
+    if (number && event->events == EPOLLIN)
+        function = PyDict_GetItemWithError(usual, number);
+    if (function) {
+        *python |= !PyCFunction_Check(function);
+        left = called(function, number);
+    }
+    Py_XDECREF(number);
+    if (left == Py_None) {
+        Py_DECREF(left);
+        return 1;
+    }
+    if (PyErr_Occurred())
+        return -1;
+    one = left ? Py_BuildValue("(iIN)", fd, event->events, left)
+               : Py_BuildValue("(iI)", fd, event->events);
+    result = !one ? -1 : left ? PyList_Insert(list, 0, one) : PyList_Append(list, one);
+    Py_XDECREF(one);
+    return result < 0 ? -1 : !left;
+}
+
+static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    struct epoll_event events[EVENTS];
+    PyObject *usual, *list;
+    int epoll, timeout, once, count, python = 0, result = 1;
+    long long end;
+    if (!PyArg_ParseTuple(arguments, "iO!ip", &epoll, &PyDict_Type, &usual, &timeout, &once))
+        return NULL;
+    list = PyList_New(0);
+    end = timeout > 0 ? now() + timeout : 0;
+    while (list) {
+        Py_BEGIN_ALLOW_THREADS
+        count = epoll_wait(epoll, events, EVENTS, timeout);
+        Py_END_ALLOW_THREADS
+        if (count < 0 && errno != EINTR) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            result = -1;
+        }
+        for (int i = 0; i < count && result > 0; i++)
+            result = handle(usual, &events[i], list, &python);
+        if (result >= 0 && PyList_Size(list))
+            return list; /* handlers of signals must not get between */
+        if (result < 0 || PyErr_CheckSignals() < 0) {
+            Py_CLEAR(list);
+            return NULL;
+        }
+        if (end)
+            timeout = end > now() ? (int)(end - now()) : 0;
+        if (count < 0 || python || once || timeout == 0)
+            return list;
+    }
+    return NULL;
+}
+
+/* Have headers, and what they point to, as they were before anything came. */
+static void renew(struct mmsghdr *headers, int count, const struct msghdr *fresh, size_t told)
+{
+    for (int i = 0; i < count; i++) {
+        struct msghdr *header = &headers[i].msg_hdr;
+        memset(header->msg_name, 0, told);
+        header->msg_namelen = fresh->msg_namelen;
+        header->msg_controllen = fresh->msg_controllen;
+        header->msg_flags = 0;
+    }
+}
+
+static PyObject *turn(PyObject *state, PyObject *number)
+{
+    static struct mmsghdr replies[BATCH];
+    static struct iovec pieces[BATCH];
+    struct mmsghdr *requests = PyLong_AsVoidPtr(PyTuple_GetItem(state, 0));
+    unsigned long long *counts = PyLong_AsVoidPtr(PyTuple_GetItem(state, 1)), bytes = 0;
+    PyObject *known = PyTuple_GetItem(state, 2);
+    const struct msghdr fresh = requests->msg_hdr;
+    const size_t told = (char *)fresh.msg_control + fresh.msg_controllen - (char *)fresh.msg_name;
+    int sent, fd = (int)PyLong_AsLong(number), count = recvmmsg(fd, requests, BATCH, MSG_DONTWAIT, NULL);
+    if (count < 0)
+        return Py_BuildValue("(ii)", 0, errno);
+    for (int i = 0; i < count; i++) {
+        PyObject *key = PyBytes_FromStringAndSize(requests[i].msg_hdr.msg_name, told);
+        PyObject *answer = key ? PyDict_GetItemWithError(known, key) : NULL;
+        Py_XDECREF(key);
+        if (!answer) {
+            PyErr_Clear();
+            return Py_BuildValue("(ii)", count, 0);
+        }
+        pieces[i].iov_base = requests[i].msg_hdr.msg_iov->iov_base;
+        pieces[i].iov_len = requests[i].msg_len;
+        replies[i].msg_hdr = (struct msghdr){
+            .msg_name = requests[i].msg_hdr.msg_name,
+            .msg_namelen = fresh.msg_namelen,
+            .msg_iov = &pieces[i],
+            .msg_iovlen = 1,
+            .msg_control = PyBytes_AsString(answer),
+            .msg_controllen = PyBytes_Size(answer),
+        };
+        bytes += requests[i].msg_len;
+    }
+    sent = sendmmsg(fd, replies, count, MSG_DONTWAIT);
+    if (sent != count)
+        return Py_BuildValue("(ii)", count, sent < 0 ? 0 : sent);
+    counts[0] += count;
+    counts[1] += bytes;
+    /* One more may have been begun, and been given up. */
+    renew(requests, count < BATCH ? count + 1 : BATCH, &fresh, told);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef TURN = {"turn", turn, METH_O, NULL};
+
+static PyObject *turns(PyObject *Py_UNUSED(module), PyObject *state)
+{
+    return PyCFunction_NewEx(&TURN, state, NULL);
+}
+
+static PyMethodDef METHODS[] = {
+    {"echo", echo, METH_O, NULL},
+    {"serve", serve, METH_VARARGS, NULL},
+    {"taken", taken, METH_O, NULL},
+    {"turns", turns, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef MODULE = {
+    PyModuleDef_HEAD_INIT, .m_name = "speedups", .m_size = -1, .m_methods = METHODS,
+};
+
+PyMODINIT_FUNC PyInit_speedups(void)
+{
+    return PyModule_Create(&MODULE);
+}
