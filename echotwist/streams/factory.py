@@ -161,9 +161,7 @@ class EchoFactory(Factory):
 
     def settle(self) -> set[CountedEcho]:
         """
-        Have each connection count what it has not counted yet.
-
-        :return: those that had something to count: they are in the middle of it.
+        Have each connection count what it has not counted yet; give those that had some.
         """
         for bare in self.bare:
             bare.settle()

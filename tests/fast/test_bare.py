@@ -28,6 +28,7 @@ from echotwist.streams.connection import Connection, lingering
 from echotwist.streams.impaired import ImpairedFactory
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
+from tests.support.plain import InPython
 
 LINUX = sys.platform == "linux"
 if LINUX:
@@ -449,3 +450,9 @@ class BareTests(SynchronousTestCase):
         self.assertGreater(self.port._likely, 10)
         self.turn(10)
         self.assertEqual(self.counters.active, 800)
+
+
+class PlainBareTests(InPython, BareTests):
+    """
+    The same in Python.
+    """

@@ -39,8 +39,9 @@ LINUX = sys.platform == "linux"
 if LINUX:
     from echotwist.fast import batch, port, splice
     from echotwist.fast.connection import PROVEN, FastConnection
+    from echotwist.fast.contexts import EventContext
     from echotwist.fast.port import BatchPort
-    from echotwist.fast.reactor import EventContext, LeanReactor
+    from echotwist.fast.reactor import LeanReactor
 
 
 class Worker:
