@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from echotwist.commandline.declaration import Bytes, Kind, Number, Seconds, checked, said
 from echotwist.probe.common import CommonSettings
-from echotwist.probe.kinds import SIZE, SIZES
+from echotwist.probe.kinds import SIZE, SIZES, Picture
 from echotwist.probe.payload import HEADER
 from echotwist.sockets.errors import inWords
 
@@ -25,6 +25,7 @@ class ContentSettings(CommonSettings):
     :param timeout: seconds after which a reply is late.
     :param payload: what fills a probe: ``random``, ``zeros``, ``@FILE``, or a text.
     :param seed: makes the payload of one run unlike that of others.
+    :param plot: a file to draw into.
     :raise ValueError: for values that do not go together, or a file that cannot be read.
     """
 
@@ -45,6 +46,10 @@ class ContentSettings(CommonSettings):
     seed: str | None = field(
         default=None,
         metadata=said("seed", Kind(), "a text that payloads depend on", takes="text"),
+    )
+    plot: str | None = field(
+        default=None,
+        metadata=said("plot", Picture(), "draw into this .svg or .png file"),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, deque
 from itertools import accumulate, chain
 
 #: Values that are kept one by one, in 8 MiB; beyond them only 11 significant bits of
@@ -14,6 +14,9 @@ from itertools import accumulate, chain
 EXACT = 2**20
 
 _BITS = 11
+
+#: How many of the last values are at hand.
+_RECENT = 500
 
 
 class Distribution:
@@ -23,10 +26,12 @@ class Distribution:
     Count, sum, least and most are exact for ever.  Percentiles are exact up to
     :data:`EXACT` values, and beyond that right within 0.1 %.
 
+    :ivar recent: the last values.
     """
 
     def __init__(self) -> None:
         self._values: array[int] = array("q")
+        self.recent: deque[int] = deque(maxlen=_RECENT)
         # Of those that are not kept one by one:
         self._rounded: Counter[int] = Counter()
         self._count = self._total = 0
@@ -36,6 +41,7 @@ class Distribution:
         """
         Take one more value; all else is worked out when somebody asks.
         """
+        self.recent.append(value)
         if len(self._values) < EXACT:
             self._values.append(value)
             return

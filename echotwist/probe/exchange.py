@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from echotwist.probe.attribution import AMBIGUOUS, Attribution
+from echotwist.probe.distribution import Distribution
 from echotwist.probe.events import OUTCOMES, Arrival, Event, Host
 from echotwist.probe.ledger import BACK, REPORTED, UNANSWERED, Ledger
 from echotwist.probe.payload import NUMBER, Damage, Payload, cutTo, damageOf, headOf
@@ -63,9 +64,9 @@ class Exchange:
         self._lastCall: int | None = None
 
     @property
-    def last(self) -> int | None:
+    def rtt(self) -> Distribution:
         """
-        The last round trip, in nanoseconds.
+        The round trips by the clock of this process, in nanoseconds.
         """
         raise NotImplementedError
 

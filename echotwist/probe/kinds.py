@@ -68,6 +68,29 @@ def _rateFault(name: str, value: object) -> str:
 
 
 @frozen
+class Picture(Kind):
+    """
+    A file to draw into.
+    """
+
+    takes = "path"
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Take a path that ends as a file of a kind that can be drawn.
+        """
+        self.check(name, text)
+        return text
+
+    def check(self, name: str, value: object) -> None:
+        """
+        See that it ends so.
+        """
+        if not str(value).lower().endswith((".svg", ".png")):
+            raise ValueError(f"{name} {value}: it ends neither in .svg nor in .png")
+
+
+@frozen
 class Conditions(Texts):
     """
     Any number of conditions under which a measurement has failed.

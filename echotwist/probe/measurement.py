@@ -20,6 +20,7 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.payload import Payload
 from echotwist.probe.places import Place, ProbeError, checkUnix, find, largestOf
 from echotwist.probe.plain import PlainStream
+from echotwist.probe.plot import Plot
 from echotwist.probe.result import VERSION, judge
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
@@ -46,6 +47,7 @@ class Measurement:
         self._reactor = reactor
         self._common = settings
         self._writer = writer
+        self._plot = None if settings.plot is None else Plot(settings.plot)
         self._seed = settings.seed or secrets.token_hex(8)
         self._timeout = round(settings.timeout * SECOND)
         self._places = [find(target, settings.way) for target in targets]
@@ -61,14 +63,16 @@ class Measurement:
         return Payload(seed, settings.bytes, settings.fill())
 
     def _observer(self, target: Target) -> Callable[[Event], None] | None:
-        observe, name = self._writer.observe, str(target)
-        if observe is None:
+        heard = [one.observe for one in (self._writer, self._plot) if one is not None]
+        observers, name = [one for one in heard if one is not None], str(target)
+        if not observers:
             return None
 
         def tell(event: Event) -> None:
             if self._hasReader:
                 try:
-                    observe(name, event)
+                    for observe in observers:
+                        observe(name, event)
                 except BrokenPipeError:
                     self._hasReader = False
                     self._reactor.callLater(0, self.stop)
@@ -110,6 +114,7 @@ class Measurement:
         """
         End, whatever is still under way.
         """
+        self._writer.stop()
         for exchange in self._exchanges:
             exchange.finish()
 
@@ -118,6 +123,8 @@ class Measurement:
         if not self._hasReader:
             raise BrokenPipeError
         self._writer.end(report)
+        if self._plot is not None:
+            self._plot.write(report["results"])
         return int(report["status"])
 
     def _results(self) -> list[dict[str, Any]]:

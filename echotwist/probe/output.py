@@ -6,19 +6,14 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
-from twisted.internet.task import LoopingCall
-
 from echotwist.probe.events import Event
 from echotwist.probe.exchange import Exchange
-from echotwist.probe.text import liveText, textOf
-
-#: Seconds from one writing of the live line to the next.
-_REFRESH = 0.2
+from echotwist.probe.live import terminal, viewOn
+from echotwist.probe.text import textOf
 
 #: What is told of each probe, in this order.
 COLUMNS = (
@@ -54,86 +49,81 @@ def _row(target: str, event: Event) -> list[Any]:
     ]
 
 
-class Text:
+class Writer:
     """
-    Write for a person: in a terminal a line that shows how it stands, and in the end
-    all that was found.
+    Write what was found; in a terminal, show meanwhile how it stands.
 
     :param file: where to.
-    :param textOf: writes all that was found.
+    :cvar isForEnd: nothing is written before the end.
     """
 
     observe: Observer | None = None
+    isForEnd = True
 
-    def __init__(self, file: TextIO, textOf: Callable[[Mapping[str, Any]], str] = textOf) -> None:
+    def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._textOf = textOf
-        self._live: Any = None
+        self._view: Any = None
 
     def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Begin to show how it stands.
         """
-        if not self._file.isatty():
-            return
-        self._live = LoopingCall(self._show, exchanges, names)
-        self._live.clock = reactor
-        self._live.start(_REFRESH, now=False)
+        self._view = viewOn(terminal(self.isForEnd))
+        if self._view is not None:
+            self._view.start(reactor, exchanges, names)
 
-    def _show(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
-        counts = [
-            (
-                name,
-                one.books.sent,
-                one.books.back,
-                one.books.late,
-                one.books.sent - one.books.pending - one.books.back - one.books.late,
-                one.last,
-            )
-            for name, one in zip(names, exchanges, strict=True)
-        ]
-        line = liveText(counts)[: shutil.get_terminal_size().columns - 1]
-        self._file.write(f"\r{line}\x1b[K")
-        self._file.flush()
+    def stop(self) -> None:
+        """
+        Leave the terminal as it was.
+        """
+        if self._view is not None:
+            self._view.stop()
+
+    def end(self, report: Mapping[str, Any]) -> None:
+        """
+        Write what is to be written in the end.
+        """
+        self.stop()
+
+
+class Text(Writer):
+    """
+    Write for a person.
+
+    :param textOf: writes all that was found.
+    """
+
+    def __init__(self, file: TextIO, textOf: Callable[[Mapping[str, Any]], str] = textOf) -> None:
+        super().__init__(file)
+        self._textOf = textOf
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
         Write all that was found.
         """
-        if self._live is not None:
-            self._live.stop()
-            self._file.write("\r\x1b[K")
+        super().end(report)
         print(self._textOf(report), file=self._file, flush=True)
 
 
-class Json:
+class Json(Writer):
     """
     Write all that was found as one JSON object, in the end.
-
-    :param file: where to.
     """
-
-    observe: Observer | None = None
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def begin(self, *_: object) -> None:
-        """
-        Say nothing yet.
-        """
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
         Write it.
         """
+        super().end(report)
         print(json.dumps(report), file=self._file, flush=True)
 
 
-class JsonLines(Json):
+class JsonLines(Writer):
     """
     Write what became of each probe as a JSON object, each in its line.
     """
+
+    isForEnd = False
 
     def observe(self, target: str, event: Event) -> None:
         """
@@ -142,25 +132,23 @@ class JsonLines(Json):
         row = dict(zip(COLUMNS, _row(target, event), strict=True))
         print(json.dumps(row), file=self._file, flush=True)
 
-    def end(self, report: Mapping[str, Any]) -> None:
-        """
-        Say nothing more.
-        """
 
-
-class Csv(Json):
+class Csv(Writer):
     """
     Write what became of each probe as a line of values (RFC 4180).
     """
+
+    isForEnd = False
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
         self._writer = csv.writer(file)
 
-    def begin(self, *_: object) -> None:
+    def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Write what the values are.
         """
+        super().begin(reactor, exchanges, names)
         self._writer.writerow(COLUMNS)
         self._file.flush()
 
@@ -170,11 +158,6 @@ class Csv(Json):
         """
         self._writer.writerow(_row(target, event))
         self._file.flush()
-
-    def end(self, report: Mapping[str, Any]) -> None:
-        """
-        Say nothing more.
-        """
 
 
 def writerFor(settings: Any, file: TextIO = sys.stdout) -> Any:

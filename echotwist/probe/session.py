@@ -53,11 +53,11 @@ class Session(Exchange):
         self.lateness = Distribution()
 
     @property
-    def last(self) -> int | None:
+    def rtt(self) -> Distribution:
         """
-        The last round trip, in nanoseconds.
+        The round trips by the clock of this process, in nanoseconds.
         """
-        return self.books.user.last
+        return self.books.user.rtt
 
     # From beginning to end
 

@@ -5,9 +5,10 @@ What a measurement found, as a person reads it (pure).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from echotwist.probe.glance import Glance
 from echotwist.probe.schedule import SECOND
 
 #: The largest value for which a unit is used, its name, and what it is worth.
@@ -195,15 +196,14 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     return f"{word} {verdict['target']}: {verdict['failIf']}: {said}"
 
 
-def liveText(counts: list[tuple[str, int, int, int, int, int | None]]) -> str:
+def liveText(glances: Iterable[Glance]) -> str:
     """
     Write how it stands, in a line.
-
-    :param counts: of each target its name, and how many were sent, came back, were late
-        and were lost, and how long the last answer took.
     """
     return " | ".join(
-        f"{name} {sent} sent, {back} back, {late} late, {lost} lost"
-        + ("" if last is None else f", last {_timeText(last)}")
-        for name, sent, back, late, lost, last in counts
+        ", ".join([f"{one.name} {one.counts}", *one.faults, *_last(one)]) for one in glances
     )
+
+
+def _last(glance: Glance) -> list[str]:
+    return [f"last {_timeText(one)}" for one in list(glance.exchange.rtt.recent)[-1:]]

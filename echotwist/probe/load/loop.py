@@ -60,7 +60,6 @@ class ClosedLoop(Exchange):
     :param warmup: nanoseconds after which throughput and times begin to count.
     :ivar connected: how many connections were made.
     :ivar endings: why connections ended, and how often each.
-    :ivar rtt: round-trip times, in nanoseconds.
     """
 
     def __init__(
@@ -83,8 +82,7 @@ class ClosedLoop(Exchange):
         self.carriers = [Carrier(transport) for transport in transports]
         self.connected = 0
         self.endings: Counter[str] = Counter()
-        self.rtt = Distribution()
-        self._last: int | None = None
+        self._rtt = Distribution()
         self.bytesOut = self.bytesIn = 0
         self._inFlight, self._count, self._duration = inFlight, count, duration
         self._warmup = warmup
@@ -96,11 +94,11 @@ class ClosedLoop(Exchange):
         self._before = (0, 0, 0)
 
     @property
-    def last(self) -> int | None:
+    def rtt(self) -> Distribution:
         """
-        The last round trip, in nanoseconds.
+        The round trips that count, in nanoseconds.
         """
-        return self._last
+        return self._rtt
 
     # From beginning to end
 
@@ -135,7 +133,7 @@ class ClosedLoop(Exchange):
 
     def _beginToCount(self, now: int) -> None:
         self._warmup, self._startedAt = 0, now
-        self.rtt = Distribution()
+        self._rtt = Distribution()
         self._before = self._counts()
 
     def _counts(self) -> tuple[int, int, int]:
@@ -295,5 +293,4 @@ class ClosedLoop(Exchange):
         super().lost(number, state, reason)
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
-        self._last = user
-        self.rtt.add(user)
+        self._rtt.add(user)

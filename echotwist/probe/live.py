@@ -1,0 +1,158 @@
+"""
+How a measurement stands, shown in a terminal while it runs.
+
+With rich there is a block for each target, without it one line for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
+from time import monotonic
+from typing import Any, TextIO
+
+from twisted.internet.task import LoopingCall
+
+from echotwist.probe.exchange import Exchange
+from echotwist.probe.glance import LOSS, Glance, bars
+from echotwist.probe.text import liveText
+
+#: Seconds from one showing to the next.
+_REFRESH = 0.5
+
+#: Columns that a bar of the past is kept for at the most.
+_PAST = 1000
+
+
+def terminal(isForText: bool) -> TextIO | None:
+    """
+    Find a terminal to show how it stands.
+
+    :param isForText: nothing is written to the standard output until the end.
+    """
+    if sys.stdout.isatty():
+        return sys.stdout if isForText else None
+    return sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
+
+
+def viewOn(file: TextIO | None) -> Line | Blocks | None:
+    """
+    Choose what is shown on a terminal, if there is one that can show it.
+    """
+    if file is None or os.environ.get("TERM", "dumb") == "dumb":
+        return None
+    try:
+        import rich  # noqa: F401
+    except ImportError:
+        return Line(file)
+    return Blocks(file)
+
+
+class View:
+    """
+    Show how some exchanges stand, again and again.
+
+    :param file: a terminal.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._call: LoopingCall | None = None
+
+    def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+        """
+        Begin.
+
+        :param names: of the exchanges.
+        """
+        self._glances = [
+            Glance(name, one, deque(maxlen=_PAST))
+            for name, one in zip(names, exchanges, strict=True)
+        ]
+        self._call = LoopingCall(self._update)
+        self._call.clock = reactor
+        self._call.start(_REFRESH)  # The first takes long, and is before all else.
+
+    def _update(self) -> None:
+        now = monotonic()
+        for glance in self._glances:
+            glance.look(now)
+        self._show()
+
+    def stop(self) -> None:
+        """
+        Show no more, and leave nothing behind.
+        """
+        if self._call is not None:
+            self._call.stop()
+            self._call = None
+            self._clear()
+
+    def _show(self) -> None:
+        raise NotImplementedError
+
+    def _clear(self) -> None:
+        raise NotImplementedError
+
+
+class Line(View):
+    """
+    Show one line.
+    """
+
+    def _show(self) -> None:
+        line = liveText(self._glances)[: shutil.get_terminal_size().columns - 1]
+        self._file.write(f"\r{line}\x1b[K")
+        self._file.flush()
+
+    def _clear(self) -> None:
+        self._file.write("\r\x1b[K")
+        self._file.flush()
+
+
+class Blocks(View):
+    """
+    Show a block for each target, with rich.
+    """
+
+    def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+        """
+        Begin.
+        """
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._file, highlight=False)
+        self._console = console
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+        super().start(reactor, exchanges, names)
+
+    def _show(self) -> None:
+        from rich.text import Text
+
+        width = self._console.width
+        shown = Text(no_wrap=True, overflow="ellipsis", end="")
+        for number, glance in enumerate(self._glances):
+            shown.append("\n" if number else "")
+            shown.append(glance.name, "bold")
+            shown.append(f"  {glance.counts}")
+            for words in glance.faults:
+                shown.append(f"  {words}", "bold red")
+            shown.append(f"\n  {glance.times}\n  ")
+            for isLoss, marks in groupby(bars(glance.past, width - 3), LOSS.__eq__):
+                shown.append("".join(marks), "bold red" if isLoss else "green")
+        self._live.update(shown, refresh=True)
+
+    def _clear(self) -> None:
+        self._live.stop()

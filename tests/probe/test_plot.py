@@ -1,0 +1,128 @@
+"""
+A measurement, drawn into a file.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist.probe import plot as module
+from echotwist.probe.command import run
+from echotwist.probe.plot import Points
+from tests.support.live import PATIENCE, ROOT
+from tests.support.probing import WELL, Misbehaving, probe
+
+#: Runs the probe as if matplotlib were not installed.
+WITHOUT = """
+import runpy, sys
+sys.modules["matplotlib"] = None
+runpy.run_module("echotwist.probe", run_name="__main__")
+"""
+
+
+class PointsTests(SynchronousTestCase):
+    """
+    Tests for :class:`Points`.
+    """
+
+    def test_thinned(self) -> None:
+        """
+        However many points there are, few are kept, from beginning to end.
+        """
+        self.patch(module, "_KEPT", 64)
+        points = Points()
+        for at in range(10_000):
+            points.add(at, 2 * at)
+        self.assertLess(len(points.at), 64)
+        self.assertEqual(list(points.at), list(range(0, 10_000, points.step)))
+        self.assertEqual(list(points.values), [2 * at for at in points.at])
+
+
+@pytest.mark.parametrize("command", [["--rate=500"], ["load"]])
+def test_drawn(command: list[str], tmp_path: Path) -> None:
+    """
+    An SVG file has text that can be read: target, counts, times and percentiles; and marks
+    of losses. It is small.
+    """
+    place = tmp_path / "found.svg"
+    with Misbehaving(lambda did, number, data: [(0, data)] * (number % 100 > 0)) as service:
+        words = [*command, service.target, "--count=400", "--timeout=1", f"--plot={place}"]
+        done = probe(*(words if command == ["load"] else words[1:] + words[:1]))
+    assert (done.returncode in WELL, done.stderr) == (True, "")
+    assert "400 sent, 396 back, 4 lost" in done.stdout
+    texts = {text.text for text in ET.parse(place).iter() if text.tag.endswith("text")}
+    assert f"{service_of(done.stdout)}: 400 sent, 4 lost" in texts
+    assert {"seconds", "ms", "lost", "share of RTT"} <= texts
+    assert any(text.startswith("p99 ") for text in texts if text)
+    assert place.stat().st_size < 200_000
+
+
+def service_of(said: str) -> str:
+    """
+    Give the target that a report is about.
+    """
+    return said.split(" ", 1)[0]
+
+
+def test_png(tmp_path: Path) -> None:
+    """
+    A PNG file is one, also where nothing came back.
+    """
+    place = tmp_path / "found.PNG"
+    with Misbehaving(lambda did, number, data: []) as service:
+        done = probe(service.target, "--count=2", "--rate=50", "--timeout=0.2", f"--plot={place}")
+    assert (done.returncode, done.stderr) == (3, "")
+    head = place.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", head[16:])
+    assert 2 < width / height < 4
+
+
+def test_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    What cannot be drawn is told before anything is measured.
+    """
+    for path, said in {
+        "found.pdf": "--plot found.pdf: it ends neither in .svg nor in .png",
+        "/nonesuch/a.svg": "--plot /nonesuch/a.svg: No such file or directory (errno 2)",
+        "/proc/a.png": "--plot /proc/a.png: No such file or directory (errno 2)",
+    }.items():
+        for command in ([], ["load"]):
+            assert run([*command, "udp:127.0.0.1:9", "--count=1", f"--plot={path}"]) == 2
+            assert capsys.readouterr() == ("", f"echoprobe: {said}\n")
+    words = ["udp:127.0.0.1:9", f"--plot={tmp_path}/a.svg"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    hint = "pip install 'echotwist[probe]'"
+    said = f"echoprobe: --plot {tmp_path}/a.svg: drawing needs matplotlib: {hint}\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+def test_full() -> None:
+    """
+    When the file takes no more in the end, what was found is printed all the same.
+    """
+    with Misbehaving(lambda did, number, data: [(0, data)]) as service:
+        link = Path("/dev/shm/full.svg")
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/full")
+        try:
+            done = probe(service.target, "--count=2", "--rate=50", f"--plot={link}")
+        finally:
+            link.unlink()
+    assert done.returncode == 4
+    assert "2 sent, 2 back" in done.stdout
+    said = f"echoprobe: cannot write: --plot {link}: No space left on device (errno 28)\n"
+    assert done.stderr == said
