@@ -39,7 +39,7 @@ class Glance:
     _at: float | None = None
     _rate: float = 0.0
 
-    def look(self, now: float) -> None:
+    def update(self, now: float) -> None:
         """
         See what is new.
 

@@ -80,7 +80,7 @@ class View:
     def _update(self) -> None:
         now = monotonic()
         for glance in self._glances:
-            glance.look(now)
+            glance.update(now)
         self._show()
 
     def stop(self) -> None:

@@ -43,18 +43,18 @@ class GlanceTests(SynchronousTestCase):
         """
         exchange, past = Exchange(), deque[int | None]()
         glance = Glance("udp:a", exchange, past)  # type: ignore[arg-type]
-        glance.look(0)
+        glance.update(0)
         exchange.answer(1000, 5)
         exchange.answer(1, 7)
         exchange.answer(1, 6)
-        glance.look(1)
+        glance.update(1)
         self.assertEqual(glance.counts, "1,002 sent, 1,002 back, 1,002/s")
         self.assertEqual(glance.faults, [])
         exchange.books.lose(exchange.books.begin(0, 0), NEVER_LEFT, "why")
         exchange.answer(1, 8)
         exchange.damaged = 2
-        glance.look(2)
-        glance.look(3)
+        glance.update(2)
+        glance.update(3)
         self.assertEqual(list(past), [7, None])
         self.assertEqual(glance.faults, ["1 lost (0.0996 %)", "2 damaged"])
         self.assertEqual(

@@ -23,8 +23,8 @@ def textOf(found: Mapping[str, Any]) -> str:
 
 def _result(result: Mapping[str, Any]) -> Iterator[str]:
     isDatagram = result["kind"] in ("udp", "raw", "unix-datagram")
-    what = "sockets" if isDatagram else "connections"
-    carriers = f"{result['connections']} {what}, {result['inFlight']} in flight on each"
+    what, more = "socket" if isDatagram else "connection", "s" * (result["connections"] > 1)
+    carriers = f"{result['connections']} {what}{more}, {result['inFlight']} in flight on each"
     yield f"{result['target']} ({result['address']}), {result['size']} bytes, {carriers}"
     through, seconds = result["throughput"], result["elapsedNs"] / SECOND
     warm = f" after {result['warmupNs'] / SECOND:g} s" if result["warmupNs"] else ""
@@ -37,7 +37,7 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
     yield from damageLines(result)
     if not isDatagram:
         ended = result["ended"]
-        yield line("opened", f"{result['connected']} connections; {ended['count']} ended")
+        yield line("opened", f"{result['connected']} connections, {ended['count']} ended")
         for one in ended["reasons"]:
             yield line("  ended", f"{one['count']} {one['reason']}")
     if result["rttNs"] is not None:
