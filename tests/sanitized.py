@@ -20,7 +20,13 @@ from tests.support.live import ROOT
 SOURCE = ROOT / "echotwist" / "fast" / "speedups.c"
 
 #: The tests to run; trial finds fewer than this many if something is wrong.
-TESTS, LEAST = ["tests.fast.test_speedups", "tests.fast.test_usual"], 50
+TESTS, LEAST = (
+    [
+        f"tests.fast.{name}"
+        for name in ("test_speedups", "test_usual", "test_bare", "test_fast.CompiledBatchPortTests")
+    ],
+    90,
+)
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 

@@ -8,10 +8,11 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 import sys
 from types import SimpleNamespace
 from typing import Any
-from unittest import skipUnless
+from unittest import skipIf, skipUnless
 
 from hypothesis import HealthCheck, given, settings, strategies
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -37,7 +38,7 @@ STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.int
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import batch, port, splice
+    from echotwist.fast import batch, compiled, port, splice
     from echotwist.fast.connection import PROVEN, FastConnection
     from echotwist.fast.contexts import EventContext
     from echotwist.fast.port import BatchPort
@@ -568,6 +569,12 @@ class BatchPortTests(SynchronousTestCase):
         client.setblocking(False)
         return client
 
+    def serve(self) -> None:
+        """
+        Have the port do what it does when something has come.
+        """
+        self.port.doRead()
+
     def got(self, client: socket.socket) -> list[bytes]:
         """
         Give all that has come.
@@ -591,13 +598,13 @@ class BatchPortTests(SynchronousTestCase):
             for number in range(2):
                 for client in clients:
                     client.send(sent[client][number])
-            self.port.doRead()
+            self.serve()
             for client in clients:
                 self.assertEqual(self.got(client), sent[client][:2])
         for number in range(len(sizes)):
             for client in clients:
                 client.send(sent[client][number])
-                self.port.doRead()
+                self.serve()
             for client in clients:
                 self.assertTrue(self.got(client) == [sent[client][number]])
 
@@ -612,10 +619,10 @@ class BatchPortTests(SynchronousTestCase):
             bad.send(word)
             bad.send(word)
             other.send(word)
-        self.port.doRead()
+        self.serve()
         words = [b"1", b"2", b"3"]
         self.assertEqual((self.got(good), self.got(bad), self.got(other)), (words, [], words))
-        counters = self.limitedLog.counters
+        counters = self.limitedLog.counters.settle()
         self.assertEqual(counters.refused["low source port"], 6)
         self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (12, 6))
         self.assertEqual((counters.receivedBytes, counters.sentBytes), (12, 6))
@@ -627,7 +634,7 @@ class BatchPortTests(SynchronousTestCase):
         client = self.asking()
         for number in range(3 * BatchPort.atOnce):
             client.send(b"%d" % number)
-        self.port.doRead()
+        self.serve()
         self.assertEqual(len(self.got(client)), BatchPort.atOnce)
         self.port.handleRest()
         self.assertEqual(len(self.got(client)), 2 * BatchPort.atOnce)
@@ -662,9 +669,9 @@ class BatchPortTests(SynchronousTestCase):
         for number in range(4):
             for client in clients * 2:
                 client.send(b"%d" % number)
-                self.port.doRead()
+                self.serve()
                 self.assertEqual(self.got(client), [b"%d" % number])
-        counters = self.limitedLog.counters
+        counters = self.limitedLog.counters.settle()
         self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (24, 24))
         self.assertEqual((counters.receivedBytes, counters.sentBytes), (24, 24))
         self.assertEqual(len(seen), 3)
@@ -677,7 +684,7 @@ class BatchPortTests(SynchronousTestCase):
         self.patch(self.guard, "trusts", lambda source: False)
         for _ in range(3):
             client.send(b"hello")
-            self.port.doRead()
+            self.serve()
         self.assertEqual((len(self.got(client)), len(seen)), (3, 3))
 
     def test_told(self) -> None:
@@ -730,7 +737,7 @@ class BatchPortTests(SynchronousTestCase):
         self.patch(self.port._batch, "send", fail)
         client.send(b"hello")
         self.port.doRead()
-        counters = self.limitedLog.counters
+        counters = self.limitedLog.counters.settle()
         self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (3, 2))
         self.assertEqual(counters.errors["send", "EPERM"], 1)
 
@@ -741,9 +748,9 @@ class BatchPortTests(SynchronousTestCase):
         good, bad = self.asking(), self.asking(port=1023)
         for _ in range(3):
             good.send(b"hello")
-            self.port.doRead()
+            self.serve()
             bad.send(b"hello")
-            self.port.doRead()
+            self.serve()
         self.assertEqual((len(self.got(good)), self.got(bad)), (3, []))
         self.assertEqual(self.limitedLog.counters.refused["low source port"], 3)
 
@@ -811,8 +818,8 @@ class BatchPortTests(SynchronousTestCase):
         self.patch(self.port._batch, "receive", receive)
         client = self.asking("127.0.0.2")
         client.send(b"hello")
-        self.port.doRead()
-        self.port.doRead()
+        self.serve()
+        self.serve()
         self.assertEqual(self.got(client), [b"hello"])
 
     def test_works(self) -> None:
@@ -877,3 +884,75 @@ class PlainBatchPortTests(InPython, BatchPortTests):
     """
     The same in Python.
     """
+
+
+@skipIf(not LINUX or compiled.speedups is None, "needs what is compiled")
+class CompiledBatchPortTests(BatchPortTests):
+    """
+    The same by turns in C.
+    """
+
+    def serve(self) -> None:
+        """
+        Do what the reactor would.
+        """
+        rest = self.port._compiled(self.port.fileno())
+        if rest is not None:
+            self.port.doUnusual(*rest)
+
+    def test_noPython(self) -> None:
+        """
+        What is known is not Python's business any more, from whichever of its addresses
+        somebody is to be answered.
+        """
+        clients = [self.asking(host) for host in ("127.0.0.1", "127.0.0.2", "::1")]
+        for turn in range(3):
+            for client in clients:
+                client.send(b"hello")
+            if turn:
+                self.patch(self.port, "_answerAll", self.fail)
+            self.serve()
+            self.assertEqual([self.got(client) for client in clients], [[b"hello"]] * 3)
+
+    def test_notSent(self) -> None:
+        """
+        A reply that cannot be sent is told and counted once, and the others are sent.
+        """
+        clients = [self.asking(host) for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3")]
+        for client in clients:
+            client.send(b"hello")
+            self.serve()
+            self.assertEqual(self.got(client), [b"hello"])
+        wrong = list(self.port._known)[1]
+        self.port._known[wrong] = struct.pack("@Nii", 1, 0, 0)  # shorter than it may be
+        for _ in range(2):
+            for client in clients:
+                client.send(b"hello")
+            self.serve()
+            self.assertEqual([len(self.got(client)) for client in clients], [1, 0, 1])
+        counters = self.limitedLog.counters.settle()
+        self.assertEqual((counters.receivedDatagrams, counters.sentDatagrams), (9, 7))
+        self.assertEqual((counters.receivedBytes, counters.sentBytes), (45, 35))
+        self.assertEqual(counters.errors["send", "EINVAL"], 2)
+
+    def test_receiveError(self) -> None:
+        """
+        An error of the port that a turn meets is told.
+        """
+        self.patch(self.port, "_compiled", lambda fd: (0, errno.ENOMEM))
+        self.serve()
+        self.assertEqual(self.limitedLog.counters.errors["receive", "ENOMEM"], 1)
+
+    def test_deniedCalls(self) -> None:
+        """
+        Where the calls are denied later, it goes on one by one.
+        """
+        reactor: Any = SimpleNamespace(addUsual=lambda reader, function: left.append(function))
+        left: list[Any] = []
+        self.patch(self.port, "reactor", reactor)
+        self.port.doUnusual(0, errno.EPERM)
+        self.assertEqual(left, [self.port._turn])
+        client = self.asking("127.0.0.2")
+        client.send(b"hello")
+        self.assertIsNone(self.port._turn(self.port.fileno()))
+        self.assertEqual(self.got(client), [b"hello"])
