@@ -10,6 +10,7 @@ import shlex
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -179,6 +180,26 @@ def portOf(server: Server) -> int:
     Find the port in an event.
     """
     return int(server.waitFor(r"TCP \[::\]:(\d+)")[1])
+
+
+@pytest.mark.slow
+def test_library(tmp_path: Path) -> None:
+    """
+    The program of the page echoes.
+    """
+    [program] = blocks("library.rst", "python")
+    port = freePort()
+    (tmp_path / "program.py").write_text(program.replace("1234", str(port)))
+    process = subprocess.Popen([sys.executable, tmp_path / "program.py"])
+    try:
+        waitUntil(lambda: connects(port), "the program listens")
+        with socket.create_connection((LOCAL, port)) as client:
+            client.sendall(b"hello\n")
+            client.shutdown(socket.SHUT_WR)
+            assert client.makefile("rb").read() == b"You said : hello\n"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_yaml() -> None:
