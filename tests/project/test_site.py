@@ -102,12 +102,15 @@ def pages(site: Path) -> list[str]:
     return sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
 
 
-def test_links(site: Path) -> None:
+def test_pages(site: Path) -> None:
     """
-    Each link within the site leads to a file that is there, and to an anchor in it.
+    Each link within the site leads to a file that is there, and to an anchor in it;
+    options are written with two hyphens.
     """
-    known = {name: Page((site / name).read_text("utf-8")) for name in pages(site)}
+    texts = {name: (site / name).read_text("utf-8") for name in pages(site)}
+    known = {name: Page(text) for name, text in texts.items()}
     assert len(known) > 25
+    assert [name for name, text in texts.items() if re.search(r"(?<!\w)[–—]\w", text)] == []
     broken = []
     for name, page in known.items():
         for link in page.links:
@@ -119,24 +122,6 @@ def test_links(site: Path) -> None:
             if not (site / target).is_file() or (there and anchor and anchor not in there.anchors):
                 broken.append(f"{name}: {link}")
     assert broken == []
-
-
-def test_reachable(site: Path) -> None:
-    """
-    Each source is a page of the navigation.
-    """
-    first = Page((site / "index.html").read_text("utf-8"))
-    sources = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.rst")}
-    named = {str(source.with_suffix(".html")) for source in sources if "_build" not in source.parts}
-    assert named - {"index.html"} - first.links == set()
-
-
-def test_options(site: Path) -> None:
-    """
-    Options are written with two hyphens.
-    """
-    for name in pages(site):
-        assert not re.search(r"(?<!\w)[–—]\w", (site / name).read_text("utf-8")), name
 
 
 class Quiet(SimpleHTTPRequestHandler):
