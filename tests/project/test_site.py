@@ -48,9 +48,15 @@ return [...document.querySelectorAll("article *")]
 
 #: Whether an element, which may still be sliding in, is where a click would hit it.
 AT_ITS_PLACE = """
+arguments[0].scrollIntoView({block: "center", behavior: "instant"});
 const place = arguments[0].getBoundingClientRect();
 const [x, y] = [place.x + place.width / 2, place.y + place.height / 2];
 return arguments[0].contains(document.elementFromPoint(x, y));
+"""
+
+#: The titles of the pages that a search has found by now.
+FOUND = """
+return [...document.querySelectorAll("#search-results li > a")].map(link => link.textContent);
 """
 
 
@@ -202,8 +208,7 @@ def test_navigation(browser: Any, address: str) -> None:
         browser.get(address)
         if width == min(WIDTHS):
             browser.find_element("css selector", ".nav-overlay-icon").click()
-        link = browser.find_element("link text", "Troubleshooting")
-        browser.execute_script("arguments[0].scrollIntoView()", link)
+        link = browser.find_element("css selector", ".sidebar-tree a[href='troubleshooting.html']")
         waiting(browser, lambda link=link: browser.execute_script(AT_ITS_PLACE, link))
         link.click()
         waiting(browser, lambda: browser.title.startswith("Troubleshooting"))
@@ -231,11 +236,7 @@ def test_search(browser: Any, address: str, words: str, title: str) -> None:
     box.send_keys(words)
     box.submit()
 
-    def found() -> bool:
-        links = browser.find_elements("css selector", "#search-results li a")
-        return title in [link.text for link in links]
-
-    waiting(browser, found)
+    waiting(browser, lambda: title in browser.execute_script(FOUND))
 
 
 def waiting(browser: Any, done: Any) -> None:
