@@ -40,7 +40,8 @@ def compiled(target: Path, *flags: str) -> None:
     :raise CalledProcessError: there was a warning.
     """
     headers = ["-I", sysconfig.get_paths()["include"]]
-    command = ["gcc", "-shared", "-fPIC", "-g", "-O1", *flags, *headers, SOURCE, "-o", target]
+    command: list[str | Path] = ["gcc", "-shared", "-fPIC", "-g", "-O1", *flags]
+    command += [*headers, SOURCE, "-o", target]
     subprocess.run(command, check=True)
 
 
