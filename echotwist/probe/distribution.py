@@ -25,13 +25,11 @@ class Distribution:
 
     Count, sum, least and most are exact for ever.  Percentiles are exact up to
     :data:`EXACT` values, and beyond that right within 0.1 %.
-
-    :ivar recent: the last values.
     """
 
     def __init__(self) -> None:
         self._values: array[int] = array("q")
-        self.recent: deque[int] = deque(maxlen=_RECENT)
+        self._last: deque[int] = deque(maxlen=_RECENT)
         # Of those that are not kept one by one:
         self._rounded: Counter[int] = Counter()
         self._count = self._total = 0
@@ -41,7 +39,6 @@ class Distribution:
         """
         Take one more value; all else is worked out when somebody asks.
         """
-        self.recent.append(value)
         if len(self._values) < EXACT:
             self._values.append(value)
             return
@@ -50,6 +47,14 @@ class Distribution:
         self._count += 1
         self._total += value
         self._rounded[_rounded(value)] += 1
+        self._last.append(value)
+
+    @property
+    def recent(self) -> list[int]:
+        """
+        The last values.
+        """
+        return [*self._values[-_RECENT:], *self._last][-_RECENT:]
 
     @property
     def count(self) -> int:

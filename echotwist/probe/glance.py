@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import islice
 from math import log
 
 from attrs import define
@@ -46,7 +45,7 @@ class Glance:
         :param now: in seconds.
         """
         count, lost = self.exchange.rtt.count, self.lost
-        new = list(islice(reversed(self.exchange.rtt.recent), max(0, count - self._count)))
+        new = self.exchange.rtt.recent[self._count - count :] if count > self._count else []
         if lost > self._lost or new:
             self.past.append(None if lost > self._lost else max(new))
         answered = self.exchange.books.back + self.exchange.books.late

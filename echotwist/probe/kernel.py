@@ -164,9 +164,12 @@ def nextNotice(one: socket.socket) -> Stamp | Report | None:
     if not _ERRORS:
         raise BlockingIOError
     data, control, _, _ = one.recvmsg(ROOM, ROOM, _ERRORS)
-    at, told = receivedAt(control), b""
+    at, told = 0, b""
     for level, kind, found in control:
-        if (level, kind) in _REPORTS:
+        if level == socket.SOL_SOCKET and kind == _TIMESTAMPING:
+            seconds, rest = _STAMP.unpack_from(found)
+            at = seconds * 10**9 + rest
+        elif (level, kind) in _REPORTS:
             told = found
     if not told:
         return None

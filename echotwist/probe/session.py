@@ -5,6 +5,7 @@ One target, probed: sends on time, and finds out what became of each probe.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from time import monotonic_ns, time_ns
 from typing import Any
 
@@ -51,6 +52,7 @@ class Session(Exchange):
         self.transport = transport
         self.schedule = schedule
         self.lateness = Distribution()
+        self._dueAt: float = inf
 
     @property
     def rtt(self) -> Distribution:
@@ -79,14 +81,19 @@ class Session(Exchange):
         """
         Do what is due.
         """
+        self._sendDue()
+        self._expire()
+        self._arrange()
+
+    def _sendDue(self) -> None:
         for _ in range(BURST):
             now = self._now()
             due = self.schedule.due(now)
             if due is None:
                 break
             self._send(now, due)
-        self._expire()
-        self._arrange()
+        at = self.schedule.at
+        self._dueAt = inf if at is None else at
 
     def _send(self, now: int, due: int) -> None:
         wall = self._wall()
@@ -123,6 +130,16 @@ class Session(Exchange):
         isOver = self.began and not self.books.pending and self.schedule.at is None
         if isOver and self._lastCall is None:
             self._arrange()
+
+    def replied(
+        self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
+    ) -> None:
+        """
+        Hear that a reply came in.  Where many come at once, probes are still sent on time.
+        """
+        super().replied(number, data, arrival, expected)
+        if arrival.now >= self._dueAt:
+            self._sendDue()
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
         self.books.user.add(number, user)

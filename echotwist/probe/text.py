@@ -206,4 +206,4 @@ def liveText(glances: Iterable[Glance]) -> str:
 
 
 def _last(glance: Glance) -> list[str]:
-    return [f"last {_timeText(one)}" for one in list(glance.exchange.rtt.recent)[-1:]]
+    return [f"last {_timeText(one)}" for one in glance.exchange.rtt.recent[-1:]]

@@ -175,6 +175,18 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(len(self.transport.sent), 5)
         self.assertEqual(session.lateness.most, 1)
 
+    def test_priority(self) -> None:
+        """
+        While many replies come in at once, probes are sent on time.
+        """
+        session = self.session()
+        self.turn(500 * MS + 1)
+        for place in range(5):
+            self.now += 100 * MS
+            self.answer(place)
+        # None of this took the alarm to ring.
+        self.assertEqual((len(self.transport.sent), session.lateness.most), (11, 1))
+
     def test_end(self) -> None:
         """
         It ends when all are back, and no second replies came for a while.
