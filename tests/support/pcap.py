@@ -1,53 +1,42 @@
 """
-Captures of packets, read (pcap-savefile(5)).
+Captures of packets, read with scapy.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-#: The beginning of a file whose times are in nanoseconds, as this machine writes it.
-_NANOSECONDS = 0xA1B23C4D
-
-_FILE = struct.Struct("=IHHiIII")
-_PACKET = struct.Struct("=IIII")
-
-#: Bytes of the headers of Ethernet, of IPv4 without options, and of UDP.
-_ETHERNET, _IP, _UDP = 14, 20, 8
+from typing import Any, NamedTuple
 
 
-class Datagram(NamedTuple):
+class Captured(NamedTuple):
     """
-    A UDP datagram over IPv4, as it passed by.
+    What a packet of UDP or TCP over IPv4 carried.
 
-    :param at: nanoseconds of ``CLOCK_REALTIME``.
+    :param at: nanoseconds of ``CLOCK_REALTIME`` when it passed by.
+    :param port: where it went.
     """
 
     at: int
-    sourcePort: int
     port: int
     payload: bytes
 
 
-def datagrams(path: Path) -> Iterator[Datagram]:
+def captured(path: Path) -> Iterator[Captured]:
     """
-    Read those that are whole in the file by now.
+    Read the packets with a payload that are in a file by now.
     """
-    data = path.read_bytes()
-    if len(data) < _FILE.size:
+    # It takes half a second to import, and few tests need it.
+    from scapy.layers.inet import TCP, UDP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import RawPcapReader
+
+    if not path.exists() or not path.stat().st_size:
         return
-    assert _FILE.unpack_from(data)[0] == _NANOSECONDS
-    start = _FILE.size
-    while start + _PACKET.size <= len(data):
-        seconds, rest, size, _ = _PACKET.unpack_from(data, start)
-        start += _PACKET.size
-        packet = data[start : start + size]
-        start += size
-        if start > len(data):
-            return
-        ports = struct.unpack_from("!HH", packet, _ETHERNET + _IP)
-        payload = packet[_ETHERNET + _IP + _UDP :]
-        yield Datagram(seconds * 10**9 + rest, ports[0], ports[1], payload)
+    with RawPcapReader(str(path)) as packets:
+        for data, times in packets:
+            packet = Ether(data)
+            layer: Any = packet.getlayer(UDP) or packet.getlayer(TCP)
+            if payload := bytes(layer.payload.original):
+                # By its magic number the file has nanoseconds.
+                yield Captured(times.sec * 10**9 + times.usec, layer.dport, payload)
