@@ -26,6 +26,7 @@ LIBRARIES = ("matplotlib", "psutil", "tabulate")
 #: Other commands, each a module with a ``main``.
 OTHERS = {
     "doctor": "examines echo services, ours and others'",
+    "probe": "compares tools that measure paths, ours and others'",
 }
 
 

@@ -169,7 +169,7 @@ def figures(data: Mapping[str, Any]) -> dict[str, str]:
     :param data: what is in :data:`RESULT`.
     """
     every = data["services"]
-    return {"doctor": f"{table(every).text('rst')}\n", "reasons": reasons(every)}
+    return {"doctor": table(every).reST(), "reasons": reasons(every)}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,10 @@ def _package(name: str) -> str:
         return ""
 
 
-def _parts() -> dict[str, str]:
+def parts() -> dict[str, str]:
+    """
+    Say on what it is measured, by name.
+    """
     found = {
         "processor": _model(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -43,14 +46,21 @@ def _parts() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
+def otherWork() -> str:
+    """
+    Say how busy the machine is now.
+    """
+    return f"{os.getloadavg()[0]:.1f} processes on average, in the minute before"
+
+
 def circumstances(setting: Setting) -> dict[str, str]:
     """
     Say where and how it is going to be measured, by name.
     """
-    found = _parts()
+    found = parts()
     found["rounds"] = f"{setting.rounds}, {setting.seconds} s for each measurement"
     found["connections"] = f"{setting.most:,} at most"
-    found["other work"] = f"{os.getloadavg()[0]:.1f} processes on average, in the minute before"
+    found["other work"] = otherWork()
     if not setting.cores.apart:
         found["not pinned"] = "server and client share the cores"
     return found

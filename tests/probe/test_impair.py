@@ -38,18 +38,12 @@ def test_counts(tmp_path: Path, impair: str, effect: str, found: tuple[str, ...]
     assert value == counts["echotwist_impaired_datagrams_total", effect, "udp"] > 0
 
 
-@pytest.mark.parametrize(
-    "impair",
-    [
-        "loss=5%,duplicate=5%,reorder=5%,corrupt=1e-4,delay=5ms,jitter=2ms,seed=3",
-        "loss=gilbert:5%:40%,duplicate=20%,corrupt=1e-3,seed=4",
-    ],
-)
-def test_together(tmp_path: Path, impair: str) -> None:
+def test_together(tmp_path: Path) -> None:
     """
     All at once is told apart, exactly.  A reply whose number is damaged counts as none of
     ours; with a copy, the probe is back all the same.
     """
+    impair = "loss=gilbert:5%:40%,duplicate=20%,reorder=5%,delay=20ms,corrupt=1e-3,seed=4"
     watched = Watched(tmp_path, f"--impair={impair}")
     with watched.server:
         words = ("--count=500", "--rate=1000", "--timeout=5")
@@ -59,7 +53,7 @@ def test_together(tmp_path: Path, impair: str) -> None:
         effect: counts.get(("echotwist_impaired_datagrams_total", effect, "udp"), 0)
         for effect in ("lost", "duplicated", "reordered", "corrupted")
     }
-    assert min(did["lost"], did["duplicated"], did["corrupted"]) > 0
+    assert min(did.values()) > 0
     assert found["lost"]["count"] == did["lost"]
     assert found["twice"] + found["strange"] == did["duplicated"]
     assert found["damaged"] + found["strange"] == did["corrupted"]

@@ -422,3 +422,49 @@ def test_doctor(tmp_path: Path) -> None:
     assert name == "echotwist"
     states = [one["state"] for one in found["checks"]]
     assert (states.count("ok"), states.count("not applicable")) == (26, 1)
+
+
+def test_probePage() -> None:
+    """
+    The page on measuring has the figures of the result that lies beside it, of the probe
+    and of all others; the probe is ahead of each in accuracy, for half of the round trips.
+    """
+    from bench.pages import PLACE, filled
+    from bench.probe import PAGE, PATHS, RESULT, figures
+    from bench.tools import TOOLS
+
+    data = json.loads((ROOT / RESULT).read_text())
+    page = (ROOT / PAGE).read_text()
+    assert PLACE.search(page)
+    assert filled(page, figures(data)) == page
+    assert {*data["paths"]} == {*PATHS}
+    for tools in data["paths"].values():
+        assert {*tools} == {*TOOLS}
+        others = [found for name, found in tools.items() if "echoprobe" not in name]
+        assert tools["echoprobe UDP"]["error50"] < min(found["error50"] for found in others)
+
+
+def test_probe(tmp_path: Path) -> None:
+    """
+    Tools can be compared; those that are not installed are left out, and it says so.
+    """
+    names = ["echoprobe UDP", "fping"]
+    done = bench("probe", "--short", f"--only={','.join(names)}", *files(tmp_path, "json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "json").read_text())
+    for path in ("loopback", "veth"):
+        for name in names:
+            if f"skipped {name}" not in found["about"]:
+                assert found["paths"][path][name]["error50"] >= 0
+                assert found["paths"][path][name]["cpu"] != 0
+    assert "echoprobe UDP" in found["paths"]["veth"]
+
+
+def test_lateness() -> None:
+    """
+    How late probes are is counted from the one that is least late.
+    """
+    from bench.paths import lateness
+
+    assert lateness([1000, 2000, 3500, 4000], 1_000_000) == [0, 0, 500, 0]
+    assert lateness([1500, 2000, 3000], 1_000_000) == [500, 0, 0]
