@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from functools import partial
 from typing import Any, Literal
 
 from twisted.python.failure import Failure
@@ -60,9 +61,11 @@ class BareConnection:
         """
         Find out what has happened.
         """
-        rest = self.owner.first(self.fd)
+        rest = messages.echo(self.fd)
         if rest is not None:
-            self.owner.goOn(self, *rest)
+            self.owner.goOn(self, rest[0], rest[1])
+        else:
+            self.owner.echoes(self.fd)
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> None:
         """
@@ -87,14 +90,19 @@ class BareConnections:
     :param port: accepts them.
     :param factory: that of the port.
     :param reactor: that of the port.
+    :cvar hasForked: another process may have their descriptors too; then the kernel
+        goes on watching them when we have closed ours.
     """
+
+    hasForked = False
 
     def __init__(self, port: StreamPort, factory: EchoFactory, reactor: LeanReactor) -> None:
         self._port = port
         self._factory = factory
         self._limits, self._counters = factory.limits, factory.counters
         self._reactor = reactor
-        self._acceptor = Acceptor()
+        self._acceptFrom = Acceptor().accept
+        self._watch = factory.watch
         self._open = 0
         #: Descriptors of those that have echoed since it was last asked what waits there.
         self._talking: set[int] = set()
@@ -110,52 +118,67 @@ class BareConnections:
 
         :raise OSError: something went wrong.
         """
-        found = self._acceptor.accept(self._port.fileno())
-        if found is not None and self._take(*found):
-            return True
-        return found and (found[0], peerOf(found[1]))
+        found = self._acceptFrom(self._port.fileno())
+        if found is None:
+            return None
+        fd, name = found
+        return self._take(fd, name) or (fd, peerOf(name))
 
-    def _take(self, fd: int, name: bytes) -> bool:
-        factory, limits, counters = self._factory, self._limits, self._counters
+    def _take(self, fd: int, name: bytes) -> Literal[True] | None:
+        limits = self._limits
         host = self.clientOf(name)[0] if limits.byPeer else ""
-        if not factory.takesBare or limits.refusal(host):
-            return False
+        if limits.refusal(host) or not self._factory.takesBare:
+            return None
         try:
             self._reactor.addUsualReader(fd, BareConnection(fd, name, self), self.first)
         except OSError:
-            return False
+            return None
         self._open += 1
-        limits.opened(host)
+        counters = self._counters
         counters.connections += 1
         counters.active += 1
+        limits.opened(host)
         return True
 
     def first(self, fd: int) -> tuple[bytes | None, Any] | None:
         """
-        Echo, and have it asked from time to time whether the peer takes what it gets.
+        Echo for the first time.
         """
         rest = messages.echo(fd)
         if rest is None:
-            self._talking.add(fd)
-            self._factory.watch()
-            self._reactor.changeUsual(fd, messages.echo)
+            self.echoes(fd)
         return rest
+
+    def echoes(self, fd: int) -> None:
+        """
+        Have it asked from time to time whether the peer takes what it gets.
+        """
+        self._talking.add(fd)
+        self._watch()
+        self._reactor.changeUsual(fd, messages.echo)
 
     def goOn(self, bare: BareConnection, data: bytes | None, outcome: Any) -> None:
         """
         Do more than to echo, or end.
         """
-        if data is None and outcome.errno == errno.EAGAIN:
-            return
-        if outcome.errno == errno.ECONNRESET if data is None else not (data or queued(bare)):
+        if data:
+            isOver = False
+        elif data is None:
+            if outcome.errno == errno.EAGAIN:
+                return
+            isOver = outcome.errno == errno.ECONNRESET
+        else:
+            isOver = not queued(bare)
+        if isOver:
             self._end(bare)
-            return
-        echo = self.make(bare)
-        self._reactor.finish(echo.transport.fileno(), (data, outcome))
+        else:
+            echo = self.make(bare)
+            self._reactor.finish(echo.transport.fileno(), (data, outcome))
 
     def _end(self, bare: BareConnection) -> None:
+        if self.hasForked:
+            self._reactor.removeReader(bare)
         fd = self._leave(bare)
-        # Nobody else has the descriptor: closing it ends all that the kernel knows of it.
         self._reactor.forget(fd)
         try:
             os.close(fd)
@@ -167,8 +190,9 @@ class BareConnections:
         Count no more what is somebody else's from here on, or nobody's.
         """
         fd, bare.fd = bare.fd, -1
-        self._settle(fd)
-        self._talking.discard(fd)
+        if fd in self._talking:
+            self._talking.remove(fd)
+            self._settle(fd)
         self._open -= 1
         self._counters.active -= 1
         limits = self._limits
@@ -248,3 +272,6 @@ def acceptBare(port: StreamPort) -> None:
         and isinstance(reactor, LeanReactor)
     ):
         port.acceptOne = BareConnections(port, factory, reactor).accept  # type: ignore[method-assign]
+
+
+os.register_at_fork(after_in_parent=partial(setattr, BareConnections, "hasForked", True))

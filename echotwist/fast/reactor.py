@@ -100,7 +100,7 @@ class LeanReactor(EPollReactor):
     def forget(self, fd: int) -> None:
         """
         Tell nobody of a descriptor any more, which is closed next: then the kernel need
-        not be told.
+        not be told, if no other process has it.
         """
         self._usual.pop(fd, None)
         self._reads.discard(fd)

@@ -11,6 +11,7 @@ import gc
 import os
 import socket
 import struct
+import subprocess
 import sys
 from typing import Any
 from unittest import skipUnless
@@ -32,8 +33,8 @@ from tests.support.plain import InPython
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import bare
-    from echotwist.fast.bare import BareConnection, acceptBare
+    from echotwist.fast import bare, messages
+    from echotwist.fast.bare import BareConnection, BareConnections, acceptBare
     from echotwist.fast.connection import FastConnection
     from echotwist.fast.reactor import LeanReactor
 
@@ -136,8 +137,16 @@ class BareTests(SynchronousTestCase):
             self.assertEqual(self.echoed(peer, b"hello"), b"hello")
             self.assertEqual(self.counters.settle().receivedBytes, 5 * number)
             self.assertEqual(self.counters.sentBytes, 5 * number)
+            self.assertIs(self.function(), messages.echo)
         self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
         self.assertEqual(self.kinds(), [BareConnection])
+
+    def function(self) -> object:
+        """
+        Give what the only connection leaves its usual event to.
+        """
+        [one] = filter(self.isBare, self.reactor.getReaders())
+        return self.reactor._usual[one.fileno()]
 
     def test_ends(self) -> None:
         """
@@ -175,6 +184,26 @@ class BareTests(SynchronousTestCase):
         self.assertEqual((peer.recv(10), peer.recv(10)), (b"hello", b""))
         self.assertEqual(self.counters.active, 0)
 
+    def test_halfCloseSlow(self) -> None:
+        """
+        What the peer has yet to take then is not left to the kernel alone.
+        """
+        self.listen()
+        peer = self.connect()
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        for module in (bare, connection):
+            self.patch(module, "queued", lambda stream: 5)
+        peer.shutdown(socket.SHUT_WR)
+        self.turn(2)
+        self.assertEqual(peer.recv(1), b"")
+        self.assertEqual(self.counters.active, 1)
+        for module in (bare, connection):
+            self.patch(module, "queued", lambda stream: 0)
+        for _ in range(1000):
+            if self.counters.active:
+                self.reactor.doIteration(0.01)
+                self.reactor.runUntilCurrent()
+
     def test_freed(self) -> None:
         """
         No connection leaves garbage, however it ends.
@@ -190,6 +219,35 @@ class BareTests(SynchronousTestCase):
             self.turn()
             self.assertEqual(self.counters.active, 0)
         self.assertEqual([one for one in gc.get_objects() if self.isBare(one)], [])
+
+    def test_heldElsewhere(self) -> None:
+        """
+        After a fork another process may have the descriptor too: nobody is woken by a
+        connection that is closed here.
+        """
+        for hasForked in (False, True):
+            self.listen()
+            self.patch(BareConnections, "hasForked", hasForked)
+            peer = self.connect()
+            [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+            with socket.socket(fileno=os.dup(fd)):
+                self.reset(peer)
+                self.turn()
+                self.assertEqual(self.counters.active, 0)
+                self.assertEqual(bool(self.reactor._poller.poll(0)), not hasForked)
+
+    def test_fork(self) -> None:
+        """
+        A fork is noticed.
+        """
+        code = (
+            "import os\n"
+            "from echotwist.fast.bare import BareConnections\n"
+            "assert not BareConnections.hasForked\n"
+            "os.waitpid(os.fork() or os._exit(0), 0)\n"
+            "assert BareConnections.hasForked\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
 
     def test_nothingToRead(self) -> None:
         """
@@ -402,7 +460,7 @@ class BareTests(SynchronousTestCase):
             ctypes.set_errno(errno.ECONNABORTED)
             return -1
 
-        change = self.patch(connections._acceptor, "_accept4", fail)  # type: ignore[attr-defined]
+        change = self.patch(connections._acceptFrom.__self__, "_accept4", fail)  # type: ignore[attr-defined]
         self.port.accept(1)
         change.restore()
         self.assertEqual(self.counters.errors, {("accept", "ECONNABORTED"): 1})
