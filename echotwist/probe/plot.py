@@ -8,6 +8,7 @@ probes.  It needs matplotlib.
 from __future__ import annotations
 
 import logging
+import os
 from array import array
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -94,8 +95,11 @@ class Plot:
         if find_spec("matplotlib") is None:
             hint = "pip install 'echotwist[probe]'"
             raise ProbeError(f"--plot {path}: drawing needs matplotlib: {hint}")
+        isNew = not os.path.lexists(path)
         try:
             open(path, "ab").close()
+            if isNew:  # Until it is drawn there is no file.
+                os.unlink(path)
         except OSError as error:
             raise ProbeError(f"--plot {path}: {inWords(error)}") from None
 

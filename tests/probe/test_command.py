@@ -44,6 +44,29 @@ def test_early(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
 
 
+#: Looks names up without end, as a resolver in C that no signal interrupts (a mutex that is
+#: locked twice); ^C comes meanwhile.
+LOOKING = """
+import ctypes, os, runpy, socket, threading
+lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
+def look(*words):
+    threading.Timer(0.2, os.kill, (os.getpid(), 2)).start()
+    lock(mutex)
+    lock(mutex)
+socket.getaddrinfo = look
+runpy.run_module("echotwist.probe", run_name="__main__")
+"""
+
+
+def test_lookUp() -> None:
+    """
+    ^C does not wait for a name server.
+    """
+    words = [sys.executable, "-c", LOOKING, "udp:name.example", "--count=1"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
 def test_nohup() -> None:
     """
     SIGHUP that is ignored, as nohup(1) has it, ends nothing.

@@ -97,6 +97,8 @@ def test_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for command in ([], ["load"]):
             assert run([*command, "udp:127.0.0.1:9", "--count=1", f"--plot={path}"]) == 2
             assert capsys.readouterr() == ("", f"echoprobe: {said}\n")
+    assert run(["udp:nonesuch.invalid", f"--plot={tmp_path}/a.svg"]) == 2
+    assert not list(tmp_path.iterdir())
     words = ["udp:127.0.0.1:9", f"--plot={tmp_path}/a.svg"]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *words],
