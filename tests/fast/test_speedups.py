@@ -544,7 +544,9 @@ class TurnTests(SynchronousTestCase):
         """
         wrong = struct.pack("@Nii", 1, 0, 0)  # shorter than it may be
         self.know(self.other)
-        [told] = [told for told in self.known if self.other.getsockname()[1].to_bytes(2) in told]
+        [told] = [
+            told for told in self.known if self.other.getsockname()[1].to_bytes(2, "big") in told
+        ]
         self.known[told] = wrong
         for client in (self.client, self.other, self.client):
             client.send(b"hello")
