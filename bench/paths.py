@@ -165,7 +165,8 @@ def lateness(times: Sequence[int], rate: int) -> list[float]:
     Tell by how much each probe was later than its time (ns), of that which was least late.
     """
     late = [at - n * 1e9 / rate for n, at in enumerate(sorted(times))]
-    return [one - min(late) for one in late]
+    least = min(late)
+    return [one - least for one in late]
 
 
 def kept(route: Route, one: Tool, rate: int, seconds: float) -> Figures | None:
