@@ -5,6 +5,7 @@ What all tests share under pytest.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from tests.support.live import figures
 
 # The tests start a thousand services: have the first one compile for all.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell ignores it for what it starts in the background, and so would all services here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: What all tests measured, in the order in which it came.
 _measured: dict[str, None] = {}
