@@ -104,8 +104,9 @@ class BareConnections:
         self._acceptFrom = Acceptor().accept
         self._watch = factory.watch
         self._open = 0
-        #: Descriptors of those that have echoed since it was last asked what waits there.
-        self._talking: set[int] = set()
+        #: Descriptors of those that have echoed, and how many bytes would wait at each if its
+        #: peer had taken none since that was last asked.
+        self._talking: dict[int, int] = {}
         factory.bare.append(self)
 
     def __len__(self) -> int:
@@ -153,7 +154,7 @@ class BareConnections:
         """
         Have it asked from time to time whether the peer takes what it gets.
         """
-        self._talking.add(fd)
+        self._talking.setdefault(fd, 0)
         self._watch()
         self._reactor.changeUsual(fd, messages.echo)
 
@@ -191,8 +192,8 @@ class BareConnections:
         """
         fd, bare.fd = bare.fd, -1
         if fd in self._talking:
-            self._talking.remove(fd)
             self._settle(fd)
+            del self._talking[fd]
         self._open -= 1
         self._counters.active -= 1
         limits = self._limits
@@ -217,6 +218,8 @@ class BareConnections:
         connection = port.transported(stream, echo, client)
         self._reactor.replaceReader(connection)
         echo.makeConnection(connection)
+        if queued(connection):
+            factory.wrote(echo)
         return echo
 
     def settle(self) -> None:
@@ -226,23 +229,27 @@ class BareConnections:
         for fd in self._talking:
             self._settle(fd)
 
-    def _settle(self, fd: int) -> int:
+    def _settle(self, fd: int) -> None:
         size = messages.taken(fd)
+        self._talking[fd] += size
         self._counters.receivedBytes += size
         self._counters.sentBytes += size
-        return size
 
     def makeWaiting(self) -> bool:
         """
-        Make the objects of those who have said nothing since this was last asked, and have
-        bytes to take: so that it is watched whether they do.
+        Make the objects of those who have bytes to take, and have taken none since this was
+        last asked: so that it is watched whether they do.
         """
-        quiet = {fd for fd in self._talking if not self._settle(fd)}
-        self._talking -= quiet
-        for bare in [one for one in self._all() if one.fd in quiet] if quiet else ():
-            if queued(bare):
-                self._factory.wrote(self.make(bare))
+        self.settle()
+        known = self._all() if self._talking else ()
+        for bare in [one for one in known if one.fd in self._talking]:
+            before, waiting = self._talking[bare.fd], queued(bare)
+            if waiting and waiting >= before:
+                self.make(bare)
+            elif before:
+                self._talking[bare.fd] = waiting
             else:
+                del self._talking[bare.fd]
                 self._reactor.changeUsual(bare.fd, self.first)
         return bool(self._talking)
 

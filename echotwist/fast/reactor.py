@@ -9,7 +9,7 @@ may leave a plain function here that does all that the usual event asks for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import ceil
 from select import EPOLLIN, EPOLLOUT
 from typing import Any
@@ -169,8 +169,18 @@ class LeanReactor(EPollReactor):
                 return
 
     def _turn(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
+        self._handleAll(self._poller.poll(timeout, len(self._selectables)), handle)
+
+    def _turnCompiled(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
+        wait = -1 if timeout is None else ceil(min(timeout, LONGEST_S) * 1000)
+        left = compiled.speedups.serve(self._poller.fileno(), self._usual, wait, once)
+        if left and len(left[0]) > 2:
+            handle(*left.pop(0))
+        self._handleAll(left, handle)
+
+    def _handleAll(self, events: Iterable[tuple[int, int]], handle: Callable[..., None]) -> None:
         usual = self._usual.get
-        for fd, event in self._poller.poll(timeout, len(self._selectables)):
+        for fd, event in events:
             function = usual(fd)
             if function is None or event != EPOLLIN:
                 handle(fd, event)
@@ -181,12 +191,6 @@ class LeanReactor(EPollReactor):
                 rest = error
             if rest is not None:
                 handle(fd, event, rest)
-
-    def _turnCompiled(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
-        wait = -1 if timeout is None else ceil(min(timeout, LONGEST_S) * 1000)
-        serve = compiled.speedups.serve
-        for left in serve(self._poller.fileno(), self._usual, wait, once):
-            handle(*left)
 
     def _handler(self) -> Callable[..., None]:
         """

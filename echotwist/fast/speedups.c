@@ -110,13 +110,13 @@ static PyObject *called(PyObject *function, PyObject *number)
  * Handle an event.  What is left of it goes into the list: at its start if some was
  * handled, so that nothing can happen to its descriptor before.
  *
- * Returns 1 to go on, 0 to go on with nothing else of this turn, and -1 for an exception.
+ * Returns 1 to go on, 0 to leave the rest of this turn to Python, and -1 for an exception.
  */
 static int handle(PyObject *usual, const struct epoll_event *event, PyObject *list, int *python)
 {
     int fd = event->data.fd, result;
     PyObject *one, *left = NULL, *function = NULL, *number = PyLong_FromLong(fd);
-    if (number && event->events == EPOLLIN)
+    if (usual && number && event->events == EPOLLIN)
         function = PyDict_GetItemWithError(usual, number);
     if (function) {
         *python |= !PyCFunction_Check(function);
@@ -154,8 +154,8 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
             PyErr_SetFromErrno(PyExc_OSError);
             result = -1;
         }
-        for (int i = 0; i < count && result > 0; i++)
-            result = handle(usual, &events[i], list, &python);
+        for (int i = 0; i < count && result >= 0; i++) /* 0 stays 0 */
+            result = handle(result ? usual : NULL, &events[i], list, &python) - !result;
         if (result >= 0 && PyList_Size(list))
             return list; /* handlers of signals must not get between */
         if (result < 0 || PyErr_CheckSignals() < 0) {

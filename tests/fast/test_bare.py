@@ -312,6 +312,55 @@ class BareTests(SynchronousTestCase):
                 self.reactor.runUntilCurrent()
             self.assertEqual((self.counters.stalled, self.counters.active), (1, 0))
 
+    def test_halfClosedStall(self) -> None:
+        """
+        So is one that takes nothing and has ended its side.
+        """
+        self.listen(stallTimeout=8)
+        peer = self.connect()
+        self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+        for module in (bare, progress, connection):
+            self.patch(module, "queued", lambda stream: 5)
+        peer.shutdown(socket.SHUT_WR)
+        self.turn()
+        for _ in range(14):
+            self.clock.advance(1)
+            self.reactor.runUntilCurrent()
+        self.assertEqual((self.counters.stalled, self.counters.active), (1, 0))
+
+    def test_trickle(self) -> None:
+        """
+        So is one that takes nothing and goes on sending.
+        """
+        self.trickle(0)
+        self.assertEqual((self.counters.stalled, self.counters.active), (1, 0))
+
+    def test_slowReader(self) -> None:
+        """
+        One that takes a byte from time to time is not, and is made no more of.
+        """
+        self.trickle(1)
+        self.assertEqual((self.counters.stalled, self.counters.active), (0, 1))
+        self.assertEqual(self.kinds(), [BareConnection])
+
+    def trickle(self, takes: int) -> None:
+        """
+        Have a peer send a message from time to time.
+
+        :param takes: bytes that it takes each time.
+        """
+        self.listen(stallTimeout=8)
+        peer = self.connect()
+        waiting = 0
+        for module in (bare, progress):
+            self.patch(module, "queued", lambda stream: waiting)
+        for _ in range(80):
+            if self.counters.active:
+                self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+            waiting += 5 - takes
+            self.clock.advance(0.25)
+            self.reactor.runUntilCurrent()
+
     def test_goesOn(self) -> None:
         """
         A peer that goes on stays what it is; when it has paused and taken everything,

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import skipUnless
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -233,6 +234,29 @@ class UsualTests(SynchronousTestCase):
             self.reactor.doIteration(0)
         self.assertEqual(self.echoed(b"last"), b"last")
         self.assertEqual((len(got), self.transport.protocol.received), (sent, 15 + sent + 4))
+
+    def test_fair(self) -> None:
+        """
+        One that has always something to leave holds up neither those that leave nothing
+        nor those that have no function.
+        """
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        far.send(b"hello")
+        restless = FileDescriptor()
+        restless.fileno = near.fileno  # type: ignore[method-assign]
+        restless.doUnusual = lambda: None  # type: ignore[attr-defined]
+        self.reactor.addReader(restless)
+        self.reactor.addUsual(restless, lambda fd: ())
+        self.reactor.doIteration(0)
+        for _ in range(3):
+            self.assertEqual(self.echoed(b"hello"), b"hello")
+        peer = self.connected()[1]
+        peer.send(b"hello")
+        self.reactor.doIteration(0)
+        self.assertEqual(peer.recv(9), b"hello")
+        self.reactor.removeReader(restless)
 
     def test_bulk(self) -> None:
         """
