@@ -54,11 +54,11 @@ def elsewhere(
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    Run all tests three at a time on each core, as most of them wait; but a few that
+    Run all tests two at a time on each core, as most of them wait; but a few that
     were asked for in this process, without the start of others.
     """
     isAll = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return 3 * cores() if isAll else 0
+    return 2 * cores() if isAll else 0
 
 
 @pytest.hookimpl(wrapper=True)

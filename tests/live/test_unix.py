@@ -242,6 +242,8 @@ def _open(cwd: Path, place: Place, passed: bool, *options: str) -> Iterator[Watc
 
     with bound(place.folder / "first") as first:
         watched = Watched(cwd, *options, start=start)
+        if passed:  # What is read when its sender has gone is refused, and counted.
+            assert first.recv(100) == b"first"
     place.echo.chmod(0o666)
     with watched.server:
         yield watched

@@ -116,6 +116,7 @@ def test_indexed(wheel: Path, tmp_path: Path) -> None:
     assert not list(shown.findall(image))
 
 
+@pytest.mark.slow
 def test_install(wheel: Path, environment: Path, tmp_path: Path) -> None:
     """
     Installed, ``twistd`` knows ``echo``, and there is ``echoprobe``; removed, it forgets
@@ -132,6 +133,7 @@ def test_install(wheel: Path, environment: Path, tmp_path: Path) -> None:
     assert not list((environment.parent / "lib").rglob("*echotwist*"))
 
 
+@pytest.mark.slow
 def test_editable(source: Path, environment: Path, tmp_path: Path) -> None:
     """
     So it does with an editable install.
@@ -141,6 +143,7 @@ def test_editable(source: Path, environment: Path, tmp_path: Path) -> None:
     run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_noCompiler(built: Path, environment: Path, tmp_path: Path) -> None:
     """
     Without a compiler it is installed all the same, from its source, without a word, and

@@ -108,6 +108,7 @@ def pages(site: Path) -> list[str]:
     return sorted(str(path.relative_to(site)) for path in site.rglob("*.html"))
 
 
+@pytest.mark.slow
 def test_pages(site: Path) -> None:
     """
     Each link within the site leads to a file that is there, and to an anchor in it;

@@ -8,6 +8,7 @@ start a thousand services.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -281,6 +282,7 @@ def _become(asked: tuple[list[str], str, dict[str, str]], streams: list[int]) ->
 
 def _main() -> None:
     _prepare()
+    gc.freeze()  # Else each process would look through all of it when it ends.
     words = _Server(socket.socket(fileno=int(sys.argv[1]))).serve()
     if words:
         _run(words)
