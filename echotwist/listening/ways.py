@@ -61,6 +61,7 @@ def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     """
     if rules.portable or not _LINUX:
         return Connection, DatagramPort
+    import echotwist.fast.bare  # noqa: F401  # lighten() may come when it cannot be read
     from echotwist.fast.batch import works
     from echotwist.fast.connection import FastConnection
     from echotwist.fast.port import BatchPort
