@@ -444,15 +444,14 @@ def _cut(kind: StreamKind, server: Server, folder: Path) -> None:
     """
 
     def cut(size: int) -> None:
-        with connected(server.door) as client:
+        with connected(server.door) as client, suppress(ConnectionError):
             client.sendall(bytes(size))
             client.endSending()
             poll = select.poll()
             poll.register(client, select.POLLRDHUP)
             assert poll.poll(PATIENCE * 1000)
-            with suppress(ConnectionError):
-                got = len(readAll(client))
-                assert got == size, f"{got} of {size} bytes, and an end"
+            got = len(readAll(client))
+            assert got == size, f"{got} of {size} bytes, and an end"
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(cut, range(100_000, 420_000, 40_000)))
