@@ -20,7 +20,7 @@ from zope.interface import implementer
 from echotwist.fast import messages
 from echotwist.fast.accepting import Acceptor
 from echotwist.fast.connection import FastConnection
-from echotwist.fast.port import _peer as peerOf
+from echotwist.fast.port import nameFrom
 from echotwist.fast.reactor import LeanReactor
 from echotwist.sockets.options import queued
 from echotwist.streams.counted import CountedEcho
@@ -61,11 +61,9 @@ class BareConnection:
         """
         Find out what has happened.
         """
-        rest = messages.echo(self.fd)
+        rest = self.owner.first(self.fd)
         if rest is not None:
-            self.owner.goOn(self, rest[0], rest[1])
-        else:
-            self.owner.echoes(self.fd)
+            self.owner.goOn(self, *rest)
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> None:
         """
@@ -123,7 +121,7 @@ class BareConnections:
         if found is None:
             return None
         fd, name = found
-        return self._take(fd, name) or (fd, peerOf(name))
+        return self._take(fd, name) or (fd, nameFrom(name))
 
     def _take(self, fd: int, name: bytes) -> Literal[True] | None:
         limits = self._limits
@@ -204,7 +202,7 @@ class BareConnections:
         """
         Give what a connection keeps of its peer.
         """
-        return self._port.clientOf(peerOf(name))
+        return self._port.clientOf(nameFrom(name))
 
     def make(self, bare: BareConnection) -> CountedEcho:
         """

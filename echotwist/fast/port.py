@@ -172,7 +172,7 @@ class BatchPort(DatagramPort):
         :return: the control messages of the reply; nothing if there is to be none.
         """
         name, control = parts(told)
-        peer = _peer(name)
+        peer = nameFrom(name)
         answer, toGroup = _answering(control)
         refusal = self._guard.refusal(peer, toGroup, self._batch.datagram(number, size))
         if refusal:
@@ -198,7 +198,7 @@ class BatchPort(DatagramPort):
 
 
 @lru_cache(maxsize=_KNOWN)
-def _peer(name: bytes) -> tuple[Any, ...]:
+def nameFrom(name: bytes) -> tuple[Any, ...]:
     """
     Turn a ``struct sockaddr`` into what ``recvfrom`` would give.
     """

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from echotwist.probe.content import ContentSettings
 from echotwist.probe.datagrams import Datagrams
@@ -27,8 +27,11 @@ from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict
 from echotwist.sockets.addresses import nameText, peerText
 
+#: What one target is measured with.
+Measured = TypeVar("Measured", bound=Exchange)
 
-class Measurement:
+
+class Measurement(Generic[Measured]):
     """
     A measurement of some targets.
 
@@ -55,7 +58,42 @@ class Measurement:
             _check(settings, target, place)
         self._targets = targets
         self._hasReader = True
-        self._exchanges: list[Exchange] = []
+        self._exchanges: list[Measured] = []
+        self._transports: list[Any] = []
+
+    def _checkCourtesy(self, what: str) -> None:
+        """
+        See that strangers are sent so much only if it was asked for.
+
+        :param what: they would be sent.
+        :raise ProbeError: it was not.
+        """
+        for target, place in zip(self._targets, self._places, strict=True):
+            if not place.isNear and not self._common.flood:
+                raise ProbeError(
+                    f"{target}: {what} to an address that is neither loopback nor private; "
+                    "--flood says that its owner knows"
+                )
+
+    def _openAll(self) -> None:
+        """
+        Open what the targets are measured with.
+
+        :raise ProbeError: that is impossible; nothing is left open then.
+        """
+        try:
+            for number in range(len(self._targets)):
+                self._exchanges.append(self._exchange(number))
+        except ProbeError:
+            for transport in self._transports:
+                transport.close()
+            raise
+
+    def _exchange(self, number: int) -> Measured:
+        """
+        Open what a target is measured with.
+        """
+        raise NotImplementedError
 
     def _payload(self) -> Payload:
         settings = self._common
@@ -80,6 +118,11 @@ class Measurement:
         return tell
 
     def _transport(self, target: Target, place: Place, wantsStamps: bool) -> Any:
+        transport = self._opened(target, place, wantsStamps)
+        self._transports.append(transport)
+        return transport
+
+    def _opened(self, target: Target, place: Place, wantsStamps: bool) -> Any:
         way = self._common.way
         if target.isDatagram:
             return Datagrams(self._reactor, opened(target, place, way), wantsStamps)
@@ -127,9 +170,9 @@ class Measurement:
             self._plot.write(report["results"])
         return int(report["status"])
 
-    def _results(self) -> list[dict[str, Any]]:
+    def _result(self, number: int) -> dict[str, Any]:
         """
-        Give what is known of each target.
+        Give what is known of a target.
         """
         raise NotImplementedError
 
@@ -143,7 +186,7 @@ class Measurement:
         """
         Give what is known by now.
         """
-        results = self._results()
+        results = list(map(self._result, range(len(self._exchanges))))
         return {
             "schema": self.schema,
             "version": VERSION,

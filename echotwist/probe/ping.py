@@ -13,7 +13,6 @@ from twisted.internet.defer import gatherResults
 from echotwist.probe.alarm import alarm
 from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.measurement import Measurement, sourceText
-from echotwist.probe.places import ProbeError
 from echotwist.probe.result import resultOf
 from echotwist.probe.schedule import SECOND, Schedule
 from echotwist.probe.session import Session
@@ -22,7 +21,7 @@ from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
 
 
-class Ping(Measurement):
+class Ping(Measurement[Session]):
     """
     A measurement of some targets at the same time; see
     :class:`echotwist.probe.measurement.Measurement`.
@@ -35,27 +34,11 @@ class Ping(Measurement):
     ) -> None:
         super().__init__(reactor, settings, targets, writer)
         self._settings = settings
-        self._sessions: list[Session] = []
-        self._checkCourtesy()
-        try:
-            for number in range(len(targets)):
-                self._sessions.append(self._session(number))
-        except ProbeError:
-            for session in self._sessions:
-                session.transport.close()
-            raise
-        self._exchanges = [*self._sessions]
+        if SECOND / settings.period > COURTEOUS:
+            self._checkCourtesy(f"more than {COURTEOUS:,} probes a second")
+        self._openAll()
 
-    def _checkCourtesy(self) -> None:
-        isFast = SECOND / self._settings.period > COURTEOUS
-        for target, place in zip(self._targets, self._places, strict=True):
-            if isFast and not place.isNear and not self._settings.flood:
-                raise ProbeError(
-                    f"{target}: more than {COURTEOUS:,} probes a second to an address that is "
-                    "neither loopback nor private; --flood says that its owner knows"
-                )
-
-    def _session(self, number: int) -> Session:
+    def _exchange(self, number: int) -> Session:
         settings, target, place = self._settings, self._targets[number], self._places[number]
         period = settings.period
         self._try(target, place)
@@ -82,15 +65,13 @@ class Ping(Measurement):
         :return: a ``Deferred`` that fires with the exit status.
         """
         self._begin()
-        for session in self._sessions:
+        for session in self._exchanges:
             session.start()
-        done = gatherResults([session.finished for session in self._sessions])
+        done = gatherResults([session.finished for session in self._exchanges])
         return done.addCallback(lambda _: self._end())
 
-    def _results(self) -> list[dict[str, Any]]:
-        return [
-            resultOf(session, self._about(number)) for number, session in enumerate(self._sessions)
-        ]
+    def _result(self, number: int) -> dict[str, Any]:
+        return resultOf(self._exchanges[number], self._about(number))
 
     def _verdicts(self) -> list[Verdict]:
         return [verdictOf(text) for text in self._settings.failIf]
@@ -98,6 +79,6 @@ class Ping(Measurement):
     def _about(self, number: int) -> Mapping[str, Any]:
         return {
             **super()._about(number),
-            "source": sourceText(self._sessions[number].transport.source),
+            "source": sourceText(self._exchanges[number].transport.source),
             "intervalNs": round(self._settings.period),
         }

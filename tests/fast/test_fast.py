@@ -862,10 +862,10 @@ class BatchPortTests(SynchronousTestCase):
         A source that the kernel tells of is read as Python reads it.
         """
         v4 = b"\x02\x00\x12\x34" + bytes([192, 0, 2, 1]) + bytes(20)
-        self.assertEqual(port._peer(v4), ("192.0.2.1", 0x1234))
+        self.assertEqual(port.nameFrom(v4), ("192.0.2.1", 0x1234))
         host = socket.inet_pton(socket.AF_INET6, "fe80::1")
         v6 = b"\x0a\x00\x12\x34" + bytes(4) + host + b"\x02\x00\x00\x00"
-        self.assertEqual(port._peer(v6), ("fe80::1", 0x1234, 0, 2))
+        self.assertEqual(port.nameFrom(v6), ("fe80::1", 0x1234, 0, 2))
 
 
 class PlainLeanReactorTests(InPython, LeanReactorTests):

@@ -16,30 +16,10 @@ from echotwist.probe.load import loop as module
 from echotwist.probe.load.loop import ClosedLoop
 from echotwist.probe.payload import Payload
 from echotwist.probe.schedule import SECOND
+from tests.support.alarm import Alarm
 
 #: Nanoseconds of a millisecond, and after which an answer is late.
 MS, TIMEOUT = SECOND // 1000, SECOND
-
-
-class Alarm:
-    """
-    Remembers when it should ring.
-    """
-
-    def __init__(self) -> None:
-        self.at: int | None = None
-
-    def set(self, at: int | None) -> None:
-        """
-        Ring then.
-        """
-        self.at = at
-
-    def stop(self) -> None:
-        """
-        Ring no more.
-        """
-        self.at = None
 
 
 class Transport:

@@ -13,32 +13,12 @@ from echotwist.probe.events import Arrival, Event
 from echotwist.probe.payload import Payload
 from echotwist.probe.schedule import SECOND, Schedule
 from echotwist.probe.session import Session
+from tests.support.alarm import Alarm
 
 MS = SECOND // 1000
 
 #: By how much the clock of the world is ahead of the one that nobody sets.
 EPOCH = 1_800_000_000 * SECOND
-
-
-class Alarm:
-    """
-    Remembers when it should ring.
-    """
-
-    def __init__(self) -> None:
-        self.at: int | None = None
-
-    def set(self, at: int | None) -> None:
-        """
-        Ring then.
-        """
-        self.at = at
-
-    def stop(self) -> None:
-        """
-        Ring no more.
-        """
-        self.at = None
 
 
 class Transport:

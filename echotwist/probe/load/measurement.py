@@ -26,7 +26,7 @@ from echotwist.probe.verdict import Verdict, verdictOf
 _EACH, _BESIDES = 2, 64
 
 
-class Load(Measurement):
+class Load(Measurement[ClosedLoop]):
     """
     A measurement of what some targets carry; see
     :class:`echotwist.probe.measurement.Measurement`.
@@ -39,36 +39,17 @@ class Load(Measurement):
     ) -> None:
         super().__init__(reactor, settings, targets, writer)
         self._settings = settings
-        for target, place in zip(targets, self._places, strict=True):
-            if not place.isNear and not settings.flood:
-                raise ProbeError(
-                    f"{target}: a flood to an address that is neither loopback nor private; "
-                    "--flood says that its owner knows"
-                )
+        self._checkCourtesy("a flood")
         _makeRoom(_EACH * settings.connections + _BESIDES)
-        self._loops: list[ClosedLoop] = []
-        try:
-            for number in range(len(targets)):
-                self._loops.append(self._loop(number))
-        except ProbeError:
-            self._close()
-            raise
-        self._exchanges = [*self._loops]
+        self._openAll()
 
-    def _loop(self, number: int) -> ClosedLoop:
+    def _exchange(self, number: int) -> ClosedLoop:
         settings, target, place = self._settings, self._targets[number], self._places[number]
         self._try(target, place)
-        transports: list[Any] = []
-        try:
-            for _ in range(self._shape(target)[0]):
-                transports.append(self._transport(target, place, wantsStamps=False))
-        except ProbeError:
-            for transport in transports:
-                transport.close()
-            raise
+        connections, inFlight = self._shape(target)
         return ClosedLoop(
-            transports,
-            self._shape(target)[1],
+            [self._transport(target, place, wantsStamps=False) for _ in range(connections)],
+            inFlight,
             settings.count,
             settings.nanoseconds,
             round(settings.warmup * SECOND),
@@ -87,11 +68,6 @@ class Load(Measurement):
         count, each = self._settings.connections, self._settings.inFlight
         return (1, count * each) if target.kind == "raw" else (count, each)
 
-    def _close(self) -> None:
-        for loop in self._loops:
-            for carrier in loop.carriers:
-                carrier.transport.close()
-
     def run(self) -> Any:
         """
         Measure.
@@ -100,7 +76,7 @@ class Load(Measurement):
         """
         self._begin()
         done: Deferred[Any] = succeed(None)
-        for loop in self._loops:
+        for loop in self._exchanges:
             done.addCallback(self._runOne, loop)
         return done.addCallback(lambda _: self._end())
 
@@ -109,8 +85,8 @@ class Load(Measurement):
             loop.start()
         return loop.finished
 
-    def _results(self) -> list[dict[str, Any]]:
-        return [resultOf(loop, self._about(number)) for number, loop in enumerate(self._loops)]
+    def _result(self, number: int) -> dict[str, Any]:
+        return resultOf(self._exchanges[number], self._about(number))
 
     def _verdicts(self) -> list[Verdict]:
         return [verdictOf(text, METRICS) for text in self._settings.failIf]
