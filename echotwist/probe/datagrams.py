@@ -15,7 +15,7 @@ from echotwist.probe import kernel
 from echotwist.probe.events import arrivalNow
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import Report
-from echotwist.probe.watch import Watch
+from echotwist.probe.socketevents import SocketEvents
 from echotwist.sockets.errors import inWords
 
 #: Bytes of the largest packet, with its header.
@@ -61,7 +61,7 @@ class Datagrams:
         :param session: hears what comes in.
         """
         self._session = session
-        self._watch = Watch(self._reactor, self._socket, self.read)
+        self._events = SocketEvents(self._reactor, self._socket, self.read)
         session.opened(self)
 
     def hasRoom(self) -> bool:
@@ -80,7 +80,7 @@ class Datagrams:
         """
         Read no more.
         """
-        self._watch.close()
+        self._events.close()
 
     def close(self) -> None:
         """

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from echotwist.probe import kernel
 from echotwist.probe.kernel import Stamp
+from echotwist.probe.socketevents import SocketEvents
 from echotwist.probe.streams import Stream
-from echotwist.probe.watch import Watch
 from echotwist.sockets.errors import inWords
 
 #: Bytes that are read at once, and how often before others have their turn.
@@ -27,8 +27,8 @@ class PlainStream(Stream):
     """
 
     def _connected(self) -> None:
-        if self._watch is not None:
-            self._watch.forget()
+        if self._events is not None:
+            self._events.forget()
         one = self._socket
         self.source = one.getsockname()
         isInternet = one.family in (socket.AF_INET, socket.AF_INET6)
@@ -36,7 +36,7 @@ class PlainStream(Stream):
         self._written = 0
         self._unwritten = b""
         self._alone = self._left = self._queued = 0
-        self._watch = Watch(self._reactor, one, self.read)
+        self._events = SocketEvents(self._reactor, one, self.read)
         self._begin()
 
     def hasRoom(self) -> bool:
@@ -63,8 +63,8 @@ class PlainStream(Stream):
             return
         self._written += count
         self._unwritten = self._unwritten[count:]
-        if self._watch is not None:
-            self._watch.wantRoom(bool(self._unwritten))
+        if self._events is not None:
+            self._events.wantRoom(bool(self._unwritten))
 
     def leftAt(self, number: int) -> int:
         """

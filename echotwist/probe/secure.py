@@ -50,9 +50,9 @@ class SecureStream(Stream):
         factory.noisy = False
         # The reactor takes a copy of the descriptor.
         self._reactor.adoptStreamConnection(self._socket.fileno(), self._place.family, factory)
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
         self._socket.close()
 
     def made(self, protocol: Protocol) -> None:

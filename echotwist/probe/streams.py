@@ -20,7 +20,7 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.ledger import REPORTED
 from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.schedule import SECOND
-from echotwist.probe.watch import Watch
+from echotwist.probe.socketevents import SocketEvents
 
 #: Bytes that are read at once, and how often before others have their turn.
 _AT_ONCE, _TIMES = 2**18, 16
@@ -57,7 +57,7 @@ class Stream:
         self._wantsStamps = wantsStamps
         self._open = open
         self._place = place
-        self._watch: Watch | None = None
+        self._events: SocketEvents | None = None
         self._why = ""  # there is no connection
         self.isOpen = False
         self._ready: Deferred[None] | None = None
@@ -108,8 +108,8 @@ class Stream:
         # A UNIX socket whose queue is full is not being connected (connect(2)).
         isUnderWay = number in _UNDER_WAY and isinstance(self._place.address, tuple)
         if isUnderWay:
-            self._watch = Watch(self._reactor, self._socket, self._connecting)
-            self._watch.wantRoom(True)
+            self._events = SocketEvents(self._reactor, self._socket, self._connecting)
+            self._events.wantRoom(True)
         elif number:
             self._socket.close()
             self._ended(self._place.whyNot(number))
@@ -144,9 +144,9 @@ class Stream:
         The connection is gone, or never came about.
         """
         self.isOpen, self._why = False, why
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
         numbers, isOther = self._answers.end()
         reason = f"{why}; what came before is no echo" if isOther else why
         for number in numbers:
@@ -167,9 +167,9 @@ class Stream:
         Read no more.
         """
         self.isOpen = False
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     def close(self) -> None:
         """

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 
 @implementer(IReadDescriptor)
-class Watch:
+class SocketEvents:
     """
     Tell of the events of a socket until it is closed.
 
