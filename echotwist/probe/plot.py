@@ -2,24 +2,19 @@
 Round trips and losses over time, and how round trips are spread: drawn into a file.
 
 What is drawn is thinned out, so that neither memory nor the file grow with the number of
-probes.  It needs matplotlib.
+probes.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 from array import array
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 from echotwist.probe.distribution import Distribution
+from echotwist.probe.drawing import Drawing
 from echotwist.probe.events import Event
-from echotwist.probe.places import ProbeError
-from echotwist.probe.stdout import WriteError
-from echotwist.sockets.errors import inWords
 
 #: Points of each kind that are kept at the most, and that are drawn one by one; and into
 #: how many parts time is divided where there are more.
@@ -27,9 +22,6 @@ _KEPT, _DRAWN, _PARTS = 2**15, 1000, 300
 
 #: Colours: of round trips, of late ones, and of losses.
 _RTT, _LATE, _LOST = "#1f5fa8", "#e08a00", "#c8102e"
-
-#: Inches: the width, and the height for each target.
-_WIDTH, _HEIGHT = 10.0, 3.2
 
 _MS, _SECOND = 10**6, 10**9
 
@@ -85,23 +77,13 @@ class Plot:
     """
     Draw a measurement.
 
-    :param path: of the file; how it ends says what it is.
+    :param path: see :class:`echotwist.probe.drawing.Drawing`.
     :raise ProbeError: it cannot be drawn, or not be written.
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._drawing = Drawing(path)
         self._series: dict[str, Series] = {}
-        if find_spec("matplotlib") is None:
-            hint = "pip install 'echotwist[probe]'"
-            raise ProbeError(f"--plot {path}: drawing needs matplotlib: {hint}")
-        isNew = not os.path.lexists(path)
-        try:
-            open(path, "ab").close()
-            if isNew:  # Until it is drawn there is no file.
-                os.unlink(path)
-        except OSError as error:
-            raise ProbeError(f"--plot {path}: {inWords(error)}") from None
 
     def observe(self, target: str, event: Event) -> None:
         """
@@ -116,25 +98,15 @@ class Plot:
         :param results: of the targets, as in a report.
         :raise WriteError: the file takes no more.
         """
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
 
-        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "echoprobe", "font.size": 9}
-        with rc_context(style):
-            figure = Figure((_WIDTH, _HEIGHT * len(results)), layout="constrained", dpi=120)
+        def draw(figure: Any) -> None:
             axes = figure.subplots(len(results), 2, squeeze=False, width_ratios=(2.6, 1))
             for row, result in zip(axes, results, strict=True):
                 series = self._series.get(result["target"], Series())
                 _drawTime(row[0], series, result)
                 _drawSpread(row[1], series.spread)
-            isText = self._path.lower().endswith(".svg")
-            metadata = {"Date": None} if isText else {}
-            try:
-                figure.savefig(self._path, metadata=metadata)
-            except OSError as error:
-                words = f"--plot {self._path}: {error.strerror}"
-                raise WriteError(error.errno, words) from None
+
+        self._drawing.save(len(results), draw)
 
 
 def _drawTime(axes: Any, series: Series, result: Mapping[str, Any]) -> None:

@@ -1,0 +1,64 @@
+"""
+A file that something is drawn into; it needs matplotlib.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from echotwist.probe.places import ProbeError
+from echotwist.probe.stdout import WriteError
+from echotwist.sockets.errors import inWords
+
+#: Inches: the width of a drawing, and the height of each of its rows.
+_WIDTH, _HEIGHT = 10.0, 3.2
+
+
+class Drawing:
+    """
+    Draw into a file.
+
+    :param path: of the file; how it ends says what it is.
+    :raise ProbeError: it cannot be drawn, or not be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        if find_spec("matplotlib") is None:
+            hint = "pip install 'echotwist[probe]'"
+            raise ProbeError(f"--plot {path}: drawing needs matplotlib: {hint}")
+        isNew = not os.path.lexists(path)
+        try:
+            open(path, "ab").close()
+            if isNew:  # Until it is drawn there is no file.
+                os.unlink(path)
+        except OSError as error:
+            raise ProbeError(f"--plot {path}: {inWords(error)}") from None
+
+    def save(self, rows: int, draw: Callable[[Any], None]) -> None:
+        """
+        Draw it.
+
+        :param rows: how many plots there are, one above the other.
+        :param draw: draws into a figure of matplotlib.
+        :raise WriteError: the file takes no more.
+        """
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        style: Any = {"svg.fonttype": "none", "svg.hashsalt": "echoprobe", "font.size": 9}
+        with rc_context(style):
+            figure = Figure((_WIDTH, _HEIGHT * rows), layout="constrained", dpi=120)
+            draw(figure)
+            isText = self._path.lower().endswith(".svg")
+            metadata = {"Date": None} if isText else {}
+            try:
+                figure.savefig(self._path, metadata=metadata)
+            except OSError as error:
+                words = f"--plot {self._path}: {error.strerror}"
+                raise WriteError(error.errno, words) from None
