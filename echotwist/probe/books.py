@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 
-from echotwist.probe.distribution import Distribution
+from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from echotwist.probe.ledger import BACK, LATE, Ledger
 from echotwist.probe.tally import Times
 
@@ -23,15 +23,15 @@ class Books(Ledger):
     :ivar kernel: those by the kernel's stamps.
     """
 
-    def __init__(self, timeout: int, room: int = 0) -> None:
-        super().__init__(timeout, room)
+    def __init__(self, timeout: int, room: int = 0, memory: Memory = AMPLE) -> None:
+        super().__init__(timeout, room, memory=memory)
         size = self._mask + 1
         self._place = array("q", bytes(8 * size))
-        self.user, self.kernel = Times(size), Times(size)
+        self.user, self.kernel = Times(size, memory), Times(size, memory)
         self._highest = 0  # The latest probe that was answered.
         self._arrivals = 0
         self.reordered = 0
-        self.extents = Distribution()
+        self.extents = Distribution(memory)
 
     def begin(self, now: int, wall: int) -> int:
         """

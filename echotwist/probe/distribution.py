@@ -9,14 +9,32 @@ from bisect import bisect_right
 from collections import Counter, deque
 from itertools import accumulate, chain
 
+from attrs import frozen
+
 #: Values that are kept one by one, in 8 MiB; beyond them only 11 significant bits of
 #: each count, so that an endless run never grows.
 EXACT = 2**20
 
-_BITS = 11
 
-#: How many of the last values are at hand.
-_RECENT = 500
+@frozen
+class Memory:
+    """
+    How much is remembered of one target.
+
+    :param probes: what is known of single ones, at least.
+    :param exact: values that are kept one by one.
+    :param bits: significant bits of the others that count.
+    :param recent: values at hand, the last ones.
+    """
+
+    probes: int = 2**14
+    exact: int = EXACT
+    bits: int = 11
+    recent: int = 500
+
+
+#: For a few targets.
+AMPLE = Memory()
 
 
 class Distribution:
@@ -24,12 +42,13 @@ class Distribution:
     Whole numbers from 0 on, and what share of them is how large.
 
     Count, sum, least and most are exact for ever.  Percentiles are exact up to
-    :data:`EXACT` values, and beyond that right within 0.1 %.
+    :data:`EXACT` values, and beyond that right within 0.1 %, if memory is ample.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory = AMPLE) -> None:
+        self._memory = memory
         self._values: array[int] = array("q")
-        self._last: deque[int] = deque(maxlen=_RECENT)
+        self._last: deque[int] = deque(maxlen=memory.recent)
         # Of those that are not kept one by one:
         self._rounded: Counter[int] = Counter()
         self._count = self._total = 0
@@ -39,14 +58,14 @@ class Distribution:
         """
         Take one more value; all else is worked out when somebody asks.
         """
-        if len(self._values) < EXACT:
+        if len(self._values) < self._memory.exact:
             self._values.append(value)
             return
         known = self._ends or [value, value]
         self._ends = [min(known[0], value), max(known[1], value)]
         self._count += 1
         self._total += value
-        self._rounded[_rounded(value)] += 1
+        self._rounded[self._round(value)] += 1
         self._last.append(value)
 
     @property
@@ -54,7 +73,8 @@ class Distribution:
         """
         The last values.
         """
-        return [*self._values[-_RECENT:], *self._last][-_RECENT:]
+        most = self._memory.recent
+        return [*self._values[-most:], *self._last][-most:]
 
     @property
     def count(self) -> int:
@@ -103,7 +123,7 @@ class Distribution:
         if not self._rounded:
             ordered = sorted(self._values)
             return [ordered[self._rank(share)] for share in shares]
-        counted = self._rounded + Counter(map(_rounded, self._values))
+        counted = self._rounded + Counter(map(self._round, self._values))
         steps = sorted(counted)
         ends = list(accumulate(counted[step] for step in steps))
         found = [steps[bisect_right(ends, self._rank(share))] for share in shares]
@@ -116,7 +136,6 @@ class Distribution:
         # In thousandths of a percent, as a share of 99.9 is no binary number.
         return max(0, -(-round(share * 1000) * self.count // 100_000) - 1)
 
-
-def _rounded(value: int) -> int:
-    shift = max(0, value.bit_length() - _BITS)
-    return (value >> shift << shift) + (1 << shift >> 1)
+    def _round(self, value: int) -> int:
+        shift = max(0, value.bit_length() - self._memory.bits)
+        return (value >> shift << shift) + (1 << shift >> 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from time import monotonic_ns, time_ns
 from typing import NamedTuple
 
-from echotwist.probe.distribution import Distribution
+from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from echotwist.probe.ledger import BACK, LATE, NEVER_LEFT, REPORTED, TWICE, UNANSWERED
 from echotwist.probe.payload import Damage
 
@@ -77,5 +77,5 @@ class Host:
     :ivar ack: from where a packet is handed on until all of it is acknowledged.
     """
 
-    def __init__(self) -> None:
-        self.send, self.queue, self.receive, self.ack = (Distribution() for _ in range(4))
+    def __init__(self, memory: Memory = AMPLE) -> None:
+        self.send, self.queue, self.receive, self.ack = (Distribution(memory) for _ in range(4))

@@ -4,7 +4,6 @@ Probes to one target, and what comes back: what transports tell is booked here.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from echotwist.probe.events import OUTCOMES, Arrival, Event, Host
 from echotwist.probe.ledger import BACK, REPORTED, UNANSWERED, Ledger
 from echotwist.probe.payload import NUMBER, Damage, Payload, cutTo, damageOf, headOf
 from echotwist.probe.schedule import SECOND
+from echotwist.probe.tally import Reasons
 
 #: Nanoseconds: how long at least to wait for second replies when all are back.
 _LINGER = SECOND // 100
@@ -52,7 +52,7 @@ class Exchange:
         self.host = Host()
         self.began = self.ended = 0
         self.damaged = self.strange = self.stepped = self.dropped = 0
-        self.patterns: Counter[str] = Counter()
+        self.patterns = Reasons()
         self.firstDamage: tuple[int, Damage] | None = None
         self.finished: Deferred[Any] = Deferred()
         self._books = books
@@ -156,7 +156,7 @@ class Exchange:
             self.strange += 1
         elif number == AMBIGUOUS:
             self.damaged += 1
-            self.patterns[cutTo(len(data), self.payload.size)] += 1
+            self.patterns.note(cutTo(len(data), self.payload.size))
         else:
             self.replied(number, data, arrival)
 
@@ -232,7 +232,7 @@ class Exchange:
     def _damage(self, number: int, expected: bytes, data: bytes) -> Damage:
         damage = damageOf(expected, data)
         self.damaged += 1
-        self.patterns[damage.pattern] += 1
+        self.patterns.note(damage.pattern)
         if self.firstDamage is None:
             self.firstDamage = number, damage
         return damage

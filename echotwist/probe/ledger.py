@@ -8,11 +8,11 @@ them is summed.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import copy
 
-from echotwist.probe.tally import Losses, Runs
+from echotwist.probe.distribution import AMPLE, Memory
+from echotwist.probe.tally import Losses, Reasons, Runs
 
 #: What a probe is: still under way; answered in time; answered, but late; lost, left
 #: and never answered; lost, never left; lost, as somebody reports.
@@ -20,9 +20,6 @@ PENDING, BACK, LATE, UNANSWERED, NEVER_LEFT, REPORTED = range(1, 7)
 
 #: What a reply is beyond the first to its probe.
 TWICE = 7
-
-#: For how many probes there is room at least.
-LEAST_ROOM = 2**14
 
 _LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
 
@@ -43,17 +40,21 @@ class Ledger:
     """
 
     def __init__(
-        self, timeout: int, room: int = 0, settled: Callable[[int], None] | None = None
+        self,
+        timeout: int,
+        room: int = 0,
+        settled: Callable[[int], None] | None = None,
+        memory: Memory = AMPLE,
     ) -> None:
-        size = 1 << max(LEAST_ROOM, 2 * room - 1).bit_length()
+        size = 1 << max(memory.probes, 2 * room - 1).bit_length()
         self._mask = size - 1
         self._timeout = timeout
         self._settled = settled
         self._states = bytearray(size)
         self._sentAt, self._wall = (array("q", bytes(8 * size)) for _ in range(2))
         self._reasons: dict[int, str] = {}
-        self._neverLeft: Counter[str] = Counter()
-        self._reported: Counter[str] = Counter()
+        self._neverLeft = Reasons()
+        self._reported = Reasons()
         self._unanswered = 0
         self._runs = Runs()
         self._oldest = 1  # All before it are settled.
@@ -197,8 +198,8 @@ class Ledger:
         Sum up what was lost, as far as it is known now.
         """
         neverLeft, reported, runs = (
-            Counter(self._neverLeft),
-            Counter(self._reported),
+            Reasons(self._neverLeft),
+            Reasons(self._reported),
             copy(self._runs),
         )
         unanswered = self._unanswered
@@ -210,7 +211,7 @@ class Ledger:
             unanswered += state == UNANSWERED
         for number, reason in self._reasons.items():
             which = neverLeft if self.stateOf(number) == NEVER_LEFT else reported
-            which[reason] += 1
+            which.note(reason)
         return Losses(neverLeft, reported, unanswered, runs)
 
     # How it is kept
@@ -235,4 +236,4 @@ class Ledger:
         self._unanswered += state == UNANSWERED
         if state in (NEVER_LEFT, REPORTED):
             which = self._neverLeft if state == NEVER_LEFT else self._reported
-            which[self._reasons.pop(number)] += 1
+            which.note(self._reasons.pop(number))

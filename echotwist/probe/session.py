@@ -10,8 +10,8 @@ from time import monotonic_ns, time_ns
 from typing import Any
 
 from echotwist.probe.books import Books
-from echotwist.probe.distribution import Distribution
-from echotwist.probe.events import Arrival, Event
+from echotwist.probe.distribution import AMPLE, Distribution, Memory
+from echotwist.probe.events import Arrival, Event, Host
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.ledger import NEVER_LEFT
 from echotwist.probe.payload import Damage, Payload
@@ -33,6 +33,7 @@ class Session(Exchange):
         and :class:`echotwist.probe.streams.Stream`.
     :param schedule: says when.
     :param room: how many probes may be under way.
+    :param memory: how much is remembered of them.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Session(Exchange):
         observe: Callable[[Event], None] | None = None,
         now: Callable[[], int] = monotonic_ns,
         wall: Callable[[], int] = time_ns,
+        memory: Memory = AMPLE,
     ) -> None:
-        self.books: Books = Books(timeout, room)
+        self.books: Books = Books(timeout, room, memory)
         super().__init__(self.books, payload, timeout, alarm, observe, now, wall)
+        self.host = Host(memory)
         self.transport = transport
         self.schedule = schedule
-        self.lateness = Distribution()
+        self.lateness = Distribution(memory)
         self._dueAt: float = inf
 
     @property

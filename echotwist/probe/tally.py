@@ -9,7 +9,26 @@ from collections import Counter
 
 from attrs import define, frozen
 
-from echotwist.probe.distribution import Distribution
+from echotwist.probe.distribution import AMPLE, Distribution, Memory
+
+#: Reasons that are told apart: who sends ICMP could make up any number of them.
+_MOST_REASONS = 100
+
+#: What the others are called.
+OTHERS = "other reasons"
+
+
+class Reasons(Counter[str]):
+    """
+    How often each of some reasons was given.
+    """
+
+    def note(self, reason: str) -> None:
+        """
+        Count one; a new one that comes after many others counts with others.
+        """
+        isKnown = reason in self or len(self) < _MOST_REASONS
+        self[reason if isKnown else OTHERS] += 1
 
 
 @define
@@ -52,8 +71,8 @@ class Losses:
     :param runs: how they followed one another.
     """
 
-    neverLeft: Counter[str]
-    reported: Counter[str]
+    neverLeft: Reasons
+    reported: Reasons
     unanswered: int
     runs: Runs
 
@@ -69,10 +88,10 @@ class Times:
     :ivar jitter: nanoseconds, as RFC 3550, section 6.4.1 has it, of round trips.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, memory: Memory = AMPLE) -> None:
         self._mask = size - 1
         self._known = array("q", [-1]) * size
-        self.rtt, self.ipdv = Distribution(), Distribution()
+        self.rtt, self.ipdv = Distribution(memory), Distribution(memory)
         self.last: int | None = None
         self.jitter = 0.0
 

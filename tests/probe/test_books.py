@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis.strategies import booleans, integers, lists, permutations
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.probe import ledger
 from echotwist.probe.books import Books
+from echotwist.probe.distribution import Memory
 from echotwist.probe.ledger import (
     BACK,
     LATE,
@@ -60,17 +60,11 @@ class BooksTests(SynchronousTestCase):
     Tests for :class:`Books`.
     """
 
-    def setUp(self) -> None:
-        """
-        Have little room, so that it is soon full.
-        """
-        self.patch(ledger, "LEAST_ROOM", ROOM)
-
     def books(self, count: int) -> Books:
         """
         Send so many probes, at the times 1, 2 and so on.
         """
-        made = Books(TIMEOUT)
+        made = Books(TIMEOUT, memory=Memory(probes=ROOM))
         for number in range(1, count + 1):
             self.assertEqual(made.begin(number, number), number)
         return made
@@ -188,7 +182,7 @@ class BooksTests(SynchronousTestCase):
         """
         A probe is found by the time that it carries.
         """
-        books = Books(TIMEOUT)
+        books = self.books(0)
         for number in range(1, 300):
             books.begin(number, 1_000_000 + number)
         last = books.sent
@@ -200,7 +194,7 @@ class BooksTests(SynchronousTestCase):
         """
         Probes beyond all room are lost; no number is mistaken for another.
         """
-        books = Books(TIMEOUT)
+        books = self.books(0)
         count = 5 * ROOM
         for _ in range(count):
             books.begin(0, 0)
@@ -229,3 +223,15 @@ class BooksTests(SynchronousTestCase):
         books = self.books(2)
         self.assertEqual(books.expire(TIMEOUT + 3), [1, 2])
         self.assertEqual([books.stateOf(n) for n in (1, 2)], [UNANSWERED, UNANSWERED])
+
+    def test_reasons(self) -> None:
+        """
+        However many reasons somebody makes up, few are told apart.
+        """
+        books = self.books(0)
+        for number in range(1, 1001):
+            books.begin(number, number)
+            books.lose(number, REPORTED, f"ICMP from {number}")
+        reported = books.losses().reported
+        self.assertEqual(reported.total(), 1000)
+        self.assertLessEqual(len(reported), 101)

@@ -5,14 +5,12 @@ How values are spread.
 from __future__ import annotations
 
 import math
-from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.probe import distribution
-from echotwist.probe.distribution import Distribution
+from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from tests.support.probing import bounded
 
 VALUES = lists(integers(0, 2**50), min_size=1, max_size=200)
@@ -31,11 +29,11 @@ class DistributionTests(SynchronousTestCase):
     Tests for :class:`Distribution`.
     """
 
-    def spread(self, values: list[int]) -> Distribution:
+    def spread(self, values: list[int], memory: Memory = AMPLE) -> Distribution:
         """
         Make one of values.
         """
-        made = Distribution()
+        made = Distribution(memory)
         for value in values:
             made.add(value)
         return made
@@ -57,8 +55,7 @@ class DistributionTests(SynchronousTestCase):
         """
         Of many values the percentiles are right within 0.1 %, and ends and mean exact.
         """
-        with patch.object(distribution, "EXACT", 7):
-            found = self.spread(values)
+        found = self.spread(values, Memory(exact=7))
         [got], wanted = found.percentiles(share), rank(values, share)
         assert got is not None
         self.assertLessEqual(abs(got - wanted), wanted / 1000)
@@ -76,7 +73,7 @@ class DistributionTests(SynchronousTestCase):
         """
         However many values there are, few numbers are kept.
         """
-        with patch.object(distribution, "EXACT", 1000):
-            found = self.spread([number * 7919 % 10**7 for number in range(100_000)])
+        values = [number * 7919 % 10**7 for number in range(100_000)]
+        found = self.spread(values, Memory(exact=1000))
         self.assertLessEqual(len(found._values), 1000)
         self.assertLess(len(found._rounded), 24 * 1024)

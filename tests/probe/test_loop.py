@@ -5,13 +5,14 @@ A load on one target, with a clock that the tests turn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from echotwist.probe import ledger
+from echotwist.probe.distribution import Memory
 from echotwist.probe.events import Arrival
-from echotwist.probe.ledger import REPORTED
+from echotwist.probe.ledger import REPORTED, Ledger
 from echotwist.probe.load import loop as module
 from echotwist.probe.load.loop import ClosedLoop
 from echotwist.probe.payload import Payload
@@ -268,7 +269,7 @@ class LoopTests(SynchronousTestCase):
         A message that is under way is not forgotten, however many follow it.
         """
         self.patch(module, "_ROOM", 1)
-        self.patch(ledger, "LEAST_ROOM", 16)
+        self.patch(module, "Ledger", partial(Ledger, memory=Memory(probes=16)))
         loop = self.loop(connections=2)
         for _ in range(100):
             self.answer(self.transports[1])
