@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from echotwist.probe import kernel
 from echotwist.probe.events import arrivalNow
 from echotwist.probe.exchange import Exchange
-from echotwist.probe.kernel import Report
+from echotwist.probe.kernel import Report, Stamp
 from echotwist.probe.socketevents import SocketEvents
 from echotwist.sockets.errors import inWords
 
@@ -179,7 +179,7 @@ class Datagrams:
                 if isinstance(notice, Report):
                     reports += 1
                     self._session.reported(notice.data, notice.words)
-                elif notice is not None:
+                elif isinstance(notice, Stamp):
                     self._stamped(notice.what, notice.key, notice.at)
         return reports
 

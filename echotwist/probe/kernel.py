@@ -35,7 +35,7 @@ _REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if _IS_LINUX els
 _STAMP = struct.Struct("@ll")
 #: ``struct sock_extended_err`` of ip(7): error, origin, type, code, padding, two numbers.
 _ERROR = struct.Struct("@IBBBxII")
-_FROM_ICMP, _FROM_ICMP6, _FROM_STAMPS = 2, 3, 4
+_FROM_HERE, _FROM_ICMP, _FROM_ICMP6, _FROM_STAMPS = 1, 2, 3, 4
 #: ``struct sockaddr_in`` and ``sockaddr_in6``: where the address begins, and its size.
 _ADDRESSES = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 _FAMILY = struct.Struct("@H")
@@ -74,6 +74,9 @@ _MESSAGES = {
     (3, 4, 1): "protocol unreachable",
 }
 
+#: What is said of packets that are too large, with how large they may be.
+_TOO_BIG = ("fragmentation needed", "packet too big")
+
 
 class Stamp(NamedTuple):
     """
@@ -95,10 +98,26 @@ class Report(NamedTuple):
 
     :param words: what, and from where.
     :param data: the beginning of the packet that it is about, as far as it is known.
+    :param host: from where.
+    :param mtu: how large a packet may be, if it was too big; 0 if that is not said.
+    :param isTooBig: it was.
     """
 
     words: str
     data: bytes
+    host: str = ""
+    mtu: int = 0
+    isTooBig: bool = False
+
+
+class Limit(NamedTuple):
+    """
+    How large the packets are that this host sends.
+
+    :param mtu: in bytes.
+    """
+
+    mtu: int
 
 
 def askForStamps(one: socket.socket) -> bool:
@@ -154,12 +173,13 @@ def receivedAt(control: Sequence[tuple[int, int, bytes]]) -> int:
     return 0
 
 
-def nextNotice(one: socket.socket) -> Stamp | Report | None:
+def nextNotice(one: socket.socket) -> Stamp | Report | Limit | None:
     """
     Read what the kernel has to tell of what was sent.
 
     :raise BlockingIOError: there is nothing.
-    :return: nothing for what is neither a stamp nor from ICMP.
+    :return: nothing for what is neither a stamp, nor from ICMP, nor a size that this host
+        does not send.
     """
     if not _ERRORS:
         raise BlockingIOError
@@ -173,19 +193,19 @@ def nextNotice(one: socket.socket) -> Stamp | Report | None:
             told = found
     if not told:
         return None
-    _, origin, kind, code, info, key = _ERROR.unpack_from(told)
+    number, origin, kind, code, info, key = _ERROR.unpack_from(told)
     if origin == _FROM_STAMPS:
         return Stamp(info, key, at)
     if origin in (_FROM_ICMP, _FROM_ICMP6):
-        return Report(_icmp(origin, kind, code, info, told[_ERROR.size :]), data)
-    return None
+        words = _MESSAGES.get((origin, kind, code), f"type {kind} code {code}")
+        return _icmp(words, data, _hostOf(told[_ERROR.size :]), info)
+    return Limit(info) if (origin, number) == (_FROM_HERE, errno.EMSGSIZE) else None
 
 
-def _icmp(origin: int, kind: int, code: int, info: int, source: bytes) -> str:
-    words = _MESSAGES.get((origin, kind, code), f"type {kind} code {code}")
-    if words in ("fragmentation needed", "packet too big"):
-        words += f" (MTU {info})"
-    return f"ICMP {words} from {_hostOf(source)}"
+def _icmp(words: str, data: bytes, host: str, info: int) -> Report:
+    if words not in _TOO_BIG:
+        return Report(f"ICMP {words} from {host}", data, host)
+    return Report(f"ICMP {words} (MTU {info}) from {host}", data, host, info, isTooBig=True)
 
 
 def _hostOf(address: bytes) -> str:

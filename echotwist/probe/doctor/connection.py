@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import Any
 
 from echotwist.probe.doctor.findings import GONE, Wrong, same
-from echotwist.probe.doctor.waiting import Readiness, pause
 from echotwist.probe.places import Place
+from echotwist.probe.waiting import Readiness, pause
 from echotwist.sockets.errors import inWords
 
 #: Bytes that are read or written at once.

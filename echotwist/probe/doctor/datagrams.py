@@ -23,8 +23,9 @@ from echotwist.probe.doctor.findings import (
 )
 from echotwist.probe.doctor.mailbox import Mailbox
 from echotwist.probe.doctor.service import Service
-from echotwist.probe.doctor.waiting import apart, pause, together
+from echotwist.probe.doctor.waiting import apart, together
 from echotwist.probe.places import Place
+from echotwist.probe.waiting import pause
 
 #: Bytes of datagrams: one; the last that goes into an Ethernet frame and the first that
 #: does not; the first beyond buffers of 8,192; a jumbo frame's; the last that IPv4

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 
 from echotwist.probe.doctor.findings import GONE, NotApplicable, Wrong, datagramsText
-from echotwist.probe.doctor.waiting import Readiness
 from echotwist.probe.places import Place
+from echotwist.probe.waiting import Readiness
 from echotwist.sockets.errors import inWords
 
 

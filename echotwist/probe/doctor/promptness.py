@@ -9,7 +9,7 @@ from time import perf_counter
 from echotwist.probe.doctor.connection import Connection
 from echotwist.probe.doctor.findings import prompt, same
 from echotwist.probe.doctor.service import Service
-from echotwist.probe.doctor.waiting import pause
+from echotwist.probe.waiting import pause
 
 #: How often the time of an answer is taken.
 _TIMES = 16

@@ -11,7 +11,8 @@ from echotwist.probe.doctor.connection import Connection
 from echotwist.probe.doctor.findings import FIRST, Check, Wrong, everyone, same, sizeText, stopped
 from echotwist.probe.doctor.promptness import delay
 from echotwist.probe.doctor.service import Service, needs
-from echotwist.probe.doctor.waiting import apart, pause, together
+from echotwist.probe.doctor.waiting import apart, together
+from echotwist.probe.waiting import pause
 
 #: Bytes that a client has room for which should not be sent much at once.
 _NARROW = 2**14
