@@ -47,6 +47,7 @@ setup(
         "echotwist.impair",
         "echotwist.listening",
         "echotwist.monitoring",
+        "echotwist.pages",
         "echotwist.probe",
         "echotwist.probe.doctor",
         "echotwist.probe.load",

@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 from twisted.internet.defer import Deferred
 
 from echotwist.impair.grammar import UNIMPAIRED, Impairments
-from echotwist.monitoring.http import Reply
-from echotwist.monitoring.pages import Page, Site
+from echotwist.monitoring.pages import Site
+from echotwist.pages.http import Reply
+from echotwist.pages.serving import Page
 from echotwist.recovery import IReactor
 from echotwist.telemetry.counters import DATAGRAMS, Counters, carriedBy
 from echotwist.telemetry.refusals import remediesOf

@@ -1,145 +1,30 @@
 """
-Pages for programs that ask by HTTP: Prometheus and health checks.
-
-One request is answered on each connection, nothing after its head is kept, and
-every wait has an end.
-``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
-stops it for the reply, and logs each connection that it ends; only private parts of
-it could change that.
+The factory of the pages: how the service listens for those who ask for them.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Generator, Mapping
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocolFactory
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IProtocolFactory
 from zope.interface import implementer
 
 from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.ports import portOf
-from echotwist.monitoring.http import Reply, Request, RequestError, parse
+from echotwist.pages.serving import Page, Pages
 from echotwist.recovery import IReactor
-from echotwist.sockets.options import roomForScrapers
 from echotwist.streams.interfaces import IConnectionOwner
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
-from echotwist.streams.wrappers import lowestTransport
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Bytes that are thrown away after a request.
-LONGEST_REST = 65_536
-
-#: Seconds in which a request must come.
-REQUEST_TIMEOUT = 5.0
-
-#: Seconds in which its reply must then be made and read: Prometheus waits as long.
-REPLY_TIMEOUT = 10.0
-
-#: Makes a reply.
-Page = Callable[[], Reply | Deferred[Reply]]
-
-
-@implementer(IHalfCloseableProtocol)
-class PageProtocol(Protocol):
-    """
-    One request and its reply.
-
-    :param site: has the pages.
-    """
-
-    transport: Any
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._head = b""
-        self._isAsked = False
-        self._isLost = False
-        self._thrownAway = 0
-
-    def connectionMade(self) -> None:
-        """
-        Wait for the request, but not for ever.
-        """
-        self._site.opened(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Answer the first request, and throw away what comes after it.
-        """
-        if self._isAsked:
-            self._throwAway(data)
-            return
-        self._head = (self._head + data).lstrip(b"\r\n")  # RFC 9112, section 2.2
-        try:
-            found = parse(self._head)
-        except RequestError as error:
-            self._refuse(error.status)
-            return
-        if found is not None:
-            self._asked(*found)
-
-    def _refuse(self, status: HTTPStatus) -> None:
-        self._isAsked = True
-        self._site.asked(self)
-        self._send(Reply.of(status), not self._head.startswith(b"HEAD "), True)
-
-    @inlineCallbacks
-    def _asked(self, request: Request, rest: bytes) -> Generator[Deferred[Reply], Reply, None]:
-        self._isAsked = True
-        self._site.asked(self)
-        reply = yield self._site.answer(request.path)
-        self._send(reply, request.withBody, bool(rest))
-
-    def _send(self, reply: Reply, withBody: bool, isMoreToCome: bool) -> None:
-        self._head = b""
-        if self._isLost:
-            return
-        self.transport.write(reply.toBytes(withBody))
-        if isMoreToCome and lowestTransport(self.transport) is self.transport:
-            # To close while something is unread resets the connection, and a peer
-            # that still sends may never see the reply (RFC 9112, section 9.6).
-            self.transport.loseWriteConnection()
-        else:
-            self.transport.loseConnection()
-
-    def _throwAway(self, data: bytes) -> None:
-        self._thrownAway += len(data)
-        if self._thrownAway > LONGEST_REST:
-            self.transport.abortConnection()
-
-    def readConnectionLost(self) -> None:
-        """
-        The peer has sent its last byte: a request that is whole is answered.
-        """
-        if self._head and not self._isAsked:
-            self._refuse(HTTPStatus.BAD_REQUEST)
-        elif not self._head:
-            self.transport.loseConnection()
-
-    def writeConnectionLost(self) -> None:
-        """
-        The reply is on its way.
-        """
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        The connection is gone.
-        """
-        self._isLost = True
-        self._site.closed(self)
-
 
 @implementer(IPortMaker, IConnectionOwner)
-class Site(Factory):
+class Site(Pages):
     """
-    Serve pages on a few connections at a time; the oldest gives way to a new one.
+    Serve pages where the service is told to.
 
     It takes the place of the echoes' factory and of :class:`Ports` for its endpoint
     (:class:`EndpointReactor`).
@@ -149,18 +34,14 @@ class Site(Factory):
     :param most: connections at a time.
     """
 
-    noisy = False
     prefix = b""
 
     def __init__(
         self, pages: Mapping[bytes, Page], reactor: IReactor, most: int | None = None
     ) -> None:
-        self._pages = pages
-        self._reactor = reactor
-        self._most = most or roomForScrapers()
-        self._open: dict[Any, IDelayedCall] = {}
         self.limits = Limits()
         self.limitedLog = RateLimitedLog(Counters("metrics"))
+        super().__init__(pages, reactor, lambda: self.limitedLog.broke("page"), most)
 
     def factory(self, transport: str) -> Site:
         """
@@ -179,64 +60,11 @@ class Site(Factory):
         port.accepts = 1
         return port
 
-    def buildProtocol(self, addr: object) -> PageProtocol:
-        """
-        Make the protocol of one connection.
-        """
-        return PageProtocol(self)
-
     def admits(self, *who: object) -> bool:
         """
         Admit every peer.
         """
         return True
 
-    def opened(self, protocol: Any) -> None:
-        """
-        End a connection that does not ask in time.
-
-        :param protocol: of the connection.
-        """
-        if len(self._open) >= self._most:
-            self._end(next(iter(self._open)))
-        self._open[protocol] = self._reactor.callLater(REQUEST_TIMEOUT, self._end, protocol)
-
-    def asked(self, protocol: Any) -> None:
-        """
-        End a connection that does not take its reply in time.
-        """
-        self.closed(protocol)
-        self._open[protocol] = self._reactor.callLater(REPLY_TIMEOUT, self._end, protocol)
-
-    def closed(self, protocol: Any) -> None:
-        """
-        Hear that a connection is gone.
-        """
-        deadline = self._open.pop(protocol, None)
-        if deadline is not None and deadline.active():
-            deadline.cancel()
-
     #: For a peer that has yet to send a PROXY header.
-    handshakeStarted, handshakeFinished = opened, closed
-
-    def _end(self, protocol: Any) -> None:
-        self.closed(protocol)
-        protocol.transport.abortConnection()
-
-    @inlineCallbacks
-    def answer(self, path: bytes) -> Generator[Deferred[Reply], Reply, Reply]:
-        """
-        Make the reply to a request for a page.
-
-        :return: fires with the :class:`Reply`.
-        """
-        page: Callable[[], Any] = self._pages.get(path, _notFound)
-        try:
-            return (yield maybeDeferred(page))
-        except Exception:
-            self.limitedLog.broke("page")
-            return Reply.of(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def _notFound() -> Reply:
-    return Reply.of(HTTPStatus.NOT_FOUND)
+    handshakeStarted, handshakeFinished = Pages.opened, Pages.closed

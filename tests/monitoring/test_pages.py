@@ -18,14 +18,14 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, Settings
-from echotwist.monitoring.http import LONGEST_HEAD, Reply, Request, RequestError, parse
-from echotwist.monitoring.pages import (
+from echotwist.monitoring.pages import Site
+from echotwist.pages.http import LONGEST_HEAD, Reply, Request, RequestError, parse
+from echotwist.pages.serving import (
     LONGEST_REST,
     REPLY_TIMEOUT,
     REQUEST_TIMEOUT,
     Page,
     PageProtocol,
-    Site,
 )
 from echotwist.sockets.options import mostFiles, roomForConnections, roomForScrapers
 

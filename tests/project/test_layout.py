@@ -19,7 +19,7 @@ PACKAGE = ROOT / "echotwist"
 #: The rooms of the package, its folders and files, each with those that it may import from.
 ARROWS = {
     "__main__": {"tap"},
-    "probe": {"commandline", "sockets"},
+    "probe": {"commandline", "pages", "sockets"},
     "tap": {"commandline", "listening", "service", "settings", "sockets", "telemetry"},
     "service": {
         "clock",
@@ -36,7 +36,7 @@ ARROWS = {
     "values": {"impair", "listening", "settings"},
     "settings": {"commandline", "cores", "impair", "sockets"},
     "workers": {"clock", "listening", "recovery", "signals", "sockets", "telemetry"},
-    "monitoring": {"impair", "listening", "recovery", "sockets", "streams", "telemetry"},
+    "monitoring": {"impair", "listening", "pages", "recovery", "sockets", "streams", "telemetry"},
     "listening": {
         "commandline",
         "datagrams",
@@ -57,6 +57,7 @@ ARROWS = {
     "telemetry": {"impair", "sockets"},
     "impair": {"commandline"},
     "commandline": {"sockets"},
+    "pages": {"sockets"},
     "cores": set(),
     "clock": set(),
     "sockets": set[str](),
