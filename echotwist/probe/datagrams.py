@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from array import array
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,7 +26,7 @@ _LARGEST = 2**16
 _AT_ONCE = 64
 
 #: For how many packets the kernel's stamps are kept.
-_STAMPED = 2**17
+STAMPED = 2**17
 
 
 class Datagrams:
@@ -35,10 +36,17 @@ class Datagrams:
     :param reactor: waits.
     :param one: does not block.
     :param wantsStamps: have the kernel say when packets leave and come in.
+    :param stamped: for how many packets the kernel's stamps are kept, a power of 2.
     :ivar isStamped: it will.
     """
 
-    def __init__(self, reactor: Any, one: socket.socket, wantsStamps: bool = True) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        one: socket.socket,
+        wantsStamps: bool = True,
+        stamped: int = STAMPED,
+    ) -> None:
         self._reactor = reactor
         self._socket = one
         # IPv4 gives raw sockets the header as well (raw(7)).
@@ -48,7 +56,7 @@ class Datagrams:
         self.isStamped = wantsStamps and self._hasNotices and kernel.askForStamps(one)
         if self._hasNotices:
             kernel.askForReports(one)
-        size = _STAMPED if self.isStamped else 1
+        size = stamped if self.isStamped else 1
         self._mask = size - 1
         self._numbers, self._left, self._queued = (array("q", bytes(8 * size)) for _ in range(3))
         self._key = 0
@@ -61,8 +69,11 @@ class Datagrams:
         :param session: hears what comes in.
         """
         self._session = session
-        self._events = SocketEvents(self._reactor, self._socket, self.read)
+        self._listen()
         session.opened(self)
+
+    def _listen(self) -> None:
+        self._events = SocketEvents(self._reactor, self._socket, self.read)
 
     def hasRoom(self) -> bool:
         """
@@ -104,24 +115,30 @@ class Datagrams:
         place = self._key & self._mask
         self._left[number & self._mask] = self._queued[number & self._mask] = 0
         self._numbers[place] = number
+        return self._put(self._socket.send, data)
+
+    def _put(self, send: Callable[..., int], *what: Any) -> str:
+        """
+        Send what the kernel then gives the next number to.
+        """
         try:
-            self._trySending(data)
+            self._trySending(send, *what)
         except OSError as error:
             self._key += kernel.countsAnyway(error)
             return inWords(error)
         self._key += 1
         return ""
 
-    def _trySending(self, data: bytes) -> None:
+    def _trySending(self, send: Callable[..., int], *what: Any) -> None:
         try:
-            self._socket.send(data)
+            send(*what)
         except BlockingIOError:
             raise
         except OSError:
             # What ICMP said of an earlier one fails the next, which then has not left.
             if not self._readNotices():
                 raise
-            self._socket.send(data)
+            send(*what)
 
     def leftAt(self, number: int) -> int:
         """
@@ -146,10 +163,10 @@ class Datagrams:
         """
         if self.isStamped:
             self._readNotices()
-        session, header = self._session, self._hasHeader
+        header = self._hasHeader
         for _ in range(_AT_ONCE):
             try:
-                data, stamped = self._receive()
+                data, stamped, sender = self._receive()
             except BlockingIOError:
                 break
             except OSError:  # What ICMP said; it comes with the notices, too.
@@ -157,14 +174,24 @@ class Datagrams:
                 continue
             if header:
                 data = data[(data[0] & 15) * 4 :]
-            session.arrived(data, arrivalNow(stamped))
-        session.wasRead()
+            self._arrived(data, stamped, sender)
+        self._wasRead()
 
-    def _receive(self) -> tuple[bytes, int]:
+    def _receive(self) -> tuple[bytes, int, Any]:
         if not self.isStamped:
-            return self._socket.recv(_LARGEST), 0
-        data, control, _, _ = self._socket.recvmsg(_LARGEST, kernel.ROOM)
-        return data, kernel.receivedAt(control)
+            data, sender = self._socket.recvfrom(_LARGEST)
+            return data, 0, sender
+        data, control, _, sender = self._socket.recvmsg(_LARGEST, kernel.ROOM)
+        return data, kernel.receivedAt(control), sender
+
+    def _arrived(self, data: bytes, stamped: int, sender: Any) -> None:
+        self._session.arrived(data, arrivalNow(stamped))
+
+    def _wasRead(self) -> None:
+        self._session.wasRead()
+
+    def _reported(self, report: Report) -> None:
+        self._session.reported(report.data, report.words)
 
     def _readNotices(self) -> int:
         """
@@ -178,7 +205,7 @@ class Datagrams:
                 notice = kernel.nextNotice(self._socket)
                 if isinstance(notice, Report):
                     reports += 1
-                    self._session.reported(notice.data, notice.words)
+                    self._reported(notice)
                 elif isinstance(notice, Stamp):
                     self._stamped(notice.what, notice.key, notice.at)
         return reports

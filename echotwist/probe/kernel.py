@@ -14,7 +14,7 @@ import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: ``SO_TIMESTAMPING``, which is also the type of the control messages, of Linux'
 #: ``socket.h``; sparc and parisc have other numbers.
@@ -101,6 +101,7 @@ class Report(NamedTuple):
     :param host: from where.
     :param mtu: how large a packet may be, if it was too big; 0 if that is not said.
     :param isTooBig: it was.
+    :param to: where that one was sent to.
     """
 
     words: str
@@ -108,6 +109,7 @@ class Report(NamedTuple):
     host: str = ""
     mtu: int = 0
     isTooBig: bool = False
+    to: Any = None
 
 
 class Limit(NamedTuple):
@@ -183,7 +185,7 @@ def nextNotice(one: socket.socket) -> Stamp | Report | Limit | None:
     """
     if not _ERRORS:
         raise BlockingIOError
-    data, control, _, _ = one.recvmsg(ROOM, ROOM, _ERRORS)
+    data, control, _, to = one.recvmsg(ROOM, ROOM, _ERRORS)
     at, told = 0, b""
     for level, kind, found in control:
         if level == socket.SOL_SOCKET and kind == _TIMESTAMPING:
@@ -198,7 +200,7 @@ def nextNotice(one: socket.socket) -> Stamp | Report | Limit | None:
         return Stamp(info, key, at)
     if origin in (_FROM_ICMP, _FROM_ICMP6):
         words = _MESSAGES.get((origin, kind, code), f"type {kind} code {code}")
-        return _icmp(words, data, _hostOf(told[_ERROR.size :]), info)
+        return _icmp(words, data, _hostOf(told[_ERROR.size :]), info)._replace(to=to)
     return Limit(info) if (origin, number) == (_FROM_HERE, errno.EMSGSIZE) else None
 
 

@@ -12,8 +12,9 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
+from echotwist.probe.common import CommonSettings
 from echotwist.probe.content import ContentSettings
-from echotwist.probe.datagrams import Datagrams
+from echotwist.probe.datagrams import STAMPED, Datagrams
 from echotwist.probe.dialing import opened
 from echotwist.probe.events import Event
 from echotwist.probe.exchange import Exchange
@@ -55,7 +56,7 @@ class Measurement(Generic[Measured]):
         self._timeout = round(settings.timeout * SECOND)
         self._places = [find(target, settings.way) for target in targets]
         for target, place in zip(targets, self._places, strict=True):
-            _check(settings, target, place)
+            check(settings, target, place)
         self._targets = targets
         self._hasReader = True
         self._exchanges: list[Measured] = []
@@ -100,9 +101,9 @@ class Measurement(Generic[Measured]):
         seed = self._seed.encode("utf-8", "surrogateescape")
         return Payload(seed, settings.bytes, settings.fill())
 
-    def _observer(self, target: Target) -> Callable[[Event], None] | None:
+    def _observer(self, name: str) -> Callable[[Event], None] | None:
         heard = [one.observe for one in (self._writer, self._plot) if one is not None]
-        observers, name = [one for one in heard if one is not None], str(target)
+        observers = [one for one in heard if one is not None]
         if not observers:
             return None
 
@@ -118,27 +119,9 @@ class Measurement(Generic[Measured]):
         return tell
 
     def _transport(self, target: Target, place: Place, wantsStamps: bool) -> Any:
-        transport = self._opened(target, place, wantsStamps)
+        transport = carrier(self._reactor, target, place, self._common, wantsStamps)
         self._transports.append(transport)
         return transport
-
-    def _opened(self, target: Target, place: Place, wantsStamps: bool) -> Any:
-        way = self._common.way
-        if target.isDatagram:
-            return Datagrams(self._reactor, opened(target, place, way), wantsStamps)
-        open = partial(opened, target, place, way)
-        if target.kind == "tls":
-            return self._secure(target, open, place)
-        return PlainStream(self._reactor, open, place, wantsStamps)
-
-    def _secure(self, target: Target, open: Callable[[], socket.socket], place: Place) -> Any:
-        try:
-            from echotwist.probe.secure import SecureStream, creatorFor
-        except ImportError:
-            hint = "pip install 'echotwist[tls]'"
-            raise ProbeError(f"{target}: TLS needs pyOpenSSL: {hint}") from None
-        creator = creatorFor(target.host, self._common.ca, self._common.insecure)
-        return SecureStream(self._reactor, open, place, creator)
 
     def _try(self, target: Target, place: Place) -> None:
         """
@@ -207,6 +190,45 @@ class Measurement(Generic[Measured]):
         }
 
 
+def carrier(
+    reactor: Any,
+    target: Target,
+    place: Place,
+    settings: CommonSettings,
+    wantsStamps: bool,
+    stamped: int = STAMPED,
+) -> Any:
+    """
+    Open what carries probes to a target.
+
+    :param stamped: for how many datagrams the kernel's stamps are kept.
+    :raise ProbeError: that is impossible.
+    """
+    way = settings.way
+    if target.isDatagram:
+        return Datagrams(reactor, opened(target, place, way), wantsStamps, stamped)
+    open = partial(opened, target, place, way)
+    if target.kind == "tls":
+        return _secure(reactor, target, open, place, settings)
+    return PlainStream(reactor, open, place, wantsStamps)
+
+
+def _secure(
+    reactor: Any,
+    target: Target,
+    open: Callable[[], socket.socket],
+    place: Place,
+    settings: CommonSettings,
+) -> Any:
+    try:
+        from echotwist.probe.secure import SecureStream, creatorFor
+    except ImportError:
+        hint = "pip install 'echotwist[tls]'"
+        raise ProbeError(f"{target}: TLS needs pyOpenSSL: {hint}") from None
+    creator = creatorFor(target.host, settings.ca, settings.insecure)
+    return SecureStream(reactor, open, place, creator)
+
+
 def sourceText(source: Any) -> str | None:
     """
     Write the address that probes come from, if there is one.
@@ -216,7 +238,7 @@ def sourceText(source: Any) -> str | None:
     return nameText(source) if source else None
 
 
-def _check(settings: ContentSettings, target: Target, place: Place) -> None:
+def check(settings: ContentSettings, target: Target, place: Place) -> None:
     """
     See that a target may be probed like this.
 

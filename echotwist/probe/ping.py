@@ -55,7 +55,7 @@ class Ping(Measurement[Session]):
             self._timeout,
             int((self._timeout + SECOND) / period),
             partial(alarm, self._reactor),
-            self._observer(target),
+            self._observer(str(target)),
         )
 
     def run(self) -> Any:

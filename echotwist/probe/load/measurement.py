@@ -56,7 +56,7 @@ class Load(Measurement[ClosedLoop]):
             self._payload(),
             self._timeout,
             partial(alarm, self._reactor),
-            self._observer(target),
+            self._observer(str(target)),
         )
 
     def _shape(self, target: Target) -> tuple[int, int]:
