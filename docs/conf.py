@@ -5,6 +5,7 @@ How the documentation is built: ``sphinx-build -W docs docs/_build``.
 import re
 from collections.abc import Iterator
 from importlib.metadata import version as versionOf
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -89,6 +90,34 @@ class EchoMetrics(SphinxDirective):
         return [nodes.definition_list("", *map(itemOfMetric, metrics()))]
 
 
+class Capture(SphinxDirective):
+    """
+    Show the drawing of a capture, with the packets for download.
+
+    Its argument is a name in ``docs/lesson/captures``; its content is the caption.
+    A drawing is a part of the page, so that its letters have the colour of the text.
+    """
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """
+        Make the figure.
+        """
+        place = f"/lesson/captures/{self.arguments[0]}"
+        _, path = self.env.relfn2path(f"{place}.svg")
+        self.env.note_dependency(path)
+        drawing = nodes.raw("", Path(path).read_text("utf-8"), format="html")
+        [told] = self.parse_content_to_nodes()
+        caption = nodes.caption(told.rawsource, "", *told.children)
+        # By its source Sphinx knows what can be translated.
+        caption.source, caption.line = told.source, told.line
+        packets, _ = self.parse_inline(f":download:`{self.arguments[0]}.pcap <{place}.pcap>`")
+        legend = nodes.legend("", nodes.paragraph("", "", *packets))
+        return [nodes.figure("", drawing, caption, legend, classes=["capture"])]
+
+
 def metrics() -> list[Metric]:
     """
     Give all metrics: those of a service with listeners of each kind, and with
@@ -167,3 +196,4 @@ def setup(app: Any) -> None:
     app.connect("doctree-resolved", finish)
     app.add_directive("twisted-options", TwistedOptions)
     app.add_directive("echo-metrics", EchoMetrics)
+    app.add_directive("capture", Capture)

@@ -1,0 +1,352 @@
+"""
+How each capture of the lesson is made: the service on one host, a client on another,
+joined by a wire (:mod:`tests.support.namespaces`).
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.captures.drawing import drawn
+from tests.support.captures.packets import read
+from tests.support.captures.story import told
+from tests.support.live import PATIENCE, Server, ours, waitUntil
+from tests.support.namespaces import WIRE, Namespace, Pair, pair
+from tests.support.peers import needed
+from tests.support.raw import PROTOCOL, Raw
+
+#: Where the service listens, where nobody does, and the port of the client.
+PORT, NOBODY, CLIENT = 1234, 1235, 40000
+
+#: It goes over the wire when all is over (RFC 863).
+_DISCARD, _END = 9, b"end of the capture"
+
+#: Bytes of each packet that are kept: all headers, and the beginning of what it carries.
+_KEPT = 96
+
+#: Bytes of a socket's buffer in the scene where all are filled.
+_SMALL = 2**14
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    Where a capture is made.
+
+    :param server: the service, on the near host.
+    :param seen: the file of packets so far, which are of the far host.
+    """
+
+    hosts: Pair
+    server: Server
+    seen: Path
+
+    @contextmanager
+    def client(self, port: int = PORT) -> Iterator[socket.socket]:
+        """
+        Connect from the far host.
+        """
+        with self.hosts.far.inside():
+            client = socket.socket()
+        with client:
+            client.bind((self.hosts.far.v4, CLIENT))
+            client.settimeout(PATIENCE)
+            client.connect((self.hosts.near.v4, port))
+            yield client
+
+    def end(self) -> None:
+        """
+        Have nothing captured that comes after this.
+        """
+        near, far = self.hosts
+        with far.asking(_DISCARD, near.v4) as other:
+            other.send(_END)
+        waitUntil(lambda: any(one.payload == _END for one in read(self.seen)), "it ends")
+
+    def waitFor(self, state: str, times: int = 1) -> None:
+        """
+        Wait until the packets have led so many ends of a connection to a state.
+        """
+        waitUntil(
+            lambda: (
+                [one for step in told(read(self.seen)) for one in step.states].count(state) >= times
+            ),
+            f"{times} are {state}",
+        )
+
+    def closed(self) -> set[str]:
+        """
+        Give the hosts that have said that they can take no more.
+        """
+        return {
+            one.source.partition(":")[0]
+            for one in read(self.seen)
+            if one.kind == "TCP" and one.window == 0
+        }
+
+
+@dataclass(frozen=True)
+class Scene:
+    """
+    One capture.
+
+    :param title: what its drawing shows.
+    :param play: has it happen.
+    :param options: of the service.
+    :param names: of the two hosts, the one that begins first.
+    :param prepare: what to do before the service starts.
+    """
+
+    title: str
+    play: Callable[[Stage], None]
+    options: tuple[str, ...] = ()
+    names: tuple[str, str] = ("client", "echotwist")
+    prepare: Callable[[Pair], None] = lambda hosts: None
+
+
+def connect(stage: Stage) -> None:
+    """
+    A connection is made.
+    """
+    with stage.client():
+        stage.waitFor("ESTABLISHED", 2)
+        stage.end()
+
+
+def refused(stage: Stage) -> None:
+    """
+    Nobody listens.
+    """
+    with pytest.raises(ConnectionRefusedError), stage.client(NOBODY):
+        pass
+
+
+def echo(stage: Stage) -> None:
+    """
+    A line goes there and comes back, as from telnet.
+    """
+    with stage.client() as client:
+        client.sendall(b"coucou\r\n")
+        _expect(client, b"You said : coucou\r\n")
+    stage.waitFor("CLOSED")
+
+
+def halfClose(stage: Stage) -> None:
+    """
+    The service answers after the client has half-closed: meanwhile it was stopped.
+    """
+    with stage.client() as client:
+        stage.waitFor("ESTABLISHED", 2)
+        stage.server.signal(signal.SIGSTOP)
+        client.sendall(b"hello")
+        client.shutdown(socket.SHUT_WR)
+        stage.waitFor("FIN_WAIT_2")
+        stage.server.signal(signal.SIGCONT)
+        _expect(client, b"hello")
+    stage.waitFor("CLOSED")
+
+
+def reset(stage: Stage) -> None:
+    """
+    The client slams the connection shut (SO_LINGER of socket(7)).
+    """
+    with stage.client() as client:
+        client.sendall(b"hello")
+        _expect(client, b"hello")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def timeWait(stage: Stage) -> None:
+    """
+    The service closes first, as it has waited long enough.
+    """
+    with stage.client() as client:
+        client.sendall(b"hello")
+        _expect(client, b"hello")
+        assert client.recv(10) == b""
+    stage.waitFor("CLOSED")
+    waitUntil(lambda: _waiting(stage.hosts.near) == 1, "the service is in TIME_WAIT")
+    assert _waiting(stage.hosts.far) == 0
+
+
+def _waiting(where: Namespace) -> int:
+    return where.execute("ss", "-Htan", "state", "time-wait").count("\n")
+
+
+def backPressure(stage: Stage) -> None:
+    """
+    The client reads nothing until both windows are closed, and then all.
+    """
+    with stage.client() as client:
+        client.settimeout(0.01)
+        sent = 0
+        while not {stage.hosts.near.v4, stage.hosts.far.v4} <= stage.closed():
+            with suppress(TimeoutError):
+                sent += client.send(b"x" * _SMALL)
+        client.settimeout(PATIENCE)
+        client.shutdown(socket.SHUT_WR)
+        _expect(client, b"x" * sent)
+    stage.waitFor("CLOSED")
+
+
+def udp(stage: Stage) -> None:
+    """
+    Two datagrams, to two addresses of the service.
+    """
+    near, far = stage.hosts
+    for host, payload in ((near.v4, b"hello"), (near.second4, b"who are you?")):
+        with far.asking(PORT, host, far.v4, CLIENT) as client:
+            client.send(payload)
+            assert client.recv(100) == payload
+
+
+def fragments(stage: Stage) -> None:
+    """
+    A datagram that is larger than a packet may be.
+    """
+    near, far = stage.hosts
+    with far.asking(PORT, near.v4, far.v4, CLIENT) as client:
+        client.send(b"x" * 4000)
+        assert len(client.recv(2**16)) == 4000
+
+
+def udpRefused(stage: Stage) -> None:
+    """
+    Nobody has bound the port.
+    """
+    near, far = stage.hosts
+    with far.asking(NOBODY, near.v4, far.v4, CLIENT) as client:
+        client.send(b"hello")
+        with pytest.raises(ConnectionRefusedError):
+            client.recv(100)
+
+
+def retransmission(stage: Stage) -> None:
+    """
+    The first segment with bytes is lost on its way to the service.
+    """
+    words = "iptables -A INPUT -p tcp --tcp-flags PSH PSH -m statistic --mode nth --every 1000"
+    stage.hosts.near.execute(*words.split(), "--packet", "0", "-j", "DROP")
+    with stage.client() as client:
+        client.sendall(b"hello")
+        _expect(client, b"hello")
+    stage.waitFor("CLOSED")
+
+
+def raw(stage: Stage) -> None:
+    """
+    A packet of a protocol that is neither TCP nor UDP.
+    """
+    near, far = stage.hosts
+    client = Raw(far, near.v4, far.v4)
+    with client.socket:
+        assert client.asks(b"hello")
+
+
+def _expect(client: socket.socket, payload: bytes) -> None:
+    with client.makefile("rb") as stream:
+        assert stream.read(len(payload)) == payload
+
+
+def shrink(hosts: Pair) -> None:
+    """
+    Have buffers small, so that few segments fill them; and no segment sent again only
+    because its acknowledgment is slow (RFC 8985, section 7.2).
+    """
+    for one in hosts:
+        one.setting("ipv4/tcp_early_retrans", 0)
+        with one.inside():
+            for name in ("tcp_rmem", "tcp_wmem"):
+                Path("/proc/sys/net/ipv4", name).write_text(f"{_SMALL} {_SMALL} {_SMALL}")
+
+
+SCENES = {
+    "connect": Scene("A connection is made: three segments", connect),
+    "refused": Scene("Nobody listens: the host resets", refused, names=("client", "host")),
+    "echo": Scene("A line goes there and comes back", echo, ("--prefix=You said : ",)),
+    "halfclose": Scene("The client ends its side, and the answer comes after it", halfClose),
+    "reset": Scene("The client slams the connection shut", reset),
+    "timewait": Scene("The service closes first, and waits", timeWait, ("--idle-timeout=0.3",)),
+    "backpressure": Scene("A client that reads nothing", backPressure, prepare=shrink),
+    "udp": Scene("Two datagrams to two addresses of a host", udp),
+    "fragments": Scene("A datagram of 4,000 bytes, in three packets each way", fragments),
+    "udp-refused": Scene("Nobody has bound the port", udpRefused, names=("client", "host")),
+    "retransmission": Scene("A segment is lost, and sent again", retransmission),
+    "raw": Scene("A packet of IP protocol 253", raw, (f"--raw={PROTOCOL}",)),
+}
+
+
+def record(name: str, folder: Path) -> Path:
+    """
+    Make one capture.
+
+    :param folder: for all that is needed on the way.
+    :return: a file of packets, which count time from the first.
+    """
+    scene = SCENES[name]
+    seen, kept = folder / "all.pcap", folder / f"{name}.pcap"
+    with pair() as hosts:
+        for host in hosts:
+            # What is captured is what is on the wire: sizes, and right checksums.
+            offloads = [word for name in ("tx", "tso", "gso", "gro") for word in (name, "off")]
+            host.execute("ethtool", "-K", WIRE, *offloads)
+        scene.prepare(hosts)
+        with hosts.near.inside():
+            server = ours(folder, *scene.options, waysIn=[f"--port={PORT}"])
+        with server, _capturing(hosts.far, seen):
+            stage = Stage(hosts, server, seen)
+            scene.play(stage)
+            stage.end()
+    _keep(seen, kept)
+    return kept
+
+
+def drawing(name: str, capture: Path) -> str:
+    """
+    Draw one capture.
+    """
+    return drawn(SCENES[name].title, SCENES[name].names, read(capture))
+
+
+@contextmanager
+def _capturing(where: Namespace, file: Path) -> Iterator[None]:
+    program = needed("tcpdump")
+    words = f"{program} -i {WIRE} --immediate-mode -s {_KEPT} -U -Z root -w {file} ip"
+    with where.inside():
+        process = subprocess.Popen(words.split(), stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        while b"listening" not in (line := process.stderr.readline()):
+            assert line, "tcpdump does not start"
+        waitUntil(lambda: file.exists() and file.stat().st_size > 0, "tcpdump writes")
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+
+
+def _keep(seen: Path, kept: Path) -> None:
+    # Copy until the end, as if it began when the clock did.
+    from scapy.utils import RawPcapReader, RawPcapWriter
+
+    with (
+        RawPcapReader(str(seen)) as packets,
+        RawPcapWriter(str(kept), linktype=1, endianness="<") as copy,
+    ):
+        copy.write_header(None)
+        start = None
+        for data, times in packets:
+            if data.endswith(_END):
+                return
+            at = times.sec * 10**6 + times.usec
+            start = start or at
+            copy.write_packet(data, sec=(at - start) // 10**6, usec=(at - start) % 10**6)
