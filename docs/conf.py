@@ -26,7 +26,7 @@ release = version = versionOf("echotwist")
 #: Of the manual page, which would else be another one each day.
 today = "2026-11-25"
 
-extensions = ["sphinx.ext.autodoc"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "echotwist"
