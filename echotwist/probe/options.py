@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from echotwist.commandline.usage import DeclaredOptions
 from echotwist.probe.doctor.settings import DoctorSettings
+from echotwist.probe.idle.settings import IdleSettings
 from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
@@ -113,7 +114,7 @@ class PingOptions(
         "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
         "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
         "the port is 7 when left out. "
-        f"Other commands are load and doctor: {PROGRAM} load --help."
+        f"Other commands are load, doctor and idle: {PROGRAM} load --help."
     )
 
     def measurement(self, reactor: Any) -> Any:
@@ -180,9 +181,37 @@ class DoctorOptions(
         return Examination(reactor, self.settings, self.targets, writer)
 
 
+class IdleOptions(
+    TargetOptions,
+    settings=IdleSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe idle``.
+    """
+
+    command, made = "idle", IdleSettings
+    longdesc = (
+        "How long do NATs, firewalls and load balancers keep a silent flow? TARGET: "
+        "udp:HOST:PORT, tcp:HOST:PORT; HOST:PORT is UDP and TCP; port 7 when left out."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a search for all targets.
+        """
+        from echotwist.probe.doctor.output import Json
+        from echotwist.probe.idle.measurement import Idle
+        from echotwist.probe.idle.text import Text
+
+        writer = (Json if self.settings.json else Text)(sys.stdout)
+        return Idle(reactor, self.settings, self.targets, writer)
+
+
 #: The commands; the first is that which is meant where none is said.
 COMMANDS: dict[str, type[TargetOptions]] = {
     "ping": PingOptions,
     "load": LoadOptions,
     "doctor": DoctorOptions,
+    "idle": IdleOptions,
 }

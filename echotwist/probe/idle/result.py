@@ -1,0 +1,61 @@
+"""
+What a search for the longest silence found, as plain values (pure): ``schema.json``
+describes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from echotwist.probe.idle.search import Search, Trial
+from echotwist.probe.verdict import Metrics
+
+#: What may be judged.
+METRICS: Metrics = {"survived": ("time", ("survivedNs",))}
+
+
+def trialOf(trial: Trial) -> dict[str, Any]:
+    """
+    Give what is told of one flow.
+    """
+    return {
+        "silenceNs": trial.silence,
+        "round": trial.round,
+        "ending": trial.ending,
+        "reason": trial.reason,
+        "settledNs": trial.settledAt,
+    }
+
+
+def trialFrom(values: Mapping[str, Any]) -> Trial:
+    """
+    Read that again.
+
+    :raise ValueError: it is something else; so are ``KeyError`` and ``TypeError``.
+    """
+    numbers = [values[name] for name in ("silenceNs", "round", "settledNs")]
+    texts = [values[name] for name in ("ending", "reason")]
+    if not all(type(one) is int and one >= 0 for one in numbers):
+        raise ValueError("not a number")
+    if not all(one is None or isinstance(one, str) for one in texts):
+        raise ValueError("not a text")
+    return Trial(numbers[0], numbers[1], texts[0], texts[1], numbers[2])
+
+
+def resultOf(search: Search, about: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Give what is known of one target in one mode.
+
+    :param about: what was to be tried: the target and the like.
+    """
+    ended = search.ended
+    return {
+        **about,
+        "survivedNs": search.survived if search.trials else None,
+        "endedNs": ended and ended.silence,
+        "ending": ended and ended.ending,
+        "reason": ended and ended.reason,
+        "isDone": search.isDone,
+        "trials": list(map(trialOf, search.trials)),
+    }

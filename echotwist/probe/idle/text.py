@@ -1,0 +1,74 @@
+"""
+What a search for the longest silence finds, as a person reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.text import report
+
+#: Columns of targets and of modes.
+_TARGET, _MODE = 24, 10
+
+
+class Text:
+    """
+    Write for a person, what became of each flow as soon as it is known.
+
+    :param file: where to.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def tell(self, found: Mapping[str, Any]) -> None:
+        """
+        Say what became of a flow.
+        """
+        became = "survived" if found["ending"] is None else f"ended: {found['reason']}"
+        name = f"{found['target']:{_TARGET}} {found['mode']:{_MODE}}"
+        self._say(f"{name} {seconds(found['silenceNs']):>9}  {became}")
+
+    def end(self, found: Mapping[str, Any]) -> None:
+        """
+        Write all that was found.
+        """
+        self._say(report(found, _result))
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._file, flush=True)
+
+
+def seconds(nanoseconds: int) -> str:
+    """
+    Write a time.
+    """
+    return f"{nanoseconds / SECOND:.10g} s"
+
+
+def _result(result: Mapping[str, Any]) -> Iterator[str]:
+    every = result["keepaliveNs"]
+    mode = f"{result['mode']} every {seconds(every)}" if every else result["mode"]
+    yield f"{result['target']} ({result['address']}), {mode}"
+    yield from (f"  {line}" for line in _lines(result))
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    survived, ended = result["survivedNs"], result["endedNs"]
+    if survived is None:
+        yield "nothing is known yet"
+    elif survived:
+        yield f"a silence of {seconds(survived)} survived"
+    else:
+        yield "no silence survived"
+    if ended is not None:
+        yield f"one of {seconds(ended)} did not: {result['reason']}"
+    if result["fault"]:
+        yield f"the service does not answer: {result['fault']}"
+    if not result["isDone"]:
+        yield "the search is not over"
+    elif survived and ended and not result["keepaliveNs"]:
+        yield f"send something every {seconds(survived // 2)} or more often to keep such a flow"

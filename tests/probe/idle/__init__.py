@@ -1,0 +1,3 @@
+"""
+How long silent flows are kept.
+"""
