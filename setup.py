@@ -50,6 +50,7 @@ setup(
         "echotwist.pages",
         "echotwist.probe",
         "echotwist.probe.doctor",
+        "echotwist.probe.idle",
         "echotwist.probe.load",
         "echotwist.sockets",
         "echotwist.streams",
@@ -63,6 +64,7 @@ setup(
         "echotwist.fast": ["speedups.pyi"],
         "echotwist.probe": ["schema.json"],
         "echotwist.probe.doctor": ["schema.json"],
+        "echotwist.probe.idle": ["schema.json"],
     },
     # epoll(7) is Linux's, and PyPy would be slower with it.
     ext_modules=[SPEEDUPS]

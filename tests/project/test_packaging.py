@@ -90,7 +90,7 @@ def test_wheel(wheel: Path) -> None:
     """
     names = set(ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("*.py")}
-    schemas = {"echotwist/probe/schema.json", "echotwist/probe/doctor/schema.json"}
+    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "echotwist").rglob("schema.json")}
     data = {"echotwist/py.typed", "echotwist/fast/speedups.pyi", *schemas}
     assert {PLUGIN} | data | modules <= names
     assert not [name for name in names if name.startswith("tests") or "dropin" in name]

@@ -15,12 +15,12 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from echotwist.probe import kernel
-from echotwist.probe.doctor.waiting import Readiness
 from echotwist.probe.idle.course import Ending, NoAnswer, Outcome
 from echotwist.probe.kernel import Report
 from echotwist.probe.payload import HEADER, Payload
 from echotwist.probe.places import Place
 from echotwist.probe.schedule import SECOND
+from echotwist.probe.waiting import Readiness
 from echotwist.sockets.errors import inWords
 
 #: How often a datagram is sent that is not answered, within the time for one answer.

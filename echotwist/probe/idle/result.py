@@ -37,9 +37,9 @@ def trialFrom(values: Mapping[str, Any]) -> Trial:
     numbers = [values[name] for name in ("silenceNs", "round", "settledNs")]
     texts = [values[name] for name in ("ending", "reason")]
     if not all(type(one) is int and one >= 0 for one in numbers):
-        raise ValueError("not a number")
+        raise ValueError(numbers)
     if not all(one is None or isinstance(one, str) for one in texts):
-        raise ValueError("not a text")
+        raise ValueError(texts)
     return Trial(numbers[0], numbers[1], texts[0], texts[1], numbers[2])
 
 

@@ -133,10 +133,10 @@ class Search:
 
     def rounded(self, silence: int, planned: int) -> int:
         """
-        Give the silence that a flow has not survived, of which the clock says a little
-        more or less than what was planned, in coarser steps.
+        Give the silence that a flow has not survived, in coarser steps than those of the
+        clock: what was planned, if it is that, or somewhat more than what it was.
         """
         step = max(1, self._precision // 4)
         if abs(silence - planned) < step:
             return planned
-        return min(-(-silence // step) * step, max(planned, silence))
+        return -(-silence // step) * step

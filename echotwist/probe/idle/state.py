@@ -52,7 +52,7 @@ class State:
         try:
             found = json.loads(self._path.read_bytes())
             if (found["schema"], found["version"]) != (_SCHEMA, _VERSION):
-                raise ValueError("another schema")
+                raise ValueError(found)
             targets = list(map(str, found["targets"]))
             self._trials = dict(map(_searchFrom, found["searches"]))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -66,6 +66,8 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield "no silence survived"
     if ended is not None:
         yield f"one of {seconds(ended)} did not: {result['reason']}"
+    elif survived and result["kind"] == "udp":
+        yield "over UDP a NAT that forgot the flow would make a new one, and nobody notice"
     if result["fault"]:
         yield f"the service does not answer: {result['fault']}"
     if not result["isDone"]:
