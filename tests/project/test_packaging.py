@@ -13,8 +13,6 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from docutils.core import publish_doctree
-from docutils.nodes import image, reference
 
 from tests.support.compiling import COMPILES
 from tests.support.live import ROOT
@@ -109,6 +107,9 @@ def test_indexed(wheel: Path, tmp_path: Path) -> None:
     files = ZipFile(wheel)
     [name] = [one for one in files.namelist() if one.endswith("/METADATA")]
     _, _, text = files.read(name).decode().partition("\n\n")
+    from docutils.core import publish_doctree
+    from docutils.nodes import image, reference
+
     shown = publish_doctree(text, settings_overrides={"report_level": 2, "halt_level": 2})
     links = [node["refuri"] for node in shown.findall(reference)]
     assert links
