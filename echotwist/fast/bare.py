@@ -20,9 +20,9 @@ from zope.interface import implementer
 from echotwist.fast import messages
 from echotwist.fast.accepting import Acceptor
 from echotwist.fast.connection import FastConnection
-from echotwist.fast.port import nameFrom
 from echotwist.fast.reactor import LeanReactor
 from echotwist.sockets.options import queued
+from echotwist.sockets.packetinfo import nameFrom
 from echotwist.streams.counted import CountedEcho
 from echotwist.streams.factory import EchoFactory
 from echotwist.streams.interfaces import IBareConnections

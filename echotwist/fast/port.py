@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
-import struct
 from functools import lru_cache
 from typing import Any
 
@@ -17,9 +15,6 @@ from echotwist.sockets import packetinfo
 
 #: How many sources and asked addresses are remembered.
 _KNOWN = 4096
-
-#: ``struct cmsghdr``: size, level and type.
-_CONTROL = struct.Struct("@Nii")
 
 
 class BatchPort(DatagramPort):
@@ -172,7 +167,7 @@ class BatchPort(DatagramPort):
         :return: the control messages of the reply; nothing if there is to be none.
         """
         name, control = parts(told)
-        peer = nameFrom(name)
+        peer = packetinfo.nameFrom(name)
         answer, toGroup = _answering(control)
         refusal = self._guard.refusal(peer, toGroup, self._batch.datagram(number, size))
         if refusal:
@@ -198,20 +193,6 @@ class BatchPort(DatagramPort):
 
 
 @lru_cache(maxsize=_KNOWN)
-def nameFrom(name: bytes) -> tuple[Any, ...]:
-    """
-    Turn a ``struct sockaddr`` into what ``recvfrom`` would give.
-    """
-    [family] = struct.unpack_from("@H", name)
-    [port] = struct.unpack_from("!H", name, 2)
-    if family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
-    [flow] = struct.unpack_from("!I", name, 4)
-    [scope] = struct.unpack_from("@I", name, 24)
-    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow & 0xFFFFF, scope
-
-
-@lru_cache(maxsize=_KNOWN)
 def _answering(told: bytes) -> tuple[bytes, bool]:
     """
     Turn what the kernel told of a datagram into what to send the reply with.
@@ -219,22 +200,8 @@ def _answering(told: bytes) -> tuple[bytes, bool]:
     :return: control messages, and whether it was sent to a group.
     """
     control: list[packetinfo.Control] = []
-    start, toGroup = 0, False
-    while start + _CONTROL.size <= len(told):
-        size, level, kind = _CONTROL.unpack_from(told, start)
-        if size < _CONTROL.size:
-            break
-        data = told[start + _CONTROL.size : start + size]
+    toGroup = False
+    for one in packetinfo.controlsIn(told):
         # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
-        control, toGroup = packetinfo.answering(level, kind, data)
-        start += -(-size // _ALIGNMENT) * _ALIGNMENT
-    return b"".join(map(_packed, control)), toGroup
-
-
-_ALIGNMENT = struct.calcsize("@N")
-
-
-def _packed(control: packetinfo.Control) -> bytes:
-    level, kind, data = control
-    padding = bytes(-len(data) % _ALIGNMENT)
-    return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data + padding
+        control, toGroup = packetinfo.answering(*one)
+    return b"".join(map(packetinfo.packed, control)), toGroup

@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 from array import array
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +15,7 @@ from echotwist.probe import kernel
 from echotwist.probe.events import arrivalNow
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import Report, Stamp
+from echotwist.probe.receiver import receiver
 from echotwist.probe.socketevents import SocketEvents
 from echotwist.sockets.errors import inWords
 
@@ -24,6 +24,10 @@ _LARGEST = 2**16
 
 #: Datagrams that are read before others have their turn.
 _AT_ONCE = 64
+
+#: Probes after which their stamps are read: the kernel keeps no more than fit into
+#: ``net.core.optmem_max``, which is 20 KiB before Linux 6.9, and each probe has two.
+_UNREAD = 16
 
 #: For how many packets the kernel's stamps are kept.
 STAMPED = 2**17
@@ -59,7 +63,7 @@ class Datagrams:
         size = stamped if self.isStamped else 1
         self._mask = size - 1
         self._numbers, self._left, self._queued = (array("q", bytes(8 * size)) for _ in range(3))
-        self._key = 0
+        self._key = self._unread = 0
         self.source = one.getsockname()
 
     def start(self, session: Exchange) -> None:
@@ -127,7 +131,18 @@ class Datagrams:
             self._key += kernel.countsAnyway(error)
             return inWords(error)
         self._key += 1
+        self._unread += 1
+        if self._unread == _UNREAD:
+            self.sentAll()
         return ""
+
+    def sentAll(self) -> None:
+        """
+        Hear that no more is sent for now: read the stamps that there are already, as each
+        would wake up the process.
+        """
+        if self.isStamped and self._unread:
+            self._readNotices()
 
     def _trySending(self, send: Callable[..., int], *what: Any) -> None:
         try:
@@ -139,6 +154,14 @@ class Datagrams:
             if not self._readNotices():
                 raise
             send(*what)
+
+    def waitUntil(self, at: int) -> bool:
+        """
+        Wait for replies until then, and take them.
+
+        :return: whether that is possible.
+        """
+        return self._events.waitUntil(at)
 
     def leftAt(self, number: int) -> int:
         """
@@ -161,28 +184,28 @@ class Datagrams:
         """
         Take what has come in.
         """
-        if self.isStamped:
+        try:
+            found = self._receive()
+        except OSError:  # There is nothing, or what ICMP said comes with the notices, too.
+            found = []
             self._readNotices()
         header = self._hasHeader
-        for _ in range(_AT_ONCE):
-            try:
-                data, stamped, sender = self._receive()
-            except BlockingIOError:
-                break
-            except OSError:  # What ICMP said; it comes with the notices, too.
-                self._readNotices()
-                continue
-            if header:
-                data = data[(data[0] & 15) * 4 :]
-            self._arrived(data, stamped, sender)
+        for data, stamped, sender in found:
+            self._arrived(data[(data[0] & 15) * 4 :] if header else data, stamped, sender)
         self._wasRead()
 
-    def _receive(self) -> tuple[bytes, int, Any]:
-        if not self.isStamped:
+    def _receive(self) -> list[tuple[bytes, int, Any]]:
+        """
+        Take some of what has come in.
+
+        :return: of each packet its bytes, when it came by the kernel's stamp, and from where.
+        """
+        if not kernel.IS_LINUX:
             data, sender = self._socket.recvfrom(_LARGEST)
-            return data, 0, sender
-        data, control, _, sender = self._socket.recvmsg(_LARGEST, kernel.ROOM)
-        return data, kernel.receivedAt(control), sender
+            return [(data, 0, sender)]
+        room = receiver(_AT_ONCE, _LARGEST)
+        count = room.receive(self._socket.fileno())
+        return [(room.packet(n), kernel.receivedAt(room, n), room.sender(n)) for n in range(count)]
 
     def _arrived(self, data: bytes, stamped: int, sender: Any) -> None:
         self._session.arrived(data, arrivalNow(stamped))
@@ -199,15 +222,13 @@ class Datagrams:
 
         :return: how many things ICMP said.
         """
-        reports = 0
-        with suppress(OSError):
-            while self._hasNotices:
-                notice = kernel.nextNotice(self._socket)
-                if isinstance(notice, Report):
-                    reports += 1
-                    self._reported(notice)
-                elif isinstance(notice, Stamp):
-                    self._stamped(notice.what, notice.key, notice.at)
+        reports = self._unread = 0
+        for notice in kernel.notices(self._socket) if self._hasNotices else ():
+            if isinstance(notice, Stamp):
+                self._stamped(*notice)
+            elif isinstance(notice, Report):
+                reports += 1
+                self._reported(notice)
         return reports
 
     def _stamped(self, what: int, key: int, at: int) -> None:

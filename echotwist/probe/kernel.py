@@ -12,14 +12,16 @@ import platform
 import socket
 import struct
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from echotwist.probe.receiver import Receiver, receiver
+from echotwist.sockets.packetinfo import controlsIn
+
 #: ``SO_TIMESTAMPING``, which is also the type of the control messages, of Linux'
 #: ``socket.h``; sparc and parisc have other numbers.
-_IS_LINUX = sys.platform == "linux" and not platform.machine().startswith(("sparc", "parisc"))
-_TIMESTAMPING = 37 if _IS_LINUX else None
+IS_LINUX = sys.platform == "linux" and not platform.machine().startswith(("sparc", "parisc"))
+_TIMESTAMPING = 37 if IS_LINUX else None
 #: ``SOF_TIMESTAMPING_``... of ``net_tstamp.h``: by software, both ways; tell of each
 #: sent packet which it was, without its bytes; tell when it was queued; report.
 _TX, _RX, _REPORT, _ID, _QUEUED, _ACKED, _BARE = (1 << n for n in (1, 3, 4, 7, 8, 9, 11))
@@ -29,13 +31,16 @@ _STREAM = _DATAGRAM | _ACKED
 _ID_TCP = 1 << 16
 
 #: ``IP_RECVERR`` of ``in.h`` and ``IPV6_RECVERR`` of ``in6.h``, with their levels.
-_REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if _IS_LINUX else []
+_REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if IS_LINUX else []
 
-#: ``struct scm_timestamping``: three times, of which the first is by software.
-_STAMP = struct.Struct("@ll")
+#: The beginning of a ``struct scm_timestamping`` with the header of cmsg(3): size, level,
+#: type; and the time by software, in seconds and nanoseconds.
+_STAMP = struct.Struct("@Niill")
 #: ``struct sock_extended_err`` of ip(7): error, origin, type, code, padding, two numbers.
 _ERROR = struct.Struct("@IBBBxII")
 _FROM_HERE, _FROM_ICMP, _FROM_ICMP6, _FROM_STAMPS = 1, 2, 3, 4
+#: What is told of a sent packet: all three times, and the error, each with its header.
+_SENT = struct.Struct("@Nii6lNiiIBBBxII")
 #: ``struct sockaddr_in`` and ``sockaddr_in6``: where the address begins, and its size.
 _ADDRESSES = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 _FAMILY = struct.Struct("@H")
@@ -43,8 +48,8 @@ _FAMILY = struct.Struct("@H")
 #: ``SO_MEMINFO`` of ``socket.h``, and where in it is what was dropped (``sock_diag.h``).
 _MEMINFO, _DROPS = 55, 8
 
-#: Bytes of control messages to make room for.
-ROOM = 512 if hasattr(socket.socket, "recvmsg") else 0
+#: Notices that are read with one call, and bytes of a packet that ICMP gives back.
+_AT_ONCE, _RETURNED = 64, 512
 _ERRORS = getattr(socket, "MSG_ERRQUEUE", 0)
 
 #: What a stamp tells of a sent packet: it left, it was queued, all of it was acknowledged.
@@ -151,7 +156,7 @@ def droppedHere(one: socket.socket) -> int:
     Tell how many packets the kernel had no room for until they would be read.
     """
     with suppress(OSError, struct.error):
-        told = one.getsockopt(socket.SOL_SOCKET, _MEMINFO, 64) if _IS_LINUX else b""
+        told = one.getsockopt(socket.SOL_SOCKET, _MEMINFO, 64) if IS_LINUX else b""
         return int(struct.unpack_from("@I", told, 4 * _DROPS)[0])
     return 0
 
@@ -163,21 +168,38 @@ def countsAnyway(error: OSError) -> bool:
     return error.errno in _COUNTED
 
 
-def receivedAt(control: Sequence[tuple[int, int, bytes]]) -> int:
+def receivedAt(room: Receiver, number: int) -> int:
     """
-    Tell when a packet came in, by the control messages that it came with; 0 if they
-    do not say.
+    Tell when a packet came in, of which the first control message tells; 0 if it does not.
     """
-    for level, kind, data in control:
-        if kind == _TIMESTAMPING and level == socket.SOL_SOCKET:
-            seconds, rest = _STAMP.unpack_from(data)
-            return int(seconds * 10**9 + rest)
-    return 0
+    if room.told[number] < _STAMP.size:
+        return 0
+    _, level, kind, seconds, rest = _STAMP.unpack_from(room.memory, room.controls[number])
+    isStamp = kind == _TIMESTAMPING and level == socket.SOL_SOCKET
+    return int(seconds * 10**9 + rest) if isStamp else 0
 
 
-def nextNotice(one: socket.socket) -> Stamp | Report | Limit | None:
+#: What the kernel tells of what was sent.
+Notice = Stamp | Report | Limit
+
+
+def notices(one: socket.socket) -> list[Notice]:
     """
-    Read what the kernel has to tell of what was sent.
+    Read all that the kernel has to tell of what was sent.
+    """
+    found: list[Notice] = []
+    count = _AT_ONCE if _ERRORS else 0
+    with suppress(OSError):  # There is no more.
+        while count == _AT_ONCE:
+            room = receiver(_AT_ONCE, _RETURNED, _ERRORS)
+            count = room.receive(one.fileno())
+            found += filter(None, [_notice(room, number) for number in range(count)])
+    return found
+
+
+def nextNotice(one: socket.socket) -> Notice | None:
+    """
+    Read one thing that the kernel has to tell of what was sent.
 
     :raise BlockingIOError: there is nothing.
     :return: nothing for what is neither a stamp, nor from ICMP, nor a size that this host
@@ -185,23 +207,30 @@ def nextNotice(one: socket.socket) -> Stamp | Report | Limit | None:
     """
     if not _ERRORS:
         raise BlockingIOError
-    data, control, _, to = one.recvmsg(ROOM, ROOM, _ERRORS)
-    at, told = 0, b""
-    for level, kind, found in control:
-        if level == socket.SOL_SOCKET and kind == _TIMESTAMPING:
-            seconds, rest = _STAMP.unpack_from(found)
-            at = seconds * 10**9 + rest
-        elif (level, kind) in _REPORTS:
-            told = found
-    if not told:
-        return None
-    number, origin, kind, code, info, key = _ERROR.unpack_from(told)
-    if origin == _FROM_STAMPS:
-        return Stamp(info, key, at)
+    room = receiver(1, _RETURNED, _ERRORS)
+    room.receive(one.fileno())
+    return _notice(room, 0)
+
+
+def _notice(room: Receiver, number: int) -> Notice | None:
+    if room.told[number] >= _SENT.size:
+        found = _SENT.unpack_from(room.memory, room.controls[number])
+        _, level, kind, seconds, rest, *_, origin, _, _, what, key = found
+        if (level, kind, origin) == (socket.SOL_SOCKET, _TIMESTAMPING, _FROM_STAMPS):
+            return Stamp(what, key, seconds * 10**9 + rest)
+    for level, kind, told in controlsIn(room.control(number)):
+        if (level, kind) in _REPORTS:
+            return _error(room, number, told)
+    return None
+
+
+def _error(room: Receiver, number: int, told: bytes) -> Report | Limit | None:
+    error, origin, kind, code, info, _ = _ERROR.unpack_from(told)
     if origin in (_FROM_ICMP, _FROM_ICMP6):
         words = _MESSAGES.get((origin, kind, code), f"type {kind} code {code}")
-        return _icmp(words, data, _hostOf(told[_ERROR.size :]), info)._replace(to=to)
-    return Limit(info) if (origin, number) == (_FROM_HERE, errno.EMSGSIZE) else None
+        report = _icmp(words, room.packet(number), _hostOf(told[_ERROR.size :]), info)
+        return report._replace(to=room.sender(number))
+    return Limit(info) if (origin, error) == (_FROM_HERE, errno.EMSGSIZE) else None
 
 
 def _icmp(words: str, data: bytes, host: str, info: int) -> Report:

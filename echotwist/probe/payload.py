@@ -35,7 +35,7 @@ class Payload:
 
     def __init__(self, seed: bytes, size: int, fill: bytes | None = None) -> None:
         self.size = size
-        self._seed = seed
+        self._keyed = blake2b(digest_size=HEADER - HEAD, key=seed)
         rest = max(0, size - HEADER)
         self._rest = rest
         self._fill = None if fill is None else (fill * (-(-rest // max(1, len(fill)))))[:rest]
@@ -63,7 +63,9 @@ class Payload:
         return (head + self._check(head))[: self.size]
 
     def _check(self, head: bytes) -> bytes:
-        return blake2b(head, digest_size=HEADER - HEAD, key=self._seed).digest()
+        check = self._keyed.copy()
+        check.update(head)
+        return check.digest()
 
     def isOurs(self, data: bytes) -> bool:
         """

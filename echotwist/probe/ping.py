@@ -56,6 +56,7 @@ class Ping(Measurement[Session]):
             int((self._timeout + SECOND) / period),
             partial(alarm, self._reactor),
             self._observer(str(target)),
+            isAlone=len(self._targets) == 1,
         )
 
     def run(self) -> Any:

@@ -5,10 +5,10 @@ Streams of TCP and of UNIX sockets.
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 
 from echotwist.probe import kernel
 from echotwist.probe.kernel import Stamp
+from echotwist.probe.receiver import receiver
 from echotwist.probe.socketevents import SocketEvents
 from echotwist.probe.streams import Stream
 from echotwist.sockets.errors import inWords
@@ -66,6 +66,14 @@ class PlainStream(Stream):
         if self._events is not None:
             self._events.wantRoom(bool(self._unwritten))
 
+    def waitUntil(self, at: int) -> bool:
+        """
+        Wait for answers until then, and take them, unless there is more to wait for.
+        """
+        if self._events is None or not self.isOpen or self._unwritten:
+            return False
+        return self._events.waitUntil(at)
+
     def leftAt(self, number: int) -> int:
         """
         Tell when a probe left, if it was alone under way.
@@ -103,22 +111,23 @@ class PlainStream(Stream):
                 self._ended("the service closed the connection")
                 return
             self._received(data, stamped)
+            if len(data) < _AT_ONCE:
+                break
         self._session.wasRead()
 
     def _receive(self) -> tuple[bytes, int]:
         if not self.isStamped:
             return self._socket.recv(_AT_ONCE), 0
-        data, control, _, _ = self._socket.recvmsg(_AT_ONCE, kernel.ROOM)
-        return data, kernel.receivedAt(control)
+        room = receiver(1, _AT_ONCE)
+        room.receive(self._socket.fileno())
+        return room.packet(0), kernel.receivedAt(room, 0)
 
     def _readNotices(self) -> None:
         if not self.isStamped:
             return
-        with suppress(OSError):
-            while True:
-                notice = kernel.nextNotice(self._socket)
-                if isinstance(notice, Stamp) and self._isOfLast(notice):
-                    self._stamped(notice)
+        for notice in kernel.notices(self._socket):
+            if isinstance(notice, Stamp) and self._isOfLast(notice):
+                self._stamped(notice)
 
     def _isOfLast(self, notice: Stamp) -> bool:
         # The kernel counts bytes, and names the last one, in 32 bits.

@@ -25,6 +25,7 @@ class Schedule:
     :param phase: nanoseconds from the start to the first turn.
     :ivar interval: that.
     :ivar skipped: how many turns were left out.
+    :ivar at: when the next turn is due; nothing if there is none.
     """
 
     def __init__(
@@ -41,18 +42,16 @@ class Schedule:
         self._start: int | None = None
         self._turn = 0
         self.skipped = 0
+        self.at: int | None = None
 
     def begin(self, now: int) -> None:
         """
         Start.
         """
         self._start = now
+        self.at = self._next()
 
-    @property
-    def at(self) -> int | None:
-        """
-        When the next turn is due; nothing if there is none.
-        """
+    def _next(self) -> int | None:
         after = self._phase + self._turn * self.interval
         isOver = self._duration is not None and after >= self._duration
         if self._start is None or self._left == 0 or isOver:
@@ -81,8 +80,10 @@ class Schedule:
             missed = int(min((now - at) // self.interval, self._rest))
             self._turn += missed
             self.skipped += missed
+            self.at = self._next()
             return self.due(now)
         self._turn += 1
         if self._left is not None:
             self._left -= 1
+        self.at = self._next()
         return at

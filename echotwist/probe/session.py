@@ -15,10 +15,14 @@ from echotwist.probe.events import Arrival, Event, Host
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.ledger import NEVER_LEFT
 from echotwist.probe.payload import Damage, Payload
-from echotwist.probe.schedule import Schedule
+from echotwist.probe.schedule import SECOND, Schedule
 
 #: Probes that are sent before others have their turn.
 BURST = 64
+
+#: A probe that is due in so many nanoseconds is waited for here, and not in the reactor;
+#: which has its turn after so many at the latest.
+_NEAR, _STRETCH = SECOND // 500, SECOND // 100
 
 #: Nanoseconds by which a time by the kernel's clock may exceed the same by ours: one is
 #: kept in step with the time of the world, and by a thousandth at the most.
@@ -34,6 +38,7 @@ class Session(Exchange):
     :param schedule: says when.
     :param room: how many probes may be under way.
     :param memory: how much is remembered of them.
+    :param isAlone: nothing else needs the reactor more than 100 times a second.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Session(Exchange):
         room: int,
         alarm: Callable[[Callable[[], None]], Any],
         observe: Callable[[Event], None] | None = None,
+        isAlone: bool = False,
         now: Callable[[], int] = monotonic_ns,
         wall: Callable[[], int] = time_ns,
         memory: Memory = AMPLE,
@@ -55,6 +61,7 @@ class Session(Exchange):
         self.transport = transport
         self.schedule = schedule
         self.lateness = Distribution(memory)
+        self._isAlone = isAlone
         self._dueAt: float = inf
 
     @property
@@ -84,9 +91,25 @@ class Session(Exchange):
         """
         Do what is due.
         """
+        until = self._now() + _STRETCH
+        self._doDue()
+        while self._waitHere(until):
+            self._doDue()
+        self._arrange()
+
+    def _doDue(self) -> None:
         self._sendDue()
         self._expire()
-        self._arrange()
+
+    def _waitHere(self, until: int) -> bool:
+        """
+        Wait for the next probe, and take what comes in meanwhile.
+
+        :return: whether that was done; if not, it is for the reactor.
+        """
+        at, now = self.schedule.at, self._now()
+        isFor = at is not None and at - now <= _NEAR and now < until
+        return isFor and self._isAlone and self.transport.waitUntil(at)
 
     def _sendDue(self) -> None:
         for _ in range(BURST):
@@ -95,6 +118,7 @@ class Session(Exchange):
             if due is None:
                 break
             self._send(now, due)
+        self.transport.sentAll()
         at = self.schedule.at
         self._dueAt = inf if at is None else at
 

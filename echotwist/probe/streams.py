@@ -195,6 +195,11 @@ class Stream:
         self._write(number, data)
         return ""
 
+    def sentAll(self) -> None:
+        """
+        Hear that no more is sent for now.
+        """
+
     def hasRoom(self) -> bool:
         """
         Tell whether all that was written before is gone.
@@ -203,6 +208,14 @@ class Stream:
 
     def _write(self, number: int, data: bytes) -> None:
         raise NotImplementedError
+
+    def waitUntil(self, at: int) -> bool:
+        """
+        Wait for answers until then, and take them.
+
+        :return: whether that is possible.
+        """
+        return False
 
     def read(self) -> None:
         """

@@ -16,6 +16,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import lru_cache
 from typing import Any
@@ -44,6 +45,46 @@ Control = tuple[int, int, bytes]
 #: A datagram, where it came from, what to pass to :func:`send` with the reply,
 #: and whether it was sent to a multicast or broadcast address.
 Received = tuple[bytes, SocketName, list[Control], bool]
+
+
+#: ``struct cmsghdr`` of cmsg(3): size with this header, level and type; each begins at a
+#: multiple of a word.
+_CMSG, _ALIGNMENT = struct.Struct("@Nii"), struct.calcsize("@N")
+
+
+@lru_cache(maxsize=4096)
+def nameFrom(name: bytes) -> tuple[Any, ...]:
+    """
+    Turn a ``struct sockaddr`` of the internet into what ``recvfrom`` would give.
+    """
+    [family] = struct.unpack_from("@H", name)
+    [port] = struct.unpack_from("!H", name, 2)
+    if family == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+    [flow] = struct.unpack_from("!I", name, 4)
+    [scope] = struct.unpack_from("@I", name, 24)
+    return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow & 0xFFFFF, scope
+
+
+def controlsIn(told: bytes) -> Iterator[Control]:
+    """
+    Take control messages apart, as recvmsg(2) has left them; zeros may follow.
+    """
+    start = 0
+    while start + _CMSG.size <= len(told):
+        size, level, kind = _CMSG.unpack_from(told, start)
+        if size < _CMSG.size:
+            break
+        yield level, kind, told[start + _CMSG.size : start + size]
+        start += -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def packed(control: Control) -> bytes:
+    """
+    Write a control message as sendmsg(2) wants it.
+    """
+    level, kind, data = control
+    return _CMSG.pack(_CMSG.size + len(data), level, kind) + data + bytes(-len(data) % _ALIGNMENT)
 
 
 def ask(listener: socket.socket) -> None:

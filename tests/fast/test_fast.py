@@ -27,6 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from echotwist import DatagramEcho, EchoFactory
 from echotwist.datagrams.guard import Guard
 from echotwist.datagrams.port import DatagramPort
+from echotwist.sockets import packetinfo
 from echotwist.sockets.addresses import Address
 from echotwist.sockets.opening import openDatagram
 from echotwist.telemetry.counters import Counters
@@ -38,7 +39,7 @@ STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.int
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import batch, compiled, port, splice
+    from echotwist.fast import batch, compiled, splice
     from echotwist.fast.connection import PROVEN, FastConnection
     from echotwist.fast.contexts import EventContext
     from echotwist.fast.port import BatchPort
@@ -862,10 +863,10 @@ class BatchPortTests(SynchronousTestCase):
         A source that the kernel tells of is read as Python reads it.
         """
         v4 = b"\x02\x00\x12\x34" + bytes([192, 0, 2, 1]) + bytes(20)
-        self.assertEqual(port.nameFrom(v4), ("192.0.2.1", 0x1234))
+        self.assertEqual(packetinfo.nameFrom(v4), ("192.0.2.1", 0x1234))
         host = socket.inet_pton(socket.AF_INET6, "fe80::1")
         v6 = b"\x0a\x00\x12\x34" + bytes(4) + host + b"\x02\x00\x00\x00"
-        self.assertEqual(port.nameFrom(v6), ("fe80::1", 0x1234, 0, 2))
+        self.assertEqual(packetinfo.nameFrom(v6), ("fe80::1", 0x1234, 0, 2))
 
 
 class PlainLeanReactorTests(InPython, LeanReactorTests):

@@ -33,6 +33,8 @@ class Transport:
         self.sent: list[tuple[int, bytes]] = []
         self.refusal = ""
         self.waiting: list[Callable[[], None]] = []
+        self.unread = 0
+        self.wait: Callable[[int], bool] = lambda at: False
         self.left: dict[int, int] = {}
         self._wall = wall
 
@@ -58,7 +60,20 @@ class Transport:
         """
         self.sent.append((number, data))
         self.left[number] = self._wall()
+        self.unread += 1
         return self.refusal
+
+    def sentAll(self) -> None:
+        """
+        Read all stamps.
+        """
+        self.unread = 0
+
+    def waitUntil(self, at: int) -> bool:
+        """
+        Wait, if the test has it so.
+        """
+        return self.wait(at)
 
     def read(self) -> None:
         """
@@ -85,7 +100,13 @@ class SessionTests(SynchronousTestCase):
     Tests for :class:`Session`.
     """
 
-    def session(self, count: int | None = None, timeout: int = SECOND) -> Session:
+    def session(
+        self,
+        count: int | None = None,
+        timeout: int = SECOND,
+        interval: float = 100 * MS,
+        isAlone: bool = False,
+    ) -> Session:
         """
         Begin with one that sends ten a second.
         """
@@ -98,7 +119,7 @@ class SessionTests(SynchronousTestCase):
             self.ring = ring
             return self.alarm
 
-        schedule, payload = Schedule(SECOND / 10, count), Payload(b"seed", 64)
+        schedule, payload = Schedule(interval, count), Payload(b"seed", 64)
         self.made = Session(
             self.transport,
             schedule,
@@ -107,8 +128,9 @@ class SessionTests(SynchronousTestCase):
             100,
             alarm,
             self.events.append,
-            lambda: self.now,
-            self.wall,
+            isAlone,
+            now=lambda: self.now,
+            wall=self.wall,
         )
         self.made.start()
         return self.made
@@ -166,6 +188,34 @@ class SessionTests(SynchronousTestCase):
             self.answer(place)
         # None of this took the alarm to ring.
         self.assertEqual((len(self.transport.sent), session.lateness.most), (11, 1))
+
+    def test_stamps(self) -> None:
+        """
+        Stamps of what was sent are read before anybody waits: each would wake the process.
+        """
+        self.session()
+        self.turn(SECOND)
+        self.assertEqual((len(self.transport.sent), self.transport.unread), (10, 0))
+
+    def test_near(self) -> None:
+        """
+        The next probe is waited for outside the reactor if it is due soon, and if nothing
+        else needs the reactor, which has its turn every 10 ms all the same.
+        """
+        for interval, isAlone, sent in ((MS, True, 11), (MS, False, 1), (3 * MS, True, 1)):
+            self.session(interval=interval, isAlone=isAlone)
+            waits: list[int] = []
+
+            def wait(at: int, waits: list[int] = waits) -> bool:
+                waits.append(at)
+                self.now = at
+                return True
+
+            self.transport.wait = wait
+            self.ring()
+            self.assertEqual(waits, [MS * number for number in range(1, sent)])
+            self.assertEqual(len(self.transport.sent), sent)
+            self.assertEqual(self.alarm.at, sent * interval + 1)
 
     def test_end(self) -> None:
         """
