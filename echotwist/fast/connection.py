@@ -5,7 +5,7 @@ TCP connections whose writes leave at once, and whose bulk is not copied.
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from collections.abc import Callable
 from os import write
 from typing import Any
 
@@ -15,12 +15,9 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
 from echotwist.fast import messages
-from echotwist.fast.splice import Pipe, pipe
+from echotwist.fast.splice import relay
 from echotwist.streams.connection import Connection
 from echotwist.streams.counted import CountedEcho
-
-#: Bytes; a peer that sends less at once is served better by copies.
-BULK = 16_384
 
 #: Bytes; a peer that has been sent so many has read some.  The kernel gives a large
 #: buffer, up to 32 MiB (Linux 6.18), to a peer that reads fast: not to one that does not.
@@ -35,16 +32,16 @@ class FastConnection(Connection):
 
     :ivar _isClear: nothing waits to be written, and more may be.
     :ivar _exact: the protocol, if it does nothing but echo.
-    :ivar _pipe: what the bytes of a bulk stream go through.
+    :ivar _echo: what gives back what has come, where that is all there is to do.
     """
 
     # Asked for with each message, and slots are found the fastest.
-    __slots__ = ("_exact", "_fd", "_isClear", "_isWriting", "_pipe", "bufferSize")
+    __slots__ = ("_echo", "_exact", "_fd", "_isClear", "_isWriting", "bufferSize")
 
     # close(2) does all that shutdown(2) would.
     _shouldShutdown = False
     _exact: CountedEcho | None
-    _pipe: Pipe | None
+    _echo: Callable[[int], Any]
 
     def __init__(
         self,
@@ -65,7 +62,7 @@ class FastConnection(Connection):
         self._fd = stream.fileno()
         self._isClear = True
         self._isWriting = False
-        self._pipe = None
+        self._echo = messages.echo
         self._exact = exactly(protocol)
         self.bufferSize = Connection.bufferSize
         self.startReading()
@@ -95,19 +92,18 @@ class FastConnection(Connection):
         """
         if self._exact is None or not self._isClear:
             return super().doRead()
-        if self._pipe is not None:
-            return self._relay(self._pipe)
-        rest = messages.echo(self._fd)
+        rest = self._echo(self._fd)
+        if not self._exact.watched:
+            self._count()
         if rest is not None:
             return self._goOn(*rest)
-        self._count()
         if hasattr(self.reactor, "addUsual"):
-            self.reactor.addUsual(self, messages.echo)
+            self.reactor.addUsual(self, self._echo)
         return None
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> Any:
         """
-        Go on where :func:`messages.echo` did not.
+        Go on where :func:`messages.echo` or :func:`splice.relay` did not.
 
         :param data: what it read; ``None`` if it could not.
         :param outcome: how many of these bytes it wrote, or the error of either call.
@@ -128,13 +124,13 @@ class FastConnection(Connection):
             super().write(data[outcome:])
         assert self._exact is not None
         self._exact.passed(size)
-        if size == self.bufferSize and self._exact.received >= PROVEN:
-            self._pipe = pipe()
+        isBulk = size == self.bufferSize and self._exact.received >= PROVEN
+        self._echo = relay() if isBulk else messages.echo
         return None
 
     def settle(self) -> bool:
         """
-        Count what :func:`messages.echo` did.  If that is nothing, have it called no more
+        Count what was echoed without us.  If that is nothing, have it called no more
         until there is something to read again.
 
         :return: whether there was something.
@@ -142,6 +138,7 @@ class FastConnection(Connection):
         isMoving = self._count()
         if not isMoving:
             self._leave()
+            self._echo = messages.echo
         return isMoving
 
     def _leave(self) -> None:
@@ -154,36 +151,6 @@ class FastConnection(Connection):
         if size and self._exact is not None:
             self._exact.passed(size)
         return size > 0
-
-    def _relay(self, through: Pipe) -> Any:
-        """
-        Give back what has come, unseen.
-        """
-        size = 0
-        with suppress(OSError):
-            size = through.fill(self._fd)
-        if size < BULK:
-            self._pipe = None
-        if not size:
-            # recv(2) tells what it is, and gets past urgent data.
-            return self.doRead()
-        try:
-            self._pour(through, size)
-        except BaseException:
-            through.renew()
-            raise
-        assert self._exact is not None
-        self._exact.passed(size)
-        return None
-
-    def _pour(self, through: Pipe, size: int) -> None:
-        sent = 0
-        try:
-            sent = through.pour(self._fd, size)
-        except OSError as error:
-            self._failed("send", error, 0)
-        if sent < size:
-            super().write(through.rest(size - sent))
 
     def write(self, data: bytes) -> None:
         """

@@ -13,6 +13,9 @@ from echotwist.streams.connection import Connection
 #: Bytes read at once.
 MOST = Connection.bufferSize
 
+#: Bytes; where so many have passed, whoever sends as much as is read at once sends bulk.
+BULK = 1_048_576
+
 #: Bytes that passed on each descriptor since they were last taken.
 _passed: list[int] = []
 
@@ -35,14 +38,22 @@ def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
     except OSError as error:
         # Its frames would lead to who called this, and back: garbage for each reset.
         return data, error.with_traceback(None)
-    if sent == MOST or sent != len(data):
+    if sent != len(data) or (sent == MOST and notePassed(fd, 0) >= BULK):
         return data, sent
-    try:
-        _passed[fd] += sent
-    except IndexError:
-        _passed.extend([0] * (fd + 1 - len(_passed)))
-        _passed[fd] = sent
+    notePassed(fd, sent)
     return None
+
+
+def notePassed(fd: int, size: int) -> int:
+    """
+    Note that so many bytes more have passed on a descriptor.
+
+    :return: how many that makes since they were last taken.
+    """
+    if fd >= len(_passed):
+        _passed.extend([0] * (fd + 1 - len(_passed)))
+    _passed[fd] += size
+    return _passed[fd]
 
 
 def plainTaken(fd: int) -> int:

@@ -1,5 +1,5 @@
 /*
- * What the fast road does for each message and each datagram, in C.
+ * What the fast road does for each event and each message, in C.
  *
  * Nothing is decided here: what is not usual goes back to Python, which does all of this
  * by itself where this file is not compiled.  speedups.pyi says what each function is for.
@@ -7,22 +7,21 @@
  * changes what the rest works with.
  */
 
-#define _GNU_SOURCE 1             /* recvmmsg(2) and sendmmsg(2) */
-#define Py_LIMITED_API 0x030A0000 /* Python 3.10 and later */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "speedups.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MOST 65536 /* bytes read at once */
-#define BATCH 64   /* datagrams received at once */
-#define EVENTS 256 /* taken at once; as many messages take some 2 ms */
+#define MOST 65536   /* bytes read at once */
+#define BULK 1048576 /* bytes after which a full read is told */
+#define PIECE 262144 /* bytes relayed at once */
+#define EVENTS 256   /* taken at once; as many messages take some 2 ms */
 
-static char buffer[MOST];
+static char buffer[PIECE];
 static unsigned long long *passed; /* on each descriptor, since it was last taken */
 static long places;                /* for descriptors */
 
@@ -47,14 +46,22 @@ static PyObject *unusual(ssize_t size, ssize_t sent, int error)
                          PyObject_CallFunction(PyExc_OSError, "is", error, strerror(error)));
 }
 
-static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
+/* Give the descriptor, and have a place for it; -1 and an exception if there is none. */
+static long descriptor(PyObject *number)
 {
     long fd = PyLong_AsLong(number);
+    if (fd < places || makePlaces(2 * fd + 1024) == 0)
+        return fd;
+    PyErr_NoMemory();
+    return -1;
+}
+
+static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
+{
+    long fd = descriptor(number);
     ssize_t size, sent = 0;
     if (fd == -1 && PyErr_Occurred())
         return NULL;
-    if (fd >= places && makePlaces(2 * fd + 1024) < 0)
-        return PyErr_NoMemory();
     size = read(fd, buffer, MOST);
     if (size < 0 && errno == EINTR)
         Py_RETURN_NONE; /* the event will come again */
@@ -62,10 +69,44 @@ static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
         sent = write(fd, buffer, size);
     if (sent < 0 && errno == EINTR)
         sent = 0;
-    if (size <= 0 || size == MOST || sent != size)
+    if (size <= 0 || sent != size || (size == MOST && passed[fd] >= BULK))
         return unusual(size, sent, errno);
     passed[fd] += size;
     Py_RETURN_NONE;
+}
+
+static PyObject *relay(PyObject *pipe, PyObject *number)
+{
+    const int outlet = PyLong_AsLong(PyTuple_GetItem(pipe, 0));
+    const int inlet = PyLong_AsLong(PyTuple_GetItem(pipe, 1));
+    const int flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+    long fd = descriptor(number);
+    ssize_t size, sent;
+    if (fd == -1 && PyErr_Occurred())
+        return NULL;
+    size = splice(fd, NULL, inlet, NULL, PIECE, flags);
+    if (size <= 0) /* recv(2) tells what it is, and gets past urgent data */
+        return echo(NULL, number);
+    sent = splice(outlet, NULL, fd, NULL, size, flags);
+    if (sent < 0) /* the error shows again when the rest is written */
+        sent = 0;
+    passed[fd] += sent;
+    if (sent == size)
+        Py_RETURN_NONE;
+    size -= sent;
+    if (read(outlet, buffer, size) == size)
+        return unusual(size, 0, 0);
+    PyErr_SetFromErrno(PyExc_OSError);
+    while (read(outlet, buffer, PIECE) > 0) /* nobody gets what was another's */
+        ;
+    return NULL;
+}
+
+static PyMethodDef RELAY = {"relay", relay, METH_O, NULL};
+
+static PyObject *relays(PyObject *Py_UNUSED(module), PyObject *pipe)
+{
+    return PyCFunction_NewEx(&RELAY, pipe, NULL);
 }
 
 static PyObject *taken(PyObject *Py_UNUSED(module), PyObject *number)
@@ -93,7 +134,10 @@ static PyObject *called(PyObject *function, PyObject *number)
 {
     PyObject *type, *value, *trace, *left;
     Py_INCREF(function); /* it may leave the table meanwhile */
-    left = PyObject_CallFunctionObjArgs(function, number, NULL);
+    if (PyCFunction_Check(function) && PyCFunction_GetFlags(function) == METH_O)
+        left = PyCFunction_GetFunction(function)(PyCFunction_GetSelf(function), number);
+    else
+        left = PyObject_CallFunctionObjArgs(function, number, NULL);
     Py_DECREF(function);
     if (left)
         return left;
@@ -170,69 +214,9 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
     return NULL;
 }
 
-/* Have headers, and what they point to, as they were before anything came. */
-static void renew(struct mmsghdr *headers, int count, const struct msghdr *fresh, size_t told)
-{
-    for (int i = 0; i < count; i++) {
-        struct msghdr *header = &headers[i].msg_hdr;
-        memset(header->msg_name, 0, told);
-        header->msg_namelen = fresh->msg_namelen;
-        header->msg_controllen = fresh->msg_controllen;
-        header->msg_flags = 0;
-    }
-}
-
-static PyObject *turn(PyObject *state, PyObject *number)
-{
-    static struct mmsghdr replies[BATCH];
-    static struct iovec pieces[BATCH];
-    struct mmsghdr *requests = PyLong_AsVoidPtr(PyTuple_GetItem(state, 0));
-    unsigned long long *counts = PyLong_AsVoidPtr(PyTuple_GetItem(state, 1)), bytes = 0;
-    PyObject *known = PyTuple_GetItem(state, 2);
-    const struct msghdr fresh = requests->msg_hdr;
-    const size_t told = (char *)fresh.msg_control + fresh.msg_controllen - (char *)fresh.msg_name;
-    int sent, fd = (int)PyLong_AsLong(number), count = recvmmsg(fd, requests, BATCH, MSG_DONTWAIT, NULL);
-    if (count < 0)
-        return Py_BuildValue("(ii)", 0, errno);
-    for (int i = 0; i < count; i++) {
-        PyObject *key = PyBytes_FromStringAndSize(requests[i].msg_hdr.msg_name, told);
-        PyObject *answer = key ? PyDict_GetItemWithError(known, key) : NULL;
-        Py_XDECREF(key);
-        if (!answer) {
-            PyErr_Clear();
-            return Py_BuildValue("(ii)", count, 0);
-        }
-        pieces[i].iov_base = requests[i].msg_hdr.msg_iov->iov_base;
-        pieces[i].iov_len = requests[i].msg_len;
-        replies[i].msg_hdr = (struct msghdr){
-            .msg_name = requests[i].msg_hdr.msg_name,
-            .msg_namelen = fresh.msg_namelen,
-            .msg_iov = &pieces[i],
-            .msg_iovlen = 1,
-            .msg_control = PyBytes_AsString(answer),
-            .msg_controllen = PyBytes_Size(answer),
-        };
-        bytes += requests[i].msg_len;
-    }
-    sent = sendmmsg(fd, replies, count, MSG_DONTWAIT);
-    if (sent != count)
-        return Py_BuildValue("(ii)", count, sent < 0 ? 0 : sent);
-    counts[0] += count;
-    counts[1] += bytes;
-    /* One more may have been begun, and been given up. */
-    renew(requests, count < BATCH ? count + 1 : BATCH, &fresh, told);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef TURN = {"turn", turn, METH_O, NULL};
-
-static PyObject *turns(PyObject *Py_UNUSED(module), PyObject *state)
-{
-    return PyCFunction_NewEx(&TURN, state, NULL);
-}
-
 static PyMethodDef METHODS[] = {
     {"echo", echo, METH_O, NULL},
+    {"relays", relays, METH_O, NULL},
     {"serve", serve, METH_VARARGS, NULL},
     {"taken", taken, METH_O, NULL},
     {"turns", turns, METH_O, NULL},

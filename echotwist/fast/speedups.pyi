@@ -10,6 +10,13 @@ def echo(fd: int) -> tuple[bytes | None, Any] | None:
     Do as :func:`echotwist.fast.messages.plainEcho`.
     """
 
+def relays(pipe: tuple[int, int]) -> Callable[[int], tuple[bytes | None, Any] | None]:
+    """
+    Make a function that does as :meth:`echotwist.fast.splice.Pipe.relay`.
+
+    :param pipe: the descriptors of its outlet and inlet.
+    """
+
 def taken(fd: int) -> int:
     """
     Do as :func:`echotwist.fast.messages.plainTaken`, after :func:`echo`.

@@ -4,10 +4,15 @@ Bulk moved from a socket back to it without being copied: splice(2).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from typing import Any
+
+from echotwist.fast import compiled, messages
 
 #: Bytes moved at once; what a slow peer may leave to be kept for it.
 PIECE = 262_144
@@ -27,41 +32,45 @@ class Pipe:
     """
 
     def __init__(self) -> None:
-        self._outlet, self._inlet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.outlet, self.inlet = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         with suppress(OSError):
-            fcntl.fcntl(self._inlet, fcntl.F_SETPIPE_SZ, _ROOM)
+            fcntl.fcntl(self.inlet, fcntl.F_SETPIPE_SZ, _ROOM)
 
-    def fill(self, fd: int) -> int:
+    def relay(self, fd: int) -> tuple[bytes | None, Any] | None:
         """
-        Take in what has come.
+        Give back what has come, unseen, as :func:`messages.plainEcho` would.
 
-        :return: how many bytes; 0 at the end of the stream.
+        :return: nothing; or what was taken out, and that none of it was written; or what
+            recv(2) finds where nothing came in: it tells what it is, and gets past urgent data.
         """
-        return os.splice(fd, self._inlet, PIECE, flags=_FLAGS)
+        size = sent = 0
+        with suppress(OSError):
+            size = os.splice(fd, self.inlet, PIECE, flags=_FLAGS)
+        if not size:
+            return messages.plainEcho(fd)
+        # An error shows again when the rest is written.
+        with suppress(OSError):
+            sent = os.splice(self.outlet, fd, size, flags=_FLAGS)
+        messages.notePassed(fd, sent)
+        return (self._rest(size - sent), 0) if sent < size else None
 
-    def pour(self, fd: int, size: int) -> int:
-        """
-        Give out what there is.
+    def _rest(self, size: int) -> bytes:
+        try:
+            rest = os.read(self.outlet, size)
+            if len(rest) == size:
+                return rest
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        except BaseException:
+            self._empty()
+            raise
 
-        :param size: of all that, in bytes.
-        :return: how many bytes were taken.
+    def _empty(self) -> None:
         """
-        return os.splice(self._outlet, fd, size, flags=_FLAGS)
-
-    def rest(self, size: int) -> bytes:
+        Have nobody get what was another's.
         """
-        Take out what there is.
-        """
-        return os.read(self._outlet, size)
-
-    def renew(self) -> None:
-        """
-        Begin anew, so that nobody gets what was another's.
-        """
-        used = self._outlet, self._inlet
-        self.__init__()  # type: ignore[misc]
-        for fd in used:
-            os.close(fd)
+        with suppress(BlockingIOError):
+            while os.read(self.outlet, PIECE):
+                pass
 
 
 @cache
@@ -73,3 +82,16 @@ def pipe() -> Pipe | None:
         return Pipe()
     except OSError:
         return None
+
+
+def relay() -> Callable[[int], Any]:
+    """
+    Give what echoes bulk: through the pipe, if there is one; in C, if it is compiled.
+    """
+    through = pipe()
+    if through is None:
+        return messages.echo
+    if compiled.speedups is None:
+        return through.relay
+    echo: Callable[[int], Any] = compiled.speedups.relays((through.outlet, through.inlet))
+    return echo

@@ -39,7 +39,7 @@ STEPS = strategies.lists(strategies.tuples(strategies.booleans(), strategies.int
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import batch, compiled, splice
+    from echotwist.fast import batch, compiled, messages, splice
     from echotwist.fast.connection import PROVEN, FastConnection
     from echotwist.fast.contexts import EventContext
     from echotwist.fast.port import BatchPort
@@ -438,103 +438,103 @@ class FastConnectionTests(SynchronousTestCase):
         for sends, size in steps:
             if sends:
                 sent += self.send(peer, os.urandom(size))
+                transport._echo = splice.relay()
             else:
                 got += self.read(peer, size)
             self.serve(transport)
         for _ in range(len(sent) // 1000 + 10):
             self.serve(transport)
             got += self.read(peer)
+        transport.settle()
         self.assertTrue(got == sent)
         self.assertEqual(transport.protocol.received, PROVEN + len(sent))
 
     def bulk(self, transport: Any, peer: socket.socket) -> bytes:
         """
-        Send so much that it is bulk, and have the start of it read.
+        Send so much that it is bulk, and then more.
+
+        :return: what has not been read then.
         """
         transport.protocol.received = PROVEN
+        for _ in range(messages.BULK // messages.MOST + 2):
+            self.assertEqual(len(self.send(peer, bytes(messages.MOST))), messages.MOST)
+            transport.doRead()
+            self.assertGreaterEqual(len(self.read(peer)), messages.MOST)
         sent = self.send(peer, os.urandom(2**20))
-        self.assertGreater(len(sent), transport.bufferSize)
-        transport.doRead()
+        self.assertGreater(len(sent), 2 * messages.MOST)
         return sent
 
     def test_bulk(self) -> None:
         """
-        Bulk is not brought into Python; what comes in small pieces is.
+        Bulk goes through a pipe, more in one turn than would be copied, and so does what
+        follows in small pieces.
         """
-        calls: list[int] = []
-        through = splice.pipe()
-        assert through is not None
-        fill = through.fill
-
-        def spy(fd: int) -> int:
-            calls.append(fd)
-            return fill(fd)
-
-        self.patch(through, "fill", spy)
         sent = self.bulk(self.transport, self.peer)
-        got = self.read(self.peer)
+        self.assertIsNot(self.transport._echo, messages.echo)
+        self.transport.settle()
+        self.transport._echo, before = splice.relay(), self.transport.protocol.received
         self.serve(self.transport)
-        self.assertEqual(calls, [self.transport.fileno()])
+        got = self.read(self.peer)
+        self.assertGreater(len(got), 2 * messages.MOST)
         for _ in range(100):
             self.serve(self.transport)
             got += self.read(self.peer)
         self.assertTrue(got == sent)
-        calls.clear()
         self.send(self.peer, b"little")
         self.serve(self.transport)
-        self.assertEqual((self.read(self.peer), calls), (b"little", []))
+        self.assertEqual(self.read(self.peer), b"little")
+        self.transport.settle()
+        self.assertEqual(self.transport.protocol.received, before + len(sent) + 6)
 
     def test_refusedBulk(self) -> None:
         """
-        Where splice(2) is not allowed, bulk is echoed all the same.
+        Where splice(2) is not allowed, or there is no pipe, bulk is echoed all the same.
         """
-
-        def refuse(fd: int) -> int:
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-        through = splice.pipe()
-        assert through is not None
-        self.patch(through, "fill", refuse)
-        sent, got = self.bulk(self.transport, self.peer), b""
-        for _ in range(100):
-            self.serve(self.transport)
-            got += self.read(self.peer)
-        self.assertTrue(got == sent)
+        refused = splice.Pipe()
+        self.addCleanup(os.close, refused.inlet)
+        self.addCleanup(os.close, refused.outlet)
+        refused.inlet, refused.outlet = refused.outlet, refused.inlet
+        for through in (refused, None):
+            self.patch(splice, "pipe", lambda through=through: through)
+            transport, peer = self.connected(self.factory)
+            sent, got = self.bulk(transport, peer), b""
+            for _ in range(100):
+                self.serve(transport)
+                got += self.read(peer)
+            self.assertTrue(got == sent)
 
     def test_prefixIsNoBulk(self) -> None:
         """
         Where bytes are added, they all pass through Python.
         """
         transport, peer = self.connected(EchoFactory(prefix=b"> ", reactor=self.reactor))
-        self.bulk(transport, peer)
-        self.assertIsNone(transport._pipe)
+        transport.protocol.received = PROVEN
+        for _ in range(messages.BULK // messages.MOST + 2):
+            self.send(peer, bytes(messages.MOST))
+            self.serve(transport)
+            self.read(peer)
+        self.assertIs(transport._echo, messages.echo)
 
     def test_othersBytes(self) -> None:
         """
         Bytes that were on their way when something broke reach nobody else.
         """
-
-        def breaks(size: int) -> bytes:
-            raise MemoryError
-
-        through = splice.pipe()
-        assert through is not None
-        self.bulk(self.transport, self.peer)
-        while self.send(self.peer, b"x" * 100_000):
-            pass
-        self.patch(through, "pour", lambda fd, size: 0)
-        self.patch(through, "rest", breaks)
-        self.assertRaises(MemoryError, self.transport.doRead)
-        del through.pour, through.rest
-        other, peer = self.connected(self.factory)
-        sent, got = self.bulk(other, peer), b""
-        for _ in range(100):
-            self.serve(other)
-            got += self.read(peer)
-        self.assertTrue(got == sent)
+        through = splice.Pipe()
+        outlet, other = socket.socketpair(type=socket.SOCK_DGRAM)
+        self.addCleanup(outlet.close)
+        self.addCleanup(os.close, through.inlet)
+        self.addCleanup(os.close, through.outlet)
+        with other:
+            for _ in range(3):
+                other.send(b"less than came in")
+            outlet.setblocking(False)
+            self.patch(through, "outlet", outlet.fileno())
+            self.patch(splice, "pipe", lambda: through)
+            self.bulk(self.transport, self.peer)
+            self.assertRaises(OSError, self.transport.doRead)
+            self.assertRaises(BlockingIOError, outlet.recv, 1)
 
 
-@skipUnless(LINUX, "needs Linux")
 class BatchPortTests(SynchronousTestCase):
     """
     Tests for :class:`BatchPort`, on a real socket.

@@ -121,10 +121,6 @@ class MessageTests(SynchronousTestCase):
         Whatever is not usual is left, with all that was read, and not counted.
         """
         self.assertEqual(self.echoed(), (None, BlockingIOError, errno.EAGAIN))
-        full = os.urandom(messages.MOST)
-        self.far.send(full)
-        self.assertEqual(self.echoed(), (full, messages.MOST))
-        self.assertEqual(len(self.far.recv(2**20)), messages.MOST)
         self.far.shutdown(socket.SHUT_WR)
         self.assertEqual(self.echoed(), (b"", 0))
         self.near, self.far = self.connected()
@@ -137,6 +133,20 @@ class MessageTests(SynchronousTestCase):
         self.far.close()
         self.assertEqual(self.echoed()[:1], (b"first",))
         self.assertEqual(self.taken(self.near.fileno()), 0)
+
+    def test_bulk(self) -> None:
+        """
+        Whoever sends as much as is read at once, again and again, is left from then on.
+        """
+        full = os.urandom(messages.MOST)
+        for passed in range(0, messages.BULK + 1, messages.MOST):
+            self.far.send(full)
+            rest = (full, messages.MOST) if passed == messages.BULK else None
+            self.assertEqual(self.echoed(), rest)
+            self.assertTrue(self.far.recv(2**20) == full)
+        self.far.send(b"little")
+        self.assertIsNone(self.echoed())
+        self.assertEqual(self.taken(self.near.fileno()), messages.BULK + 6)
 
     def test_partly(self) -> None:
         """
@@ -198,7 +208,8 @@ class CompiledMessageTests(MessageTests):
         self.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
         self.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
         self.far.send(data)
-        self.assertEqual(len(self.echoed()[0]), messages.MOST)
+        self.assertIsNone(self.echoed())
+        self.assertEqual(self.taken(self.near.fileno()), messages.MOST)
 
 
 class Table:

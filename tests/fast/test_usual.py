@@ -28,9 +28,11 @@ from tests.support.plain import InPython
 
 LINUX = sys.platform == "linux"
 if LINUX:
+    from echotwist.fast import messages
     from echotwist.fast.connection import PROVEN, FastConnection
-    from echotwist.fast.messages import MOST
+    from echotwist.fast.messages import BULK, MOST
     from echotwist.fast.reactor import LeanReactor
+    from echotwist.fast.splice import relay
 
 
 @skipUnless(LINUX, "needs Linux")
@@ -233,6 +235,7 @@ class UsualTests(SynchronousTestCase):
                 got += self.peer.recv(2**20)
             self.reactor.doIteration(0)
         self.assertEqual(self.echoed(b"last"), b"last")
+        self.counters.settle()
         self.assertEqual((len(got), self.transport.protocol.received), (sent, 15 + sent + 4))
 
     def test_fair(self) -> None:
@@ -260,17 +263,38 @@ class UsualTests(SynchronousTestCase):
 
     def test_bulk(self) -> None:
         """
-        Bulk is not the function's.
+        Bulk is another function's, to the last byte, until somebody stops.
         """
+        fd, sent, got = self.transport.fileno(), 0, 0
         self.transport.protocol.received = PROVEN
-        for _ in range(2):
-            self.peer.send(bytes(2 * MOST))
-            for _ in range(10):
-                self.reactor.doIteration(0)
-                with contextlib.suppress(BlockingIOError):
-                    self.peer.recv(2**20)
-        self.assertIsNotNone(self.transport._pipe)
-        self.assertNotIn(self.transport.fileno(), self.reactor._usual)
+        while self.reactor._usual.get(fd) in (None, messages.echo):
+            sent += self.peer.send(bytes(MOST))
+            self.reactor.doIteration(0)
+            got += len(self.peer.recv(2**20))
+        self.assertGreater(sent, BULK)
+        self.assertEqual(self.echoed(b"hello"), b"hello")
+        self.assertEqual(got, sent)
+        self.assertEqual(self.counters.settle().receivedBytes, 15 + sent + 5)
+        self.transport.settle()
+        self.assertNotIn(fd, self.reactor._usual)
+        self.assertEqual(self.echoed(b"hello"), b"hello")
+        self.assertIs(self.reactor._usual[fd], messages.echo)
+
+    def test_bulkEnds(self) -> None:
+        """
+        What a peer of bulk has no room for waits, and so does its end.
+        """
+        self.test_bulk()
+        self.transport._echo = relay()
+        sent, got = self.fill(), b""
+        self.peer.shutdown(socket.SHUT_WR)
+        while True:
+            self.reactor.doIteration(0)
+            with contextlib.suppress(BlockingIOError):
+                if not (data := self.peer.recv(2**20)):
+                    break
+                got += data
+        self.assertEqual(len(got), sent)
 
     def test_pause(self) -> None:
         """
