@@ -56,6 +56,7 @@ setup(
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",
+        "echotwist.testing",
         "echotwist.workers",
         "twisted.plugins",
     ],

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "echotwist"
 #: The rooms of the package, its folders and files, each with those that it may import from.
 ARROWS = {
     "__main__": {"tap"},
+    "testing": {"commandline", "probe", "settings"},
     "probe": {"commandline", "pages", "sockets"},
     "tap": {"commandline", "listening", "service", "settings", "sockets", "telemetry"},
     "service": {

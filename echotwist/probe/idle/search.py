@@ -104,9 +104,10 @@ class Search:
         if self.ended is None:
             return self._doubled()
         low, high = self.survived, self.ended.silence
-        parts = min(self._flows + 1, -(-(high - low) // self._precision))
+        parts = (self._flows + 1) * self._precision
+        step = max(1, -(-(high - low) // parts)) * self._precision
         # The last is tried again, too: if it answers now, something else was the matter.
-        return [low + (high - low) * number // parts for number in range(1, parts + 1)]
+        return [*range(low + step, high, step), high]
 
     def _doubled(self) -> list[int]:
         silences, one = [], self._first

@@ -1,0 +1,171 @@
+"""
+What the fixtures give to tests.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from echotwist.testing.process import EchoProcess
+from echotwist.testing.words import commandWords
+
+#: Settings where a test says nothing else: free ports of this host alone, and no wait for
+#: connections that a test has left open.
+_DEFAULTS = {"port": 0, "interface": "127.0.0.1", "drain": 0}
+
+#: Settings that say where to listen, and those that are needless beside them.
+_INSTEAD = {
+    "interfaces": {"interface"},
+    "raw": {"port"},
+    "listen": {"port", "interface"},
+    "systemd": {"port", "interface"},
+    "unix_datagram": {"port", "interface"},
+    "unixDatagrams": {"port", "interface"},
+}
+
+#: Of a ping where a test says nothing of the kind: how long it is, and how fast.
+_PING = {("count", "duration"): ("count", 10), ("rate", "interval"): ("rate", 100)}
+
+
+@contextmanager
+def _failing(fixture: str) -> Iterator[None]:
+    """
+    Have the test fail with one line for a mistake in it.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        said = f"{fixture}: {str(error).removeprefix('echo: ')}"
+        raise pytest.fail.Exception(said, pytrace=False) from None
+
+
+class EchoServices:
+    """
+    Start services: the fixture ``echo_service``.
+
+    Called, it starts one with settings; asked for what a service has, such as ``port``, it
+    starts one without.
+    """
+
+    def __init__(self) -> None:
+        self._services: list[EchoProcess] = []
+
+    def __call__(self, **settings: Any) -> EchoProcess:
+        """
+        Start a service with these settings.
+        """
+        from echotwist.settings import Settings
+
+        given = set(settings).union(*(_INSTEAD.get(name, ()) for name in settings))
+        defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        with _failing("echo_service"):
+            words = commandWords(Settings, {**defaults, **settings})
+            self._services.append(EchoProcess(words))
+        return self._services[-1]
+
+    @property
+    def current(self) -> EchoProcess:
+        """
+        The service that was started last; one without settings if none was.
+        """
+        return self._services[-1] if self._services else self()
+
+    def __getattr__(self, name: str) -> Any:
+        """
+        Give what the current service has.
+        """
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.current, name)
+
+    def stopAll(self) -> list[str]:
+        """
+        Stop all services.
+
+        :return: what is wrong.
+        """
+        return [fault for one in self._services for fault in one.stop()]
+
+
+@contextmanager
+def services() -> Iterator[EchoServices]:
+    """
+    Have services until the end of a block; a fixture of any scope can do so.
+    """
+    made = EchoServices()
+    try:
+        yield made
+    finally:
+        faults = made.stopAll()
+    if faults:
+        pytest.fail(f"echo_service: {'; '.join(faults)}", pytrace=False)
+
+
+class ProbeReport(dict[str, Any]):
+    """
+    What the probe found, as its ``--json`` has it.
+    """
+
+    @property
+    def status(self) -> int:
+        """
+        Its exit status: 0 if all conditions held.
+        """
+        return int(self["status"])
+
+    def of(self, kind: str) -> dict[str, Any]:
+        """
+        Give the result of the target of a kind, such as ``udp``.
+        """
+        return dict(next(one for one in self["results"] if one["kind"] == kind))
+
+
+class EchoProbes:
+    """
+    Run the probe: the fixture ``echo_probe``.
+    """
+
+    def __init__(self, services: EchoServices) -> None:
+        self._services = services
+
+    def __call__(self, target: Any = None, command: str = "ping", **options: Any) -> ProbeReport:
+        """
+        Probe a service.
+
+        :param target: a service, or what the probe calls it; by default, the current one.
+        :param command: of the probe: ``ping``, ``load``, ``doctor`` or another one.
+        :param options: of the command.
+        """
+        from echotwist.probe.options import COMMANDS
+
+        if command not in COMMANDS:
+            names = ", ".join(COMMANDS)
+            pytest.fail(f"echo_probe: no command {command}; there are {names}", pytrace=False)
+        if command == "ping":
+            options.update(
+                default for names, default in _PING.items() if not options.keys() & set(names)
+            )
+        where: Any = self._services.current if target is None else target
+        with _failing("echo_probe"):
+            words = commandWords(COMMANDS[command].made, {**options, "json": True})
+        return _run([command, getattr(where, "target", where), *words])
+
+
+def _run(words: list[str]) -> ProbeReport:
+    done = subprocess.run(
+        [sys.executable, "-m", "echotwist.probe", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if not done.stdout:
+        said = done.stderr.strip().removeprefix("echoprobe: ") or f"status {done.returncode}"
+        pytest.fail(f"echo_probe: {said}", pytrace=False)
+    return ProbeReport(json.loads(done.stdout))

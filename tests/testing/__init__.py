@@ -1,0 +1,3 @@
+"""
+The plugin for pytest.
+"""
