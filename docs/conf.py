@@ -10,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from prometheus_client.metrics_core import Metric
+from sphinx.util import docname_join
 from sphinx.util.docutils import SphinxDirective
 from twisted.python import usage
 from twisted.python.reflect import namedAny
@@ -26,8 +27,12 @@ release = version = versionOf("echotwist")
 #: Of the manual page, which would else be another one each day.
 today = "2026-11-25"
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+#: One catalogue for the lesson; no other page is translated.
+locale_dirs = ["locale"]
+gettext_compact = True
 html_theme = "furo"
 html_title = "echotwist"
 html_static_path = ["_static"]
@@ -54,6 +59,28 @@ def fromHere(app: object, path: object, name: object, source: list[str]) -> None
     Have what the files of the root point to found from here.
     """
     source[0] = re.sub(r"<docs/([\w/.]+)\.rst>", r"<\1.html>", source[0])
+
+
+def onlyTheLesson(app: Any, config: Any) -> None:
+    """
+    Make only the lesson, where the language is not English.
+
+    All else is in English alone: links lead there, to the site one folder up.
+    """
+    if config.language != "en":
+        config.root_doc = "lesson/index"
+        config.include_patterns = ["lesson/**"]
+        config.intersphinx_mapping = {"english": ("..", f"{app.outdir.parent}/objects.inv")}
+        # It leaves pages out otherwise.
+        config.intersphinx_disabled_reftypes = []
+
+
+def toEnglish(app: object, env: object, link: nodes.Element, text: object) -> None:
+    """
+    Have a link to a page that is not there looked for by its name from the root.
+    """
+    if link["reftype"] == "doc":
+        link["reftarget"] = docname_join(link["refdoc"], link["reftarget"])
 
 
 class TwistedOptions(SphinxDirective):
@@ -192,6 +219,9 @@ def setup(app: Any) -> None:
     """
     Hear when a file is included, and know how options are listed.
     """
+    app.connect("config-inited", onlyTheLesson)
+    # Before intersphinx looks for it.
+    app.connect("missing-reference", toEnglish, priority=400)
     app.connect("include-read", fromHere)
     app.connect("doctree-resolved", finish)
     app.add_directive("twisted-options", TwistedOptions)

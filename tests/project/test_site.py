@@ -59,6 +59,9 @@ FOUND = """
 return [...document.querySelectorAll("#search-results li > a")].map(link => link.textContent);
 """
 
+#: What the theme shows around a page, in English.
+FRAME = ["Back to top", "On this page", "Skip to", "Next", "Previous", "Home", "Made with"]
+
 
 class Page(HTMLParser):
     """
@@ -85,19 +88,20 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
-    The site, made without a warning.
+    The site, and in it the French pages, made without a warning.
     """
     folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "sphinx", "-q", "-W", "-d", str(folder / "trees")]
     made = folder / "html"
-    done = subprocess.run(
-        [*words, str(ROOT / "docs"), str(made)],
-        capture_output=True,
-        text=True,
-        timeout=5 * PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    for language, place in [("en", made), ("fr", made / "fr")]:
+        words = [sys.executable, "-m", "sphinx", "-q", "-W", "-D", f"language={language}"]
+        done = subprocess.run(
+            [*words, "-d", str(folder / language), str(ROOT / "docs"), str(place)],
+            capture_output=True,
+            text=True,
+            timeout=5 * PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
     return made
 
 
@@ -238,6 +242,54 @@ def test_search(browser: Any, address: str, words: str, title: str) -> None:
     box.submit()
 
     waiting(browser, lambda: title in browser.execute_script(FOUND))
+
+
+@pytest.mark.slow
+def test_complete(site: Path) -> None:
+    """
+    Each page of the lesson is there in both languages, and in French all around it is.
+    """
+    names = [str(path.relative_to(site)) for path in (site / "lesson").glob("*.html")]
+    assert len(names) > 1
+    for name in names:
+        text = (site / "fr" / name).read_text("utf-8")
+        assert '<html class="no-js" lang="fr"' in text
+        for word in FRAME:
+            assert f">{word}" not in text, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_languages(browser: Any, address: str, site: Path, width: int) -> None:
+    """
+    Each page of the lesson leads to itself in the other language, and back, also without
+    a mouse; from French pages links lead to English ones, which say so.
+    """
+    from selenium.webdriver.common.keys import Keys
+
+    def language() -> str:
+        return str(browser.execute_script("return document.documentElement.lang"))
+
+    def typed(key: str) -> Any:
+        browser.switch_to.active_element.send_keys(key)
+        return browser.switch_to.active_element
+
+    widen(browser, width)
+    browser.get(address + "lesson/socket.html")
+    for code in ["fr", "en", "fr"]:
+        # Past the navigation, by the first link of the page.
+        assert "skip-to-content" in typed(Keys.TAB).get_attribute("class")
+        typed(Keys.ENTER)
+        link = typed(Keys.TAB)
+        assert link.get_attribute("hreflang") == link.get_attribute("lang") == code
+        assert browser.execute_script(AT_ITS_PLACE, link)
+        typed(Keys.ENTER)
+        waiting(browser, lambda code=code: language() == code)
+        assert browser.current_url.endswith("/lesson/socket.html")
+    for place in ["article a[href*='code.html#']", ".sidebar-tree a[hreflang=en]"]:
+        browser.get(address + "fr/lesson/socket.html")
+        browser.get(browser.find_element("css selector", place).get_property("href"))
+        assert language() == "en"
 
 
 def waiting(browser: Any, done: Any) -> None:
