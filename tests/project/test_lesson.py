@@ -18,7 +18,7 @@ LESSON = ROOT / "docs" / "lesson"
 PROGRAMS = LESSON / "programs"
 
 #: Pages that need root or many seconds.
-SLOW: set[str] = set()
+SLOW = {"pressure", "raw", "twisted", "udp", "wire"}
 
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] * (page.stem in SLOW))

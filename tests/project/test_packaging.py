@@ -5,7 +5,9 @@ What is installed, and what is left when it is removed.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import venv
@@ -15,7 +17,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.support.compiling import COMPILES
-from tests.support.live import ROOT
+from tests.support.live import PATIENCE, ROOT
 
 PLUGIN = "twisted/plugins/echotwist_plugin.py"
 
@@ -173,3 +175,30 @@ def test_source(built: Path, tmp_path: Path) -> None:
     held = {name.partition("/")[2] for name in listed}
     tracked = run("git", "ls-files", cwd=ROOT).splitlines()
     assert {name for name in tracked if not name.startswith(".")} <= held
+
+
+@pytest.mark.slow
+def test_plugin(environment: Path, tmp_path: Path) -> None:
+    """
+    The plugin of the lesson can be installed as any package: its tests pass under trial,
+    ``twistd`` knows the command, and it answers.
+    """
+    built = shutil.copytree(ROOT / "docs" / "lesson" / "programs" / "yousaid", tmp_path / "built")
+    run(environment / "pip", "install", built, cwd=tmp_path)
+    assert "PASSED (successes=3)" in run(
+        environment / "trial", "yousaid.test.test_protocol", cwd=tmp_path
+    )
+    assert "Answers each line" in commandsOf(environment / "twistd", tmp_path)
+    words = ["-n", "--pidfile=", "yousaid", "--listen=tcp:0:interface=127.0.0.1", "--prefix=> "]
+    command: list[str | Path] = [environment / "twistd", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        found = (re.search(r"starting on (\d+)", line) for line in process.stdout)
+        port = int(next(filter(None, found))[1])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(b"coucou\n")
+            client.shutdown(socket.SHUT_WR)
+            assert client.makefile("rb").read() == b"> coucou\n"
+        process.terminate()
+    run(environment / "pip", "uninstall", "-y", "yousaid", cwd=tmp_path)
+    assert "yousaid" not in commandsOf(environment / "twistd", tmp_path)

@@ -1,0 +1,3 @@
+"""
+Says what you said, line by line.
+"""
