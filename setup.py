@@ -53,6 +53,7 @@ setup(
         "echotwist.probe.doctor",
         "echotwist.probe.idle",
         "echotwist.probe.load",
+        "echotwist.probe.mtu",
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",
@@ -67,6 +68,7 @@ setup(
         "echotwist.probe": ["schema.json"],
         "echotwist.probe.doctor": ["schema.json"],
         "echotwist.probe.idle": ["schema.json"],
+        "echotwist.probe.mtu": ["schema.json"],
     },
     # epoll(7) is Linux's, and PyPy would be slower with it.
     ext_modules=[SPEEDUPS]

@@ -16,6 +16,7 @@ from echotwist.commandline.usage import DeclaredOptions
 from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.idle.settings import IdleSettings
 from echotwist.probe.load.settings import LoadSettings
+from echotwist.probe.mtu.settings import MtuSettings
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
 
@@ -114,7 +115,7 @@ class PingOptions(
         "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
         "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
         "the port is 7 when left out. "
-        f"Other commands are load, doctor and idle: {PROGRAM} load --help."
+        f"Other commands are load, doctor, idle and mtu: {PROGRAM} load --help."
     )
 
     def measurement(self, reactor: Any) -> Any:
@@ -208,10 +209,38 @@ class IdleOptions(
         return Idle(reactor, self.settings, self.targets, writer)
 
 
+class MtuOptions(
+    TargetOptions,
+    settings=MtuSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe mtu``.
+    """
+
+    command, made = "mtu", MtuSettings
+    longdesc = (
+        "How large may packets be, there and back? TARGET: udp:HOST:PORT, tcp:HOST:PORT; "
+        "HOST:PORT is UDP and TCP; port 7 when left out; a name, by both IPv4 and IPv6."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a search on the paths to all targets.
+        """
+        from echotwist.probe.mtu.measurement import PathMtu
+        from echotwist.probe.mtu.text import textOf
+        from echotwist.probe.output import Json, Text
+
+        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        return PathMtu(reactor, self.settings, self.targets, writer)
+
+
 #: The commands; the first is that which is meant where none is said.
 COMMANDS: dict[str, type[TargetOptions]] = {
     "ping": PingOptions,
     "load": LoadOptions,
     "doctor": DoctorOptions,
     "idle": IdleOptions,
+    "mtu": MtuOptions,
 }

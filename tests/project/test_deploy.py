@@ -21,7 +21,13 @@ import yaml
 from twisted.python import usage
 
 from echotwist import Options, Settings
-from echotwist.probe.options import DoctorOptions, IdleOptions, LoadOptions, PingOptions
+from echotwist.probe.options import (
+    DoctorOptions,
+    IdleOptions,
+    LoadOptions,
+    MtuOptions,
+    PingOptions,
+)
 from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
 from tests.support.peers import identity
 from tests.support.rules import answers
@@ -697,7 +703,7 @@ def test_tag() -> None:
 #: Each with the options that it lists.
 PAGES: dict[str, list[type[usage.Options]]] = {
     "echotwist.8": [Options],
-    "echoprobe.1": [PingOptions, LoadOptions, DoctorOptions, IdleOptions],
+    "echoprobe.1": [PingOptions, LoadOptions, DoctorOptions, IdleOptions, MtuOptions],
 }
 
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -30,6 +30,17 @@ def probe(*words: str) -> subprocess.CompletedProcess[str]:
     Run the probe.
     """
     return run([*PROGRAM, *words], ROOT, PATIENCE)
+
+
+def finish(one: Coroutine[Any, Any, object]) -> None:
+    """
+    Run a coroutine that waits for nothing.
+    """
+    try:
+        one.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")
 
 
 #: Statuses of a measurement that went well: on a busy machine it may be late itself.

@@ -26,6 +26,7 @@ class Connection:
 
     :param one: its socket, which is not connected yet.
     :param patience: seconds in which anything must come of the service.
+    :ivar patience: that.
     :ivar connected: seconds that it took to connect.
     """
 
@@ -33,7 +34,7 @@ class Connection:
         self._reactor = reactor
         self._socket = one
         self._ready = Readiness(reactor, one)
-        self._patience = patience
+        self.patience = patience
         self.connected = 0.0
 
     async def open(self, place: Place) -> None:
@@ -45,12 +46,12 @@ class Connection:
         began = perf_counter()
         while (error := self._socket.connect_ex(place.address)) == errno.EAGAIN:
             # The backlog of a UNIX socket is full (unix(7)).
-            if perf_counter() - began > self._patience:
+            if perf_counter() - began > self.patience:
                 break
             await pause(self._reactor, 0.01)
         if error == errno.EINPROGRESS:
-            if not await self._ready.writable(self._patience):
-                raise Wrong(f"no connection in {self._patience:g} s")
+            if not await self._ready.writable(self.patience):
+                raise Wrong(f"no connection in {self.patience:g} s")
             error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise Wrong(f"no connection: {inWords(OSError(error, os.strerror(error)))}", GONE)
@@ -62,7 +63,7 @@ class Connection:
 
         :raise Wrong: the service takes no more.
         """
-        if (taken := await self.offer(data, self._patience)) < len(data):
+        if (taken := await self.offer(data, self.patience)) < len(data):
             raise Wrong(f"it took {taken:,} of {len(data):,} bytes, and no more")
 
     async def offer(self, data: bytes, seconds: float) -> int:
@@ -91,8 +92,8 @@ class Connection:
         :raise Wrong: neither comes, or the connection is gone.
         """
         while True:
-            if not await self._ready.readable(self._patience):
-                raise Wrong(f"nothing came for {self._patience:g} s")
+            if not await self._ready.readable(self.patience):
+                raise Wrong(f"nothing came for {self.patience:g} s")
             try:
                 return self._socket.recv(limit)
             except BlockingIOError:

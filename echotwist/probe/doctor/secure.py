@@ -109,8 +109,8 @@ class SecureConnection(Connection):
     async def _flush(self) -> None:
         self._outgoing += self._pending()
         while self._outgoing:
-            if not await self._pushed(self._patience):
-                raise Wrong(f"it takes nothing for {self._patience:g} s")
+            if not await self._pushed(self.patience):
+                raise Wrong(f"it takes nothing for {self.patience:g} s")
 
     async def _pushed(self, seconds: float) -> bool:
         taken = await super().offer(self._outgoing, seconds)

@@ -1,0 +1,3 @@
+"""
+How large a packet may be: ``echoprobe mtu``.
+"""

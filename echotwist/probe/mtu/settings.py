@@ -1,0 +1,54 @@
+"""
+What can be chosen about a search for the MTU, checked once.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from echotwist.commandline.declaration import Number, Seconds, checked, manyOf, said
+from echotwist.probe.common import CommonSettings
+from echotwist.probe.kinds import Conditions, Picture
+from echotwist.probe.mtu.result import METRICS
+
+#: How often nobody must have answered what seems not to pass.
+TRIES = range(1, 11)
+
+
+@frozen(kw_only=True, field_transformer=checked)
+class MtuSettings(CommonSettings):
+    """
+    How the MTU of a path is found; see :class:`~echotwist.probe.common.CommonSettings`.
+
+    :param timeout: seconds to wait for a reply at the most.
+    :param tries: how often nobody must have answered what seems not to pass.
+    :param plot: a file to draw into.
+    :param failIf: conditions under which the measurement has failed.
+    :raise ValueError: for values that do not go together.
+    """
+
+    timeout: float = field(
+        default=2.0,
+        metadata=said("timeout", Seconds(), "seconds to wait for a reply at the most"),
+    )
+    tries: int = field(
+        default=3,
+        metadata=said("tries", Number(TRIES), "unanswered tries of a size, to believe it"),
+    )
+    plot: str | None = field(
+        default=None,
+        metadata=said("plot", Picture(), "draw into this .svg or .png file"),
+    )
+    failIf: tuple[str, ...] = field(
+        default=(),
+        converter=manyOf,
+        metadata=said("fail-if", Conditions(METRICS), "mtu<1500, holes>0; repeatable: status 1"),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """
+        Check what the settings mean together.
+        """
+        super().__attrs_post_init__()
+        if not self.timeout:
+            raise ValueError("timeout 0: every reply would be late")
