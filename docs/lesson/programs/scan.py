@@ -1,0 +1,19 @@
+import socket
+from contextlib import suppress
+
+listener = socket.create_server(("127.0.0.1", 1234), backlog=1024)
+listener.setblocking(False)
+print("listening on port 1234")
+connections = []
+while True:
+    with suppress(BlockingIOError):
+        connections.append(listener.accept()[0])
+        connections[-1].setblocking(False)
+    for connection in list(connections):
+        with suppress(BlockingIOError):
+            data = connection.recv(65_536)
+            if data:
+                connection.send(data)
+            else:
+                connections.remove(connection)
+                connection.close()
