@@ -102,7 +102,8 @@ def test_shared(found: Catalog) -> None:
     """
     Transcripts and programs are those of both languages: they are not translated.
     """
-    programs = (ROOT / "docs" / "lesson" / "programs").iterdir()
+    files = (ROOT / "docs" / "lesson" / "programs").rglob("*")
+    programs = [path for path in files if path.suffix in {".py", ".php"}]
     lines = {line for path in programs for line in path.read_text("utf-8").splitlines()}
     assert not [one.id for one in found if lines & {*str(one.id).splitlines()} - {""}]
 
