@@ -130,7 +130,10 @@ def test_pages(site: Path) -> None:
             path, anchor = urldefrag(urljoin(f"/{name}", link))
             target = unquote(path).lstrip("/").partition("?")[0]
             there = known.get(target)
-            if not (site / target).is_file() or (there and anchor and anchor not in there.anchors):
+            # Sphinx leads back from a source by one name of its module, which may have two.
+            isBack = name.startswith("_modules/")
+            isThere = not (there and anchor) or anchor in there.anchors
+            if not (site / target).is_file() or not (isThere or isBack):
                 broken.append(f"{name}: {link}")
     assert broken == []
 
@@ -200,6 +203,28 @@ def test_shown(browser: Any, address: str, site: Path) -> None:
             [wide] = browser.execute_script("return [document.documentElement.scrollWidth]")
             assert wide <= width, name
         assert browser.get_log("browser") == [], name
+
+
+@pytest.mark.slow
+def test_drawings(browser: Any, address: str, site: Path) -> None:
+    """
+    The letters of a capture's drawing have the colour of the text around, in a light page
+    and in a dark one, as the reader's system or the page's button says.
+    """
+    script = """
+    document.body.dataset.theme = arguments[0];
+    return [".capture text", ".capture .line:not([class$=line])", "article p"].map(
+        name => getComputedStyle(document.querySelector(name)))
+        .map(style => [style.color, style.fill, style.stroke]);
+    """
+    browser.get(address + "lesson/wire.html")
+    colours = set()
+    for theme in ("light", "dark"):
+        letters, line, text = browser.execute_script(script, theme)
+        assert letters[1] == line[2] == text[0]
+        colours.add(text[0])
+    assert len(colours) == 2
+    assert len(browser.find_elements("css selector", "figure.capture a.download")) >= 12
 
 
 @pytest.mark.slow
