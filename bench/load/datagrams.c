@@ -74,26 +74,34 @@ static uint64_t verified(struct source *source, ssize_t got)
     return number;
 }
 
+static void answer(struct source *source, ssize_t got, double until)
+{
+    uint64_t number = verified(source, got);
+    struct question *question = &source->questions[number % plan.flying];
+    double time = now();
+
+    if (number > question->number)
+        fail("a datagram that was never sent");
+    if (number < question->number || !question->flying) {
+        late();
+        return;
+    }
+    finished(time - question->since);
+    end(source, question, time < until);
+}
+
+/* No more than were on their way: a fast server's replies would never end, and others wait. */
 static void serve(struct source *source, double until)
 {
-    ssize_t got;
+    for (int i = 0; i < plan.flying; i++) {
+        ssize_t got = recv(source->fd, buffer, sizeof buffer, MSG_DONTWAIT);
 
-    while ((got = recv(source->fd, buffer, sizeof buffer, MSG_DONTWAIT)) >= 0) {
-        uint64_t number = verified(source, got);
-        struct question *question = &source->questions[number % plan.flying];
-        double time = now();
-
-        if (number > question->number)
-            fail("a datagram that was never sent");
-        if (number < question->number || !question->flying) {
-            late();
-            continue;
-        }
-        finished(time - question->since);
-        end(source, question, time < until);
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got < 0)
+            fail("cannot receive: %s", strerror(errno));
+        answer(source, got, until);
     }
-    if (errno != EAGAIN)
-        fail("cannot receive: %s", strerror(errno));
 }
 
 static void sweep(double time, double until)
