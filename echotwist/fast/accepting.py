@@ -1,5 +1,6 @@
 """
-Connections accepted as they are wanted, with one system call: accept4(2).
+Connections accepted as they are wanted, with one system call: accept4(2); where it is
+not done in C, by way of ``ctypes``.
 
 Python's own ``accept`` asks for a blocking descriptor, writes the peer's address as text,
 and raises an exception when nobody waits.
@@ -11,6 +12,9 @@ import ctypes
 import errno
 import os
 import socket
+from collections.abc import Callable
+
+from echotwist.fast import compiled
 
 #: Bytes of a ``struct sockaddr_in6``, which is the largest.
 _PEER_SIZE = 28
@@ -50,3 +54,12 @@ class Acceptor:
         if number in (errno.EAGAIN, errno.EINTR):
             return None
         raise OSError(number, os.strerror(number))
+
+
+def acceptor() -> Callable[[int], tuple[int, bytes] | None]:
+    """
+    Give what accepts connections: in C, if it is compiled.
+    """
+    accept: Callable[[int], tuple[int, bytes] | None]
+    accept = compiled.speedups.accepted if compiled.speedups else Acceptor().accept
+    return accept

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotwist.fast import messages
-from echotwist.fast.accepting import Acceptor
+from echotwist.fast.accepting import acceptor
 from echotwist.fast.connection import FastConnection
 from echotwist.fast.reactor import LeanReactor
 from echotwist.sockets.options import queued
@@ -61,9 +61,11 @@ class BareConnection:
         """
         Find out what has happened.
         """
-        rest = self.owner.first(self.fd)
+        rest = messages.echo(self.fd)
         if rest is not None:
             self.owner.goOn(self, *rest)
+        else:
+            self.owner.echoes(self.fd)
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> None:
         """
@@ -99,10 +101,10 @@ class BareConnections:
         self._factory = factory
         self._limits, self._counters = factory.limits, factory.counters
         self._reactor = reactor
-        self._acceptFrom = Acceptor().accept
-        self._watch = factory.watch
+        self._acceptFrom = acceptor()
+        self._watch, self._isWatching = factory.watch, factory.isWatching
         self._open = 0
-        #: Descriptors of those that have echoed, and how many bytes would wait at each if its
+        #: Descriptors of those that may have echoed, and how many bytes would wait at each if its
         #: peer had taken none since that was last asked.
         self._talking: dict[int, int] = {}
         factory.bare.append(self)
@@ -128,10 +130,14 @@ class BareConnections:
         host = self.clientOf(name)[0] if limits.byPeer else ""
         if limits.refusal(host) or not self._factory.takesBare:
             return None
+        # Where it is asked anyway what peers have yet to take, it is asked of this one.
+        function = messages.echo if self._isWatching() else self.first
         try:
-            self._reactor.addUsualReader(fd, BareConnection(fd, name, self), self.first)
+            self._reactor.addUsualReader(fd, BareConnection(fd, name, self), function)
         except OSError:
             return None
+        if function is messages.echo:
+            self._talking[fd] = 0
         self._open += 1
         counters = self._counters
         counters.connections += 1
@@ -163,9 +169,9 @@ class BareConnections:
         if data:
             isOver = False
         elif data is None:
-            if outcome.errno == errno.EAGAIN:
+            if outcome == errno.EAGAIN:
                 return
-            isOver = outcome.errno == errno.ECONNRESET
+            isOver = outcome == errno.ECONNRESET
         else:
             isOver = not queued(bare)
         if isOver:
@@ -249,6 +255,7 @@ class BareConnections:
             else:
                 del self._talking[bare.fd]
                 self._reactor.changeUsual(bare.fd, self.first)
+        self._talking = dict(self._talking)  # one that has shrunk keeps its memory
         return bool(self._talking)
 
     def makeAll(self) -> None:

@@ -4,9 +4,9 @@ TCP connections whose writes leave at once, and whose bulk is not copied.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
-from os import write
 from typing import Any
 
 from twisted.internet import tcp
@@ -106,14 +106,15 @@ class FastConnection(Connection):
         Go on where :func:`messages.echo` or :func:`splice.relay` did not.
 
         :param data: what it read; ``None`` if it could not.
-        :param outcome: how many of these bytes it wrote, or the error of either call.
+        :param outcome: how many of these bytes it wrote, or the error of that; the number of
+            the error if it could not read.
         """
         self._leave()
         return self._goOn(data, outcome)
 
     def _goOn(self, data: bytes | None, outcome: Any) -> Any:
         if data is None:
-            return self._failed("receive", outcome, None)
+            return self._failed("receive", OSError(outcome, os.strerror(outcome)), None)
         if not data:
             return CONNECTION_DONE
         if isinstance(outcome, OSError):
@@ -159,7 +160,7 @@ class FastConnection(Connection):
         if self._isClear:
             sent = 0
             try:
-                sent = write(self._fd, data)
+                sent = os.write(self._fd, data)
             except OSError as error:
                 # What is really wrong shows when the reactor tries again.
                 self._failed("send", error, 0)

@@ -36,6 +36,8 @@ def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
             return data, 0
         sent = write(fd, data)
     except OSError as error:
+        if data is None:
+            return None, error.errno
         # Its frames would lead to who called this, and back: garbage for each reset.
         return data, error.with_traceback(None)
     if sent != len(data) or (sent == MOST and notePassed(fd, 0) >= BULK):

@@ -11,8 +11,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,35 +27,32 @@ static char buffer[PIECE];
 static unsigned long long *passed; /* on each descriptor, since it was last taken */
 static long places;                /* for descriptors */
 
-static int makePlaces(long count)
-{
-    unsigned long long *grown = PyMem_Realloc(passed, count * sizeof *passed);
-    if (!grown)
-        return -1;
-    memset(grown + places, 0, (count - places) * sizeof *passed);
-    passed = grown;
-    places = count;
-    return 0;
-}
-
 /* Give Python what was read, and how the last call ended. */
 static PyObject *unusual(ssize_t size, ssize_t sent, int error)
 {
-    if (size >= 0 && sent >= 0)
-        return Py_BuildValue("(y#n)", buffer, size, sent);
-    /* Without a buffer, "y#" makes None. */
-    return Py_BuildValue("(y#N)", size < 0 ? NULL : buffer, size,
+    if (size < 0 || sent >= 0) /* without a buffer, "y#" makes None */
+        return Py_BuildValue("(y#n)", size < 0 ? NULL : buffer, size, size < 0 ? error : sent);
+    return Py_BuildValue("(y#N)", buffer, size,
                          PyObject_CallFunction(PyExc_OSError, "is", error, strerror(error)));
 }
 
 /* Give the descriptor, and have a place for it; -1 and an exception if there is none. */
 static long descriptor(PyObject *number)
 {
-    long fd = PyLong_AsLong(number);
-    if (fd < places || makePlaces(2 * fd + 1024) == 0)
+    long fd = PyLong_AsLong(number), count;
+    unsigned long long *grown;
+    if (fd < places)
         return fd;
-    PyErr_NoMemory();
-    return -1;
+    count = 2 * fd + 1024;
+    grown = PyMem_Realloc(passed, count * sizeof *passed);
+    if (!grown) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memset(grown + places, 0, (count - places) * sizeof *passed);
+    passed = grown;
+    places = count;
+    return fd;
 }
 
 static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
@@ -120,6 +119,21 @@ static PyObject *taken(PyObject *Py_UNUSED(module), PyObject *number)
         passed[fd] = 0;
     }
     return PyLong_FromUnsignedLongLong(size);
+}
+
+static PyObject *accepted(PyObject *Py_UNUSED(module), PyObject *number)
+{
+    struct sockaddr_in6 name = {0}; /* the largest */
+    socklen_t size = sizeof name;
+    int fd, listener = (int)PyLong_AsLong(number);
+    if (listener == -1 && PyErr_Occurred())
+        return NULL;
+    fd = accept4(listener, (struct sockaddr *)&name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        return Py_BuildValue("(iy#)", fd, &name, (Py_ssize_t)sizeof name);
+    if (errno == EAGAIN || errno == EINTR)
+        Py_RETURN_NONE;
+    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 static long long now(void) /* in milliseconds */
@@ -215,6 +229,7 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
 }
 
 static PyMethodDef METHODS[] = {
+    {"accepted", accepted, METH_O, NULL},
     {"echo", echo, METH_O, NULL},
     {"relays", relays, METH_O, NULL},
     {"serve", serve, METH_VARARGS, NULL},

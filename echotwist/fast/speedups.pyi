@@ -5,6 +5,11 @@ What ``speedups.c`` has.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+def accepted(listener: int) -> tuple[int, bytes] | None:
+    """
+    Do as :meth:`echotwist.fast.accepting.Acceptor.accept`.
+    """
+
 def echo(fd: int) -> tuple[bytes | None, Any] | None:
     """
     Do as :func:`echotwist.fast.messages.plainEcho`.

@@ -48,6 +48,7 @@ class EchoFactory(Factory):
     :ivar takesBare: connections need have no echo while they only echo.
     :ivar bare: those that have none, for each port.
     :ivar watch: begin to ask what peers have yet to take.
+    :ivar isWatching: tells whether that has begun.
     """
 
     noisy = False
@@ -77,9 +78,9 @@ class EchoFactory(Factory):
         self._isEchoing = False
         self._watched: set[CountedEcho] = set()
         self._stallTimeout = InactivityTimeout(
-            stallTimeout, self._waiting, self._stalled, self._reactor, self._isWatching
+            stallTimeout, self._waiting, self._stalled, self._reactor, self._isMoving
         )
-        self.watch = self._stallTimeout.start
+        self.watch, self.isWatching = self._stallTimeout.start, self._stallTimeout.isChecking
         self._idleTimeout = InactivityTimeout(
             idleTimeout, self._quiet, self._idle, self._reactor, lambda: bool(self._open)
         )
@@ -156,7 +157,7 @@ class EchoFactory(Factory):
         self._watched.add(echo)
         self.watch()
 
-    def _isWatching(self) -> bool:
+    def _isMoving(self) -> bool:
         return bool(self._isEchoing or self._watched)
 
     def settle(self) -> set[CountedEcho]:

@@ -57,6 +57,12 @@ class InactivityTimeout(Generic[Watched]):
         if self._seconds and self._next is None:
             self._next = self._reactor.callLater(min(FIRST_CHECK, self._pause), self._check)
 
+    def isChecking(self) -> bool:
+        """
+        Tell whether checks have begun.
+        """
+        return self._next is not None
+
     def stop(self) -> None:
         """
         Check no more, until started again.

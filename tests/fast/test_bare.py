@@ -5,7 +5,6 @@ Connections that are no more than a descriptor.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import gc
 import os
@@ -388,6 +387,32 @@ class BareTests(SynchronousTestCase):
         self.connect()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_silentBesideOthers(self) -> None:
+        """
+        While somebody talks, a new peer is taken for one that does, until it is found out
+        that it says nothing; when it speaks it is watched again.
+        """
+        self.listen(stallTimeout=8)
+        self.patch(bare, "queued", lambda stream: 0)  # The kernel may tell late.
+        talker = self.connect()
+        for _ in range(2):
+            self.assertEqual(self.echoed(talker, b"hello"), b"hello")
+        silent = self.connect()
+        owner: Any = self.factory.bare[0]
+        fds = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {messages.echo})
+        for _ in range(2):
+            self.assertEqual(self.echoed(talker, b"hello"), b"hello")
+            self.clock.advance(1)
+        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {messages.echo, owner.first})
+        for _ in range(8):
+            self.clock.advance(1)
+        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {owner.first})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.echoed(silent, b"hello"), b"hello")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(self.counters.settle().receivedBytes, 25)
+
     def test_limits(self) -> None:
         """
         A connection over a limit is reset and counted, and there is room when another
@@ -505,11 +530,10 @@ class BareTests(SynchronousTestCase):
         self.listen()
         [connections] = self.factory.bare
 
-        def fail(*arguments: object) -> int:
-            ctypes.set_errno(errno.ECONNABORTED)
-            return -1
+        def fail(listener: int) -> None:
+            raise OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
 
-        change = self.patch(connections._acceptFrom.__self__, "_accept4", fail)  # type: ignore[attr-defined]
+        change = self.patch(connections, "_acceptFrom", fail)
         self.port.accept(1)
         change.restore()
         self.assertEqual(self.counters.errors, {("accept", "ECONNABORTED"): 1})

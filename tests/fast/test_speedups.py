@@ -23,11 +23,13 @@ from unittest import skipIf, skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.sockets.packetinfo import nameFrom
 from tests.support.compiling import COMPILES
 
 LINUX = sys.platform == "linux"
 if LINUX:
     from echotwist.fast import compiled, messages
+    from echotwist.fast.accepting import Acceptor
     from echotwist.fast.batch import BATCH, Batch
     from echotwist.fast.compiled import speedups
 
@@ -120,7 +122,7 @@ class MessageTests(SynchronousTestCase):
         """
         Whatever is not usual is left, with all that was read, and not counted.
         """
-        self.assertEqual(self.echoed(), (None, BlockingIOError, errno.EAGAIN))
+        self.assertEqual(self.echoed(), (None, errno.EAGAIN))
         self.far.shutdown(socket.SHUT_WR)
         self.assertEqual(self.echoed(), (b"", 0))
         self.near, self.far = self.connected()
@@ -181,7 +183,7 @@ class MessageTests(SynchronousTestCase):
         What is no descriptor is an error.
         """
         self.near.close()
-        self.assertEqual(self.echo(-1)[1].errno, errno.EBADF)  # type: ignore[index]
+        self.assertEqual(self.echo(-1), (None, errno.EBADF))
         self.assertRaises(TypeError, self.echo, "1")
         self.assertRaises(TypeError, self.taken, "1")
 
@@ -210,6 +212,61 @@ class CompiledMessageTests(MessageTests):
         self.far.send(data)
         self.assertIsNone(self.echoed())
         self.assertEqual(self.taken(self.near.fileno()), messages.MOST)
+
+
+@skipUnless(LINUX, "needs Linux")
+class AcceptorTests(SynchronousTestCase):
+    """
+    Accepting, in Python.
+    """
+
+    def setUp(self) -> None:
+        """
+        Choose how.
+        """
+        self.accept = Acceptor().accept
+
+    def test_accept(self) -> None:
+        """
+        A connection that waits is given with the name of its peer, of the same size for
+        IPv4 and IPv6; nothing if none waits.
+        """
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.create_server((host, 0), family=family) as listener:
+                listener.setblocking(False)
+                self.assertIsNone(self.accept(listener.fileno()))
+                with socket.create_connection(listener.getsockname()[:2]) as peer:
+                    found = self.accept(listener.fileno())
+                    assert found
+                    fd, name = found
+                    with socket.socket(fileno=fd) as stream:
+                        self.assertFalse(os.get_blocking(fd) or os.get_inheritable(fd))
+                        self.assertEqual(stream.getpeername(), peer.getsockname())
+                    self.assertEqual(nameFrom(name)[:2], peer.getsockname()[:2])
+                    self.assertEqual(len(name), 28)
+
+    def test_errors(self) -> None:
+        """
+        An error is raised.
+        """
+        with socket.socket() as unbound:
+            for fd, number in ((-1, errno.EBADF), (unbound.fileno(), errno.EINVAL)):
+                with self.assertRaises(OSError) as caught:
+                    self.accept(fd)
+                self.assertEqual(caught.exception.errno, number)
+
+
+@skipIf(not LINUX or speedups is None, "needs what is compiled")
+class CompiledAcceptorTests(AcceptorTests):
+    """
+    The same in C.
+    """
+
+    def setUp(self) -> None:
+        """
+        Choose how.
+        """
+        self.accept = speedups.accepted
 
 
 class Table:
