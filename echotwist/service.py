@@ -16,12 +16,13 @@ from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
 from echotwist.clock import keepSteady
+from echotwist.commandline.versions import versions
 from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS, Impairments
 from echotwist.listening.interfaces import IServing
 from echotwist.listening.links import Links, watchLinks
 from echotwist.listening.listeners import Sockets, closeAll
 from echotwist.listening.serving import Serving
-from echotwist.listening.ways import versions, wayOf
+from echotwist.listening.ways import wayOf
 from echotwist.monitoring.serving import Monitoring
 from echotwist.settings import Settings
 from echotwist.signals import StopSignals, stopAsFailed

@@ -16,7 +16,8 @@ from twisted.python import usage
 
 from echotwist.commandline.twistd import checkTwistd
 from echotwist.commandline.usage import DeclaredOptions
-from echotwist.listening.ways import installReactor, versions, wayOf
+from echotwist.commandline.versions import versions
+from echotwist.listening.ways import installReactor, wayOf
 from echotwist.service import EchoService
 from echotwist.settings import Settings
 from echotwist.sockets.errors import ListenError, oneLine

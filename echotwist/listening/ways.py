@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
-import twisted
 from echotwist.datagrams.port import DatagramPort
 from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS
 from echotwist.listening.rules import Rules
@@ -30,17 +28,6 @@ def installReactor() -> None:
         from echotwist.fast.reactor import install
 
         install()
-
-
-def versions() -> str:
-    """
-    Tell what serves, and on what.
-    """
-    try:
-        ours = version("echotwist")
-    except PackageNotFoundError:  # It runs from its source, and was never installed.
-        ours = "of unknown version"
-    return f"echotwist {ours}, Twisted {twisted.__version__}"
 
 
 def wayOf(portable: bool) -> str:

@@ -9,9 +9,9 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
+from echotwist.commandline.versions import program
 from echotwist.probe.common import CommonSettings
 from echotwist.probe.content import ContentSettings
 from echotwist.probe.datagrams import STAMPED, Datagrams
@@ -173,7 +173,7 @@ class Measurement(Generic[Measured]):
         return {
             "schema": self.schema,
             "version": VERSION,
-            "program": f"echotwist {version('echotwist')}",
+            "program": program(),
             "seed": self._seed,
             "results": results,
             **judge(results, self._verdicts()),

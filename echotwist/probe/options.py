@@ -7,12 +7,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from getopt import GetoptError, gnu_getopt
-from importlib.metadata import version
 from typing import Any
 
 from twisted.python import usage
 
 from echotwist.commandline.usage import DeclaredOptions
+from echotwist.commandline.versions import versions
 from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.idle.settings import IdleSettings
 from echotwist.probe.load.settings import LoadSettings
@@ -49,7 +49,7 @@ class TargetOptions(DeclaredOptions):
         """
         show the versions and exit
         """
-        print(f"echotwist {version('echotwist')}, Twisted {version('Twisted')}")
+        print(versions())
         raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:

@@ -91,7 +91,7 @@ def replies(result: Mapping[str, Any]) -> str:
     parts = [f"{result['damaged']} damaged", f"{result['twice']} twice"]
     if "reordered" in result:
         order = result["reordered"]
-        extent = f" (by up to {order['extentMax']})" if order["count"] else ""
+        extent = f" (by up to {order['extentMax']})" if order.get("extentMax") else ""
         parts.append(f"{order['count']} out of order{extent}")
     if result["strange"]:
         parts.append(f"{result['strange']} to no probe of ours")

@@ -50,6 +50,7 @@ COMMON: Metrics = {
     "damaged": ("count", ("damaged",)),
     "twice": ("count", ("twice",)),
     "late": ("count", ("late",)),
+    "reordered": ("count", ("reordered", "count")),
     **{
         name: ("time", ("rttNs", key))
         for name, key in {
@@ -69,7 +70,6 @@ COMMON: Metrics = {
 METRICS: Metrics = {
     **COMMON,
     "run": ("count", ("lost", "runs", "longest")),
-    "reordered": ("count", ("reordered", "count")),
     "extent": ("count", ("reordered", "extentMax")),
     "jitter": ("time", ("jitterNs",)),
     "lateness": ("time", ("latenessNs", "p99")),

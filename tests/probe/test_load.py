@@ -58,6 +58,24 @@ def test_kinds(places: dict[str, str]) -> None:
         assert through["bytesIn"] == through["bytesOut"] == 500_000 * 1e9 / found["elapsedNs"]
 
 
+def test_order() -> None:
+    """
+    Answers out of order are counted, on a socket that has several messages in flight.
+    """
+    held: list[bytes] = []
+
+    def swap(did: Counter[str], number: int, data: bytes) -> list[tuple[float, bytes]]:
+        if number % 4 == 1:
+            held.append(data)
+            return []
+        return [(0.0, data), *((0.0, held.pop()) for _ in held)]
+
+    with Misbehaving(swap) as service:
+        words = ("--count=400", "--connections=1", "--in-flight=4", "--timeout=60")
+        found = measured("load", service.target, *words, "--fail-if=reordered>99", status=1)
+    assert (found["back"], found["reordered"]) == (400, {"count": 100})
+
+
 def test_raw(places: dict[str, str]) -> None:
     """
     Raw IP has one socket, as each would hear the answers to all.

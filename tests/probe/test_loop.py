@@ -162,6 +162,17 @@ class LoopTests(SynchronousTestCase):
         self.answer(self.transports[0], 0)
         self.assertEqual((loop.books.back, loop.books.late, loop.books.pending), (1, 1, 1))
 
+    def test_order(self) -> None:
+        """
+        An answer is out of order that comes after one to a later message of the same
+        carrier, not after one of another carrier.
+        """
+        loop = self.loop(connections=2, inFlight=3)
+        one, other = self.transports
+        for transport, place in ((other, 1), (one, 0), (one, 2), (one, 1), (other, 0), (other, 0)):
+            self.answer(transport, place)
+        self.assertEqual((loop.reordered, loop.books.twice), (2, 1))
+
     def test_count(self) -> None:
         """
         No more are sent than were asked for, and it ends when all are back.

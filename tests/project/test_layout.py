@@ -24,6 +24,7 @@ ARROWS = {
     "tap": {"commandline", "listening", "service", "settings", "sockets", "telemetry"},
     "service": {
         "clock",
+        "commandline",
         "impair",
         "listening",
         "monitoring",

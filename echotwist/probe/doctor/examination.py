@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from importlib.metadata import version
 from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 
+from echotwist.commandline.versions import program
 from echotwist.probe.dialing import opened
 from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
 from echotwist.probe.doctor.findings import (
@@ -194,7 +194,7 @@ class Examination:
         return {
             "schema": "echoprobe-doctor",
             "version": VERSION,
-            "program": f"echotwist {version('echotwist')}",
+            "program": program(),
             "results": self._results,
             "status": statusOf(self._results),
         }

@@ -8,12 +8,12 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, ensureDeferred, gatherResults
 from twisted.python.failure import Failure
 
+from echotwist.commandline.versions import program
 from echotwist.probe.dialing import opened
 from echotwist.probe.drawing import Drawing
 from echotwist.probe.idle.course import Course, NoAnswer
@@ -222,7 +222,7 @@ class Idle:
         return {
             "schema": "echoprobe-idle",
             "version": VERSION,
-            "program": f"echotwist {version('echotwist')}",
+            "program": program(),
             "results": results,
             "verdicts": judged,
             "status": SILENCE if any(one["fault"] for one in results) else status,

@@ -38,6 +38,7 @@ class Carrier:
     :ivar hasAnswered: it has carried an answer since it was opened.
     :ivar since: when it was begun to open it, in nanoseconds; nothing once that has an end.
     :ivar restsUntil: when it may send again after a fault.
+    :ivar highest: the latest message that was answered on it.
     """
 
     transport: Any
@@ -47,6 +48,7 @@ class Carrier:
     hasAnswered: bool = False
     since: int | None = None
     restsUntil: int = 0
+    highest: int = 0
 
 
 class ClosedLoop(Exchange):
@@ -60,6 +62,7 @@ class ClosedLoop(Exchange):
     :param warmup: nanoseconds after which throughput and times begin to count.
     :ivar connected: how many connections were made.
     :ivar endings: why connections ended, and how often each.
+    :ivar reordered: answers that came after one to a later message of the same carrier.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class ClosedLoop(Exchange):
         self.books = Ledger(timeout, max(_ROOM, slots), self._settled)
         super().__init__(self.books, payload, timeout, alarm, observe, now, wall)
         self.carriers = [Carrier(transport) for transport in transports]
-        self.connected = 0
+        self.connected = self.reordered = 0
         self.endings: Counter[str] = Counter()
         self._rtt = Distribution()
         self.bytesOut = self.bytesIn = 0
@@ -121,9 +124,6 @@ class ClosedLoop(Exchange):
         now = self._now()
         if self._warmup and now >= self._startedAt + self._warmup:
             self._beginToCount(now)
-        for carrier in self._waiting:
-            self._enqueue(carrier)
-        self._waiting.clear()
         self._connectAgain(now)
         self._fill()
         if self._stoppedAt and not self.books.pending:
@@ -155,6 +155,9 @@ class ClosedLoop(Exchange):
         """
         Send all that may be sent now.
         """
+        waiting, self._waiting = self._waiting, []
+        for carrier in waiting:
+            self._enqueue(carrier)
         ready = self._ready
         while ready and not self._isOver(now := self._now()):
             carrier = ready.popleft()
@@ -232,10 +235,6 @@ class ClosedLoop(Exchange):
         """
         Hear that all which had come in was read: send the next.
         """
-        if self._waiting:
-            for carrier in self._waiting:
-                self._enqueue(carrier)
-            self._waiting.clear()
         self._fill()
         if self._stoppedAt and not self.books.pending and self._lastCall is None:
             self._waitForTheLast(self.rtt.most or 0)
@@ -282,6 +281,8 @@ class ClosedLoop(Exchange):
         self._cameAt = arrival.now
         if (carrier := self._under.get(number)) is not None:
             carrier.hasAnswered = True
+            self.reordered += number < carrier.highest
+            carrier.highest = max(number, carrier.highest)
         super().replied(number, data, arrival, expected)
 
     def lost(self, number: int, state: int, reason: str) -> None:

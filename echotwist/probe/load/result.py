@@ -41,6 +41,7 @@ def resultOf(loop: ClosedLoop, about: Mapping[str, Any]) -> dict[str, Any]:
         "twice": books.twice,
         "strange": loop.strange,
         "lost": lossesIn(books),
+        "reordered": {"count": loop.reordered},
         "damage": damageIn(loop),
         "connected": loop.connected,
         "ended": reasonsOf(loop.endings),

@@ -10,13 +10,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from time import time_ns
 from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
+from echotwist.commandline.versions import program
 from echotwist.probe.dialing import opened
 from echotwist.probe.drawing import Drawing
 from echotwist.probe.kinds import COURTEOUS
@@ -147,7 +147,7 @@ class PathMtu:
         return {
             "schema": "echoprobe-mtu",
             "version": VERSION,
-            "program": f"echotwist {version('echotwist')}",
+            "program": program(),
             "results": results,
             **judge(results, verdicts),
         }
