@@ -26,7 +26,7 @@ PAGES = [
 ]
 
 #: Programs other than ours that pages call, and that a system may not have.
-CALLED = ["nc", "php", "ss", "strace", "tcpdump", "telnet"]
+CALLED = ["nc", "php", "ps", "ss", "strace", "tcpdump", "telnet"]
 
 #: A page of two terminals, where each line is as it will be.
 RIGHT = """

@@ -15,7 +15,6 @@ def received():
 
 
 source, port, seconds = (int(word) for word in sys.argv[1:])
-# RFC 791, section 3.1, and RFC 768; the kernel fills in the zeros.
 header = struct.pack("!BBHHHBBH", 0x45, 0, 0, 0, 0, 64, UDP, 0)
 datagram = struct.pack("!HHHH", source, port, 8 + 4, 0) + b"spam"
 before = received()

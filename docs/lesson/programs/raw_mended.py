@@ -5,10 +5,10 @@ import struct
 SO_ATTACH_FILTER = 26
 MARK = 1234
 STEPS = [
-    (0x20, 0, 0, 0xFFFFF014),  # load the mark of the packet
-    (0x15, 0, 1, MARK),  # skip one step unless it is ours
-    (0x06, 0, 0, 0),  # take nothing
-    (0x06, 0, 0, 65535),  # take all
+    (0x20, 0, 0, 0xFFFFF014),
+    (0x15, 0, 1, MARK),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 65535),
 ]
 
 server = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)

@@ -1,7 +1,3 @@
-"""
-What happens on one connection.
-"""
-
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
@@ -10,10 +6,6 @@ from zope.interface import implementer
 
 @implementer(IHalfCloseableProtocol)
 class YouSaid(LineOnlyReceiver):
-    """
-    Answer each line.
-    """
-
     delimiter = b"\n"
 
     def connectionMade(self):
@@ -31,10 +23,6 @@ class YouSaid(LineOnlyReceiver):
 
 
 class YouSaidFactory(Factory):
-    """
-    Make the protocol of each connection, and keep what they share.
-    """
-
     protocol = YouSaid
     noisy = False
 
