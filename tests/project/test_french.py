@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from babel.messages.catalog import Catalog, Message
 
 #: Pages whose translation is held to them.
-PAGES = ["clients", "echo", "end", "errors", "pressure", "raw", "socket"]
+PAGES = ["clients", "echo", "end", "errors", "pressure", "raw", "socket", "twisted", "udp", "wire"]
 
 #: A program's words in a text, which are those of both languages.
 LITERAL = re.compile(r"``.+?``")
