@@ -3,6 +3,8 @@ Where in a stream the answers to probes are (pure).
 
 Each is expected at its place.  A service that puts something before an answer, or
 leaves something out, moves all that follow: they are found again by their headers.
+One that puts something before each line does so within probes, too, as they may have
+ends of lines.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from echotwist.probe.payload import HEADER, NUMBER, before
+from echotwist.probe.payload import HEADER, NUMBER, before, lined
 
 
 class Answers:
@@ -25,6 +27,7 @@ class Answers:
         self._awaited: deque[tuple[int, int]] = deque()  # Numbers and sizes.
         self._came = bytearray()
         self._more = 0
+        self._put = b""  # before each line
 
     def __len__(self) -> int:
         """
@@ -62,6 +65,8 @@ class Answers:
         """
         Tell where an answer ends that is not as it should be.
         """
+        if end := self._endOfLines(expected):
+            return end
         if extra := before(expected, self._came):
             return extra + len(expected)
         if len(self._awaited) > 1:
@@ -70,6 +75,20 @@ class Answers:
             if place > 0:
                 return place
         return len(expected)
+
+    def _endOfLines(self, expected: bytes) -> int:
+        """
+        Tell where an answer ends that something is put before each line of; 0 if it is not.
+        """
+        start = expected[:HEADER].partition(b"\n")[0]
+        place = self._came.find(start) if len(start) >= NUMBER else 0
+        for put in filter(None, (self._put, bytes(self._came[: max(0, place)]))):
+            following = lined(expected, put)
+            for answer in (following, put + following):
+                if answer.startswith(bytes(self._came[: len(answer)])):
+                    self._put = put
+                    return len(answer)
+        return 0
 
     def rest(self) -> int:
         """

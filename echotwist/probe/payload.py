@@ -132,6 +132,28 @@ def before(expected: bytes, got: bytes | bytearray) -> int:
     return max(0, got.find(start))
 
 
+def lined(expected: bytes, put: bytes) -> bytes:
+    """
+    Give a reply in which something stands before each line but the first.
+    """
+    return expected[:-1].replace(b"\n", b"\n" + put) + expected[-1:]
+
+
+def beforeLines(expected: bytes, got: bytes) -> bytes:
+    """
+    Give what stands before each line of a reply, or each but the first, which may go on
+    with that of the reply before; nothing if that is not all that differs.
+    """
+    inner, more = expected[:-1].count(b"\n"), len(got) - len(expected)
+    for isFirst in (True, False):
+        lines = inner + isFirst
+        place = 0 if isFirst else expected.find(b"\n") + 1
+        put = got[place : place + more // lines] if lines else b""
+        if put and got == put * isFirst + lined(expected, put):
+            return put
+    return b""
+
+
 def _changed(expected: bytes, got: bytes) -> list[int]:
     """
     Give the places of the bytes that differ.
@@ -145,6 +167,9 @@ def _pattern(expected: bytes, got: bytes, changed: list[int]) -> str:
     Name a kind of damage; there are not many, however many replies are damaged.
     """
     more = len(got) - len(expected)
+    if put := beforeLines(expected, got):
+        where = " each line" if b"\n" in expected[:-1] else ""
+        return f"{len(put)} bytes put before{where}"
     if more > 0 and (extra := before(expected, got)):
         rest = got[extra:]
         words = [f"{extra} bytes put before"]

@@ -131,11 +131,11 @@ def _damage(damage: Mapping[str, Any] | None) -> Iterator[str]:
     yield line("  first", f"probe {first['number']}, from bit {first['bit']} on")
     yield line("", f"sent {first['expected'] or '(nothing)'}")
     yield line("", f"got  {first['got'] or '(nothing)'}")
-    if found := re.match("([0-9]+) bytes put before", first["pattern"]):
+    if found := re.match("([0-9]+) bytes put before( each line)?", first["pattern"]):
         what = bytes.fromhex(first["got"])[: int(found[1])]
         more = "..." if int(found[1]) > len(what) else ""
         said = repr(what)[1:]
-        yield line("", f"the service puts {said}{more} before the answer")
+        yield line("", f"the service puts {said}{more} before{found[2] or ' the answer'}")
 
 
 def _echo(result: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ Where in a stream the answers to probes are.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.probe.answers import Answers
 from echotwist.probe.payload import Payload, damageOf
+from echotwist.streams.prefix import LinePrefix
 from tests.support.probing import bounded
 
 #: Bytes of a probe.
@@ -68,6 +70,28 @@ class AnswersTests(SynchronousTestCase):
         self.assertEqual(self.taken(b"hi: " + one[:-1]), [])
         self.assertEqual(self.taken(one[-1:] + two), [(1, "4 bytes put before"), (2, "")])
         self.assertEqual(self.taken(b"hi: " + three), [(3, "4 bytes put before")])
+        self.assertEqual(self.answers.rest(), 0)
+
+    @bounded
+    @given(integers(0))
+    def test_lines(self, seed: int) -> None:
+        """
+        A service that puts something before each line does so within probes, too, if they
+        have ends of lines, as the tenth has; it is told as what it is.
+        """
+        chance, found, prefix = Random(seed), [], LinePrefix(b"hi: ")
+        sent = self.expecting(40)
+        for data in sent:
+            came = prefix(data)
+            place = chance.randrange(len(came))
+            found += self.taken(came[:place])
+            found += self.taken(came[place:])
+        kinds = {
+            data: "4 bytes put before each line" * (b"\n" in data[:-1])
+            or "4 bytes put before" * (before.endswith(b"\n") or not before)
+            for before, data in pairwise([b"", *sent])
+        }
+        self.assertEqual(found, [(n, kinds[data]) for n, data in enumerate(sent, 1)])
         self.assertEqual(self.answers.rest(), 0)
 
     def test_within(self) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from echotwist.probe.command import run
 from tests.support.live import PATIENCE, ROOT, ours, waitUntil
-from tests.support.probing import PROGRAM, WELL, Misbehaving, probe, reported, streams
+from tests.support.probing import PROGRAM, WELL, Misbehaving, measured, probe, reported, streams
 
 #: Runs the probe, and presses ^C when it imports a module.
 INTERRUPTED = """
@@ -158,14 +158,19 @@ def test_prefix(tmp_path: Path) -> None:
             connection.sendall(b"You said : " + data)
 
     words = ("--count=6", "--rate=20", "--payload=zeros", "--seed=1", "--timeout=10")
-    # Over TCP the service puts it before each line, and a probe has an end of line by chance.
     with ours(tmp_path, "--prefix=You said : ") as service, streams(serve) as stream:
         [udp, tcp] = reported(f"udp:127.0.0.1:{service.port}", stream, *words)["results"]
         said = probe(stream, *words[1:], "--count=1").stdout
+        # Over TCP the service puts it before each line; the tenth number is an end of line.
+        lines = measured(f"tcp:127.0.0.1:{service.port}", "--count=20", *words[1:])
     for found in (udp, tcp):
         assert (found["back"], found["damaged"], found["strange"]) == (6, 6, 0)
         assert found["damage"]["first"]["pattern"] == "11 bytes put before"
     assert "the service puts 'You said : ' before the answer" in said
+    assert (lines["back"], lines["strange"]) == (20, 0)
+    patterns = {one["pattern"] for one in lines["damage"]["patterns"]}
+    assert "11 bytes put before each line" in patterns
+    assert patterns <= {"11 bytes put before", "11 bytes put before each line"}
 
 
 def test_noEcho() -> None:

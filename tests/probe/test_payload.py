@@ -109,3 +109,16 @@ class PayloadTests(SynchronousTestCase):
         ]:
             damage = damageOf(b"abcdefgh", got)
             self.assertEqual((damage.bit, damage.pattern), (bit, pattern))
+
+    def test_lines(self) -> None:
+        """
+        What stands before each line is told as that.
+        """
+        for sent, got, pattern in [
+            (b"ab\ncd\n", b"> ab\n> cd\n", "2 bytes put before each line"),
+            (b"ab\ncd\n", b"ab\n> cd\n", "2 bytes put before each line"),
+            (b"\n\n", b">\n>\n", "1 bytes put before each line"),
+            (b"abcd\n", b"> abcd\n", "2 bytes put before"),
+            (b"ab\ncd\n", b"ab\n> cd\n> ", "4 bytes more, many bits flipped"),
+        ]:
+            self.assertEqual(damageOf(sent, got).pattern, pattern)
