@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.captures.drawing import drawn
-from tests.support.captures.packets import read
+from tests.support.captures.packets import Packet, read
 from tests.support.captures.story import told
 from tests.support.live import PATIENCE, Server, ours, waitUntil
 from tests.support.namespaces import WIRE, Namespace, Pair, pair
@@ -35,6 +35,9 @@ _KEPT = 96
 
 #: Bytes of a socket's buffer in the scene where all are filled.
 _SMALL = 2**14
+
+#: Bytes that are sent at a time there, at first.
+_PIECE = 2**12
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,27 @@ class Stage:
             f"{times} are {state}",
         )
 
-    def closed(self) -> set[str]:
+    def isClosed(self, host: Namespace) -> bool:
         """
-        Give the hosts that have said that they can take no more.
+        Tell whether a host has said that it can take no more.
         """
-        return {
-            one.source.partition(":")[0]
-            for one in read(self.seen)
-            if one.kind == "TCP" and one.window == 0
-        }
+        return any(one.kind == "TCP" and not one.window for one in self.sentBy(host))
+
+    def waitForBytes(self, size: int) -> None:
+        """
+        Wait until the service has sent so many bytes, or all that the client can take.
+        """
+        near, far = self.hosts
+        waitUntil(
+            lambda: sum(one.size for one in self.sentBy(near)) >= size or self.isClosed(far),
+            f"{size} bytes are back",
+        )
+
+    def sentBy(self, host: Namespace) -> list[Packet]:
+        """
+        Give what a host has sent.
+        """
+        return [one for one in read(self.seen) if one.source.startswith(f"{host.v4}:")]
 
 
 @dataclass(frozen=True)
@@ -186,10 +201,15 @@ def backPressure(stage: Stage) -> None:
     """
     The client reads nothing until both windows are closed, and then all.
     """
+    near, far = stage.hosts
     with stage.client() as client:
-        client.settimeout(0.01)
         sent = 0
-        while not {stage.hosts.near.v4, stage.hosts.far.v4} <= stage.closed():
+        while not stage.isClosed(far):
+            sent += client.send(b"x" * _PIECE)
+            # Or else the window of a late service might close first.
+            stage.waitForBytes(sent)
+        client.settimeout(0.01)
+        while not stage.isClosed(near):
             with suppress(TimeoutError):
                 sent += client.send(b"x" * _SMALL)
         client.settimeout(PATIENCE)
@@ -275,7 +295,7 @@ SCENES = {
     "echo": Scene("A line goes there and comes back", echo, ("--prefix=You said : ",)),
     "halfclose": Scene("The client ends its side, and the answer comes after it", halfClose),
     "reset": Scene("The client slams the connection shut", reset),
-    "timewait": Scene("The service closes first, and waits", timeWait, ("--idle-timeout=0.3",)),
+    "timewait": Scene("The service closes first, and waits", timeWait, ("--idle-timeout=2",)),
     "backpressure": Scene("A client that reads nothing", backPressure, prepare=shrink),
     "udp": Scene("Two datagrams to two addresses of a host", udp),
     "fragments": Scene("A datagram of 4,000 bytes, in three packets each way", fragments),
