@@ -54,6 +54,7 @@ setup(
         "echotwist.probe.idle",
         "echotwist.probe.load",
         "echotwist.probe.mtu",
+        "echotwist.probe.watch",
         "echotwist.sockets",
         "echotwist.streams",
         "echotwist.telemetry",

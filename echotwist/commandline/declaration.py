@@ -86,8 +86,9 @@ class Number(Kind):
         """
         Check that a number is in the range, or one that a word stands for.
         """
-        isAllowed = value in self.allowed or value in self.words.values()
-        if type(value) is not int or not isAllowed:
+        # Whether a range has what is no whole number, Python finds out by looking at all.
+        isAllowed = type(value) is int and (value in self.allowed or value in self.words.values())
+        if not isAllowed:
             raise ValueError(self._fault(name, value))
 
     def _fault(self, name: str, value: object) -> str:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.python import usage
@@ -93,7 +94,7 @@ def _measure(options: TargetOptions) -> int:
     globalLogBeginner.beginLoggingTo([hear], discardBuffer=True, redirectStandardIO=False)
     reactor.addSystemEventTrigger("before", "shutdown", measurement.stop)
     reactor.callWhenRunning(lambda: maybeDeferred(measurement.run).addBoth(end))
-    _stopBySignals(reactor)
+    _hearSignals(reactor, getattr(measurement, "reload", None))
     reactor.run(installSignalHandlers=False)
     result = ended[0]
     if isinstance(result, Failure):
@@ -101,14 +102,17 @@ def _measure(options: TargetOptions) -> int:
     return int(result)
 
 
-def _stopBySignals(reactor: Any) -> None:
+def _hearSignals(reactor: Any, reload: Callable[[], None] | None) -> None:
     """
     Have signals end what is measured; those that are ignored, as nohup(1) has it, still are.
+
+    :param reload: what SIGHUP does instead.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
+            heard = reload if reload and name == "SIGHUP" else partial(_stop, reactor)
+            signal.signal(number, lambda *_, heard=heard: reactor.callFromThread(heard))
 
 
 def _stop(reactor: Any) -> None:

@@ -41,8 +41,11 @@ class Datagrams:
     :param one: does not block.
     :param wantsStamps: have the kernel say when packets leave and come in.
     :param stamped: for how many packets the kernel's stamps are kept, a power of 2.
+    :cvar asksForQueue: of when they were queued, too.
     :ivar isStamped: it will.
     """
+
+    asksForQueue = True
 
     def __init__(
         self,
@@ -57,7 +60,9 @@ class Datagrams:
         self._hasHeader = one.type == socket.SOCK_RAW and one.family == socket.AF_INET
         # A UNIX socket would take the question for one about replies.
         self._hasNotices = one.family in (socket.AF_INET, socket.AF_INET6)
-        self.isStamped = wantsStamps and self._hasNotices and kernel.askForStamps(one)
+        self.isStamped = (
+            wantsStamps and self._hasNotices and kernel.askForStamps(one, self.asksForQueue)
+        )
         if self._hasNotices:
             kernel.askForReports(one)
         size = stamped if self.isStamped else 1

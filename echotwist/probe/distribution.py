@@ -33,6 +33,9 @@ class Memory:
     recent: int = 500
 
 
+#: Values that are summed up together.
+_PILE = 64
+
 #: For a few targets.
 AMPLE = Memory()
 
@@ -47,7 +50,9 @@ class Distribution:
 
     def __init__(self, memory: Memory = AMPLE) -> None:
         self._memory = memory
+        # Those that are kept one by one, and behind them some that are not counted yet.
         self._values: array[int] = array("q")
+        self._most = memory.exact + _PILE
         self._last: deque[int] = deque(maxlen=memory.recent)
         # Of those that are not kept one by one:
         self._rounded: Counter[int] = Counter()
@@ -56,25 +61,30 @@ class Distribution:
 
     def add(self, value: int) -> None:
         """
-        Take one more value; all else is worked out when somebody asks.
+        Take one more value; all else is worked out when somebody asks, or for many at once.
         """
-        if len(self._values) < self._memory.exact:
-            self._values.append(value)
-            return
-        known = self._ends or [value, value]
-        self._ends = [min(known[0], value), max(known[1], value)]
-        self._count += 1
-        self._total += value
-        self._rounded[self._round(value)] += 1
-        self._last.append(value)
+        self._values.append(value)
+        if len(self._values) >= self._most:
+            self._sumUp()
+
+    def _sumUp(self) -> None:
+        exact = self._memory.exact
+        rest = self._values[exact:]
+        del self._values[exact:]
+        self._ends = [min(chain(self._ends, rest)), max(chain(self._ends, rest))]
+        self._count += len(rest)
+        self._total += sum(rest)
+        self._rounded.update(map(self._round, rest))
+        self._last.extend(rest)
 
     @property
     def recent(self) -> list[int]:
         """
         The last values.
         """
-        most = self._memory.recent
-        return [*self._values[-most:], *self._last][-most:]
+        exact, most = self._memory.exact, self._memory.recent
+        newest = self._values[max(exact, len(self._values) - most) :]
+        return [*self._values[:exact][-most:], *self._last, *newest][-most:]
 
     @property
     def count(self) -> int:

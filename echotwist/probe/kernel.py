@@ -127,14 +127,16 @@ class Limit(NamedTuple):
     mtu: int
 
 
-def askForStamps(one: socket.socket) -> bool:
+def askForStamps(one: socket.socket, ofQueue: bool = True) -> bool:
     """
     Have the kernel stamp the packets of a socket.
 
+    :param ofQueue: say of datagrams, too, when they were queued.
     :return: whether it will.
     """
     isStream = one.type == socket.SOCK_STREAM
-    for flags in [_STREAM | _ID_TCP, _STREAM] if isStream else [_DATAGRAM]:
+    datagram = _DATAGRAM if ofQueue else _DATAGRAM & ~_QUEUED
+    for flags in [_STREAM | _ID_TCP, _STREAM] if isStream else [datagram]:
         if _TIMESTAMPING is not None:
             with suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, _TIMESTAMPING, flags)

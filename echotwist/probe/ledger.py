@@ -60,6 +60,17 @@ class Ledger:
         self._oldest = 1  # All before it are settled.
         self.sent = self.pending = self.back = self.late = self.twice = 0
 
+    def waitFor(self, timeout: int, room: int) -> bool:
+        """
+        Have another timeout from now on, and another number of probes under way.
+
+        :return: whether there is room for them.
+        """
+        if 2 * room > self._mask + 1:
+            return False
+        self._timeout = timeout
+        return True
+
     # What happens to a probe
 
     def begin(self, now: int, wall: int) -> int:

@@ -22,7 +22,7 @@ from echotwist.probe.payload import Payload
 from echotwist.probe.places import Place, ProbeError, checkUnix, find, largestOf
 from echotwist.probe.plain import PlainStream
 from echotwist.probe.plot import Plot
-from echotwist.probe.result import VERSION, judge
+from echotwist.probe.result import VERSION, conclude
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict
@@ -133,8 +133,10 @@ class Measurement(Generic[Measured]):
     def _begin(self) -> None:
         gc.collect()
         gc.freeze()  # What is there already need not be looked at again and again.
-        names = [str(target) for target in self._targets]
-        self._writer.begin(self._reactor, self._exchanges, names)
+        self._writer.begin(self._reactor, self._exchanges, self._names())
+
+    def _names(self) -> Sequence[str]:
+        return [str(target) for target in self._targets]
 
     def stop(self) -> None:
         """
@@ -176,8 +178,12 @@ class Measurement(Generic[Measured]):
             "program": program(),
             "seed": self._seed,
             "results": results,
-            **judge(results, self._verdicts()),
+            **conclude(results, self._judged(results)),
         }
+
+    def _judged(self, results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        verdicts = self._verdicts()
+        return [verdict.judge(result) for verdict in verdicts for result in results]
 
     def _about(self, number: int) -> Mapping[str, Any]:
         target = self._targets[number]

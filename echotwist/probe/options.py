@@ -19,6 +19,7 @@ from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.mtu.settings import MtuSettings
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target, targetsOf
+from echotwist.probe.watch.settings import WatchSettings
 
 #: What the program is called.
 PROGRAM = "echoprobe"
@@ -30,12 +31,14 @@ class TargetOptions(DeclaredOptions):
 
     :cvar command: its name.
     :cvar made: the settings of it.
+    :cvar takes: what comes after its options.
     :ivar settings: all options, once they have been parsed.
     :ivar targets: what to probe.
     """
 
     command: str
     made: type[Any]
+    takes = "TARGET..."
     settings: Any
     targets: list[Target]
 
@@ -43,7 +46,7 @@ class TargetOptions(DeclaredOptions):
         """
         Say how it is called.
         """
-        return f"Usage: {PROGRAM} {self.command} [options] TARGET..."
+        return f"Usage: {PROGRAM} {self.command} [options] {self.takes}"
 
     def opt_version(self) -> None:
         """
@@ -115,7 +118,7 @@ class PingOptions(
         "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
         "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
         "the port is 7 when left out. "
-        f"Other commands are load, doctor, idle and mtu: {PROGRAM} load --help."
+        f"Other commands are load, doctor, idle, mtu and watch: {PROGRAM} load --help."
     )
 
     def measurement(self, reactor: Any) -> Any:
@@ -236,6 +239,41 @@ class MtuOptions(
         return PathMtu(reactor, self.settings, self.targets, writer)
 
 
+class WatchOptions(
+    TargetOptions,
+    settings=WatchSettings,
+    exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
+):
+    """
+    What can be said to ``echoprobe watch``.
+    """
+
+    command, made, takes = "watch", WatchSettings, "FILE"
+    longdesc = (
+        "Watch many echo services. FILE is TOML; each of its targets is a table: [[target]] to = "
+        "'udp:192.0.2.1' name = 'gateway' rate = 2. Options count where it says nothing. "
+        "SIGHUP has it read again."
+    )
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the file.
+        """
+        if len(words) != 1:
+            said = "more than one file" if words else "no file of targets"
+            raise usage.UsageError(f"{said}; {PROGRAM} watch --help says more")
+        [self.path] = words
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a watch over all targets.
+        """
+        from echotwist.probe.watch.output import writerFor
+        from echotwist.probe.watch.watch import Watch
+
+        return Watch(reactor, self.settings, self.path, writerFor(self.settings, sys.stdout))
+
+
 #: The commands; the first is that which is meant where none is said.
 COMMANDS: dict[str, type[TargetOptions]] = {
     "ping": PingOptions,
@@ -243,4 +281,5 @@ COMMANDS: dict[str, type[TargetOptions]] = {
     "doctor": DoctorOptions,
     "idle": IdleOptions,
     "mtu": MtuOptions,
+    "watch": WatchOptions,
 }

@@ -9,6 +9,7 @@ import os
 import socket
 from functools import partial
 from ipaddress import ip_address
+from threading import current_thread, main_thread
 from typing import Any
 
 from attrs import frozen
@@ -181,7 +182,7 @@ def _addressesOf(host: str, port: int, family: int) -> list[Any]:
     Ask the resolver in a thread if it may take long: ^C must not wait for it.
     """
     ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_DGRAM)
-    if host[-1:].isdigit() or ":" in host:
+    if host[-1:].isdigit() or ":" in host or current_thread() is not main_thread():
         return ask()
     from concurrent.futures import ThreadPoolExecutor
 

@@ -7,7 +7,7 @@ All times are nanoseconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from echotwist.probe.distribution import Distribution
@@ -170,11 +170,21 @@ def judge(results: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict]) -> 
     :return: each verdict, and the exit status.
     """
     results = list(results)
-    judged = [verdict.judge(result) for verdict in verdicts for result in results]
+    return conclude(results, [one.judge(result) for one in verdicts for result in results])
+
+
+def conclude(
+    results: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """
+    Tell what conditions say, and the exit status.
+
+    :param judged: what each says of a result.
+    """
     return {"verdicts": judged, "status": _status(results, judged)}
 
 
-def _status(results: list[Mapping[str, Any]], judged: list[dict[str, Any]]) -> int:
+def _status(results: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> int:
     if any(not result["back"] + result["late"] for result in results):
         return SILENCE
     if any(result["tooSlow"] for result in results):

@@ -31,13 +31,14 @@ class SocketEvents:
     :param reactor: waits (``IReactorFDSet``).
     :param watched: does not block.
     :param happened: is called when there is something to read, or an error.
+    :ivar isPaused: it is not called for now.
     """
 
     def __init__(self, reactor: Any, watched: socket.socket, happened: Callable[[], None]) -> None:
         self._reactor = reactor
         self._watched = watched
         self._happened = happened
-        self._wantsRoom = False
+        self._wantsRoom = self.isPaused = False
         self._poller: Any = None
         if hasattr(select, "epoll"):
             self._poller = select.epoll()
@@ -73,6 +74,21 @@ class SocketEvents:
         if select.select([fd], [], [], max(0, at - monotonic_ns()) / SECOND)[0]:
             self._happened()
         return True
+
+    def pause(self) -> None:
+        """
+        Tell of no events for now.
+        """
+        self.isPaused = True
+        self._reactor.removeReader(self)
+
+    def resume(self) -> None:
+        """
+        Tell of events again, and of what came meanwhile.
+        """
+        self.isPaused = False
+        if self.fileno() >= 0:
+            self._reactor.addReader(self)
 
     def forget(self) -> None:
         """

@@ -48,7 +48,7 @@ def report(found: Mapping[str, Any], linesOf: Callable[[Mapping[str, Any]], Iter
     """
     blocks = ["\n".join(linesOf(one)) for one in found["results"]]
     if found["verdicts"]:
-        blocks.append("\n".join(map(_verdict, found["verdicts"])))
+        blocks.append("\n".join(map(verdictLine, found["verdicts"])))
     return "\n\n".join(blocks)
 
 
@@ -184,7 +184,10 @@ def _timeText(value: float) -> str:
     return f"{value / worth:.3f} {unit}"
 
 
-def _verdict(verdict: Mapping[str, Any]) -> str:
+def verdictLine(verdict: Mapping[str, Any]) -> str:
+    """
+    Write whether a condition held.
+    """
     word = "held  " if verdict["held"] else "FAILED"
     value, kind = verdict["value"], verdict["kind"]
     if value is None:

@@ -109,7 +109,7 @@ class Verdict:
         for key in self.path:
             value = None if value is None else value[key]
         held = value is not None and not self.fails(value, self.limit)
-        target, kind = result["target"], self.kind
+        target, kind = result.get("name", result["target"]), self.kind
         return {"failIf": self.text, "target": target, "kind": kind, "value": value, "held": held}
 
 

@@ -27,6 +27,7 @@ from echotwist.probe.options import (
     LoadOptions,
     MtuOptions,
     PingOptions,
+    WatchOptions,
 )
 from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
 from tests.support.peers import identity
@@ -703,7 +704,7 @@ def test_tag() -> None:
 #: Each with the options that it lists.
 PAGES: dict[str, list[type[usage.Options]]] = {
     "echotwist.8": [Options],
-    "echoprobe.1": [PingOptions, LoadOptions, DoctorOptions, IdleOptions, MtuOptions],
+    "echoprobe.1": [PingOptions, LoadOptions, DoctorOptions, IdleOptions, MtuOptions, WatchOptions],
 }
 
 

@@ -1,0 +1,98 @@
+"""
+Metrics as Prometheus reads them (pure).
+
+`Text <https://prometheus.io/docs/instrumenting/exposition_formats/>`_ has classic
+histograms alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from math import inf
+from typing import NamedTuple
+
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.watch.histogram import BOUNDS, Histogram
+
+#: Names and values.
+Labels = tuple[tuple[str, str], ...]
+
+
+class Family(NamedTuple):
+    """
+    Series that are told together.
+
+    :param name: of all.
+    :param kind: ``counter``, ``gauge`` or ``histogram``.
+    :param help: what they are, in a line.
+    """
+
+    name: str
+    kind: str
+    help: str
+
+
+#: The upper bounds of classic buckets, in seconds, as they are written.
+_LIMITS = [*(f"{bound / SECOND:g}" for bound in BOUNDS), "+Inf"]
+
+
+class Text:
+    """
+    Write series as text.
+    """
+
+    contentType = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        self._lines: dict[Family, list[str]] = {}
+
+    def add(self, family: Family, labels: Labels, value: float | Histogram) -> None:
+        """
+        Take one series.
+        """
+        lines = self._lines.setdefault(family, [])
+        said = _labelText(labels)
+        if isinstance(value, Histogram):
+            lines.extend(_histogram(family.name, said, value))
+        else:
+            lines.append(f"{family.name}{_braces(said)} {_number(value)}\n")
+
+    def finish(self) -> bytes:
+        """
+        Give all that was taken.
+        """
+        parts: list[str] = []
+        for family, lines in self._lines.items():
+            parts.append(f"# HELP {family.name} {family.help}\n")
+            parts.append(f"# TYPE {family.name} {family.kind}\n")
+            parts.extend(lines)
+        return "".join(parts).encode("utf-8", "backslashreplace")
+
+
+def _histogram(name: str, said: str, value: Histogram) -> Iterable[str]:
+    value.settle()
+    before = f"{said}," if said else ""
+    count = 0
+    for limit, more in zip(_LIMITS, value.wide, strict=True):
+        count += more
+        yield f'{name}_bucket{{{before}le="{limit}"}} {count}\n'
+    yield f"{name}_sum{_braces(said)} {value.total / SECOND!r}\n"
+    yield f"{name}_count{_braces(said)} {count}\n"
+
+
+def _braces(said: str) -> str:
+    return f"{{{said}}}" if said else ""
+
+
+def _number(value: float) -> str:
+    return "+Inf" if value == inf else repr(value)
+
+
+@lru_cache(2**12)
+def _labelText(labels: Labels) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,19 @@
+"""
+Where what a watch finds is written to: as by ``ping``, but a line for each target.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from echotwist.probe import output
+from echotwist.probe.output import Text
+from echotwist.probe.watch.text import textOf
+
+
+def writerFor(settings: Any, file: TextIO) -> Any:
+    """
+    Give the writer that was asked for.
+    """
+    made = output.writerFor(settings, file)
+    return Text(file, textOf) if isinstance(made, Text) else made

@@ -1,0 +1,88 @@
+"""
+Where a watch tells Prometheus how it stands, by HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import Cooperator
+from twisted.python.failure import Failure
+
+from echotwist.pages.http import Reply
+from echotwist.pages.serving import Page, Pages
+from echotwist.probe.places import ProbeError
+from echotwist.probe.watch.exposition import Text
+from echotwist.sockets.errors import inWords
+
+
+class Metrics:
+    """
+    Serve ``/metrics``, ``/healthz`` and ``/readyz``.
+
+    :param reactor: listens.
+    :param watch: whose metrics.
+    :param endpoint: where, as Twisted describes it.
+    :param told: hears what goes wrong in a page.
+    :raise ProbeError: that is impossible.
+    """
+
+    def __init__(
+        self, reactor: Any, watch: Any, endpoint: str, told: Callable[[str], None]
+    ) -> None:
+        try:
+            from echotwist.probe.watch.metrics import fill
+        except ImportError as error:
+            hint = "pip install 'echotwist[metrics]'"
+            raise ProbeError(f"--metrics {endpoint}: {error}; {hint}") from None
+        self._watch, self._fill, self._endpoint = watch, fill, endpoint
+        # One piece, then all else has its turn.
+        self._cooperator = Cooperator(terminationPredicateFactory=lambda: lambda: True)
+        pages: dict[bytes, Page] = {
+            b"/metrics": self._metrics,
+            b"/healthz": lambda: Reply(b"healthy\n"),
+            b"/readyz": self._readiness,
+        }
+        self._factory = Pages(pages, reactor, lambda: told(Failure().getErrorMessage()))
+        self._port: Any = None
+        self._listen(reactor)
+
+    def _listen(self, reactor: Any) -> None:
+        heard: list[Any] = []
+        try:
+            found = serverFromString(reactor, self._endpoint).listen(self._factory)
+            found.addBoth(heard.append)
+        except Exception as error:  # Each endpoint has its own.
+            raise self._fault(error) from None
+        # All that know their place listen at once.
+        [self._port] = heard or [None]
+        if isinstance(self._port, Failure):
+            raise self._fault(self._port.value) from None
+
+    def _fault(self, error: BaseException | None) -> ProbeError:
+        cause = error.socketError if isinstance(error, CannotListenError) else error
+        why = inWords(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
+        return ProbeError(f"--metrics {self._endpoint}: {why}")
+
+    def stop(self) -> None:
+        """
+        Listen no more.
+        """
+        if self._port is not None:
+            maybeDeferred(self._port.stopListening)
+            self._port = None
+
+    def _metrics(self) -> Deferred[Reply]:
+        page = Text()
+        done = self._cooperator.coiterate(self._fill(self._watch, page))
+        return done.addCallback(lambda _: Reply(page.finish(), page.contentType))
+
+    def _readiness(self) -> Reply:
+        if self._watch.isReady:
+            return Reply(b"ready\n")
+        return Reply(b"not ready\n", status=HTTPStatus.SERVICE_UNAVAILABLE)

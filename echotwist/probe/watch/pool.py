@@ -1,0 +1,76 @@
+"""
+Which UDP socket each target of a watch uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from echotwist.probe.dialing import opened
+from echotwist.probe.places import Place, Way
+from echotwist.probe.target import Target
+from echotwist.probe.watch.sharing import Lane, SharedDatagrams
+from echotwist.probe.watch.wheel import Wheel
+
+
+class Sockets:
+    """
+    The UDP sockets of all targets: one for those of a family that leave this host the
+    same way, unless two have the same address.
+
+    :param reactor: waits.
+    :param wheel: wakes them up.
+    """
+
+    def __init__(self, reactor: Any, wheel: Wheel) -> None:
+        self._reactor = reactor
+        self._wheel = wheel
+        self._open: dict[tuple[int, Way], list[SharedDatagrams]] = {}
+        self._dropped = self._strangers = 0  # of those that are closed
+
+    def lane(self, target: Target, place: Place, way: Way) -> Lane:
+        """
+        Carry probes to a target.
+
+        :raise ProbeError: that is impossible.
+        """
+        alike = self._open.setdefault((place.family, way), [])
+        shared = next((one for one in alike if not one.has(place.address)), None)
+        if shared is None:
+            one = opened(target, place, way, isConnected=False)
+            shared = SharedDatagrams(self._reactor, one, self._wheel)
+            alike.append(shared)
+        return Lane(shared, place.address, self._left)
+
+    def _left(self, shared: SharedDatagrams) -> None:
+        """
+        Close a socket that no target needs any more.
+        """
+        if shared.isEmpty:
+            for alike in self._open.values():
+                if shared in alike:
+                    alike.remove(shared)
+                    self._dropped += shared.dropped
+                    self._strangers += shared.strangers
+                    shared.stop()
+
+    @property
+    def dropped(self) -> int:
+        """
+        How many packets the kernel had no room for until they would be read.
+        """
+        return self._dropped + sum(one.dropped for one in self.all)
+
+    @property
+    def strangers(self) -> int:
+        """
+        How many packets came from no target.
+        """
+        return self._strangers + sum(one.strangers for one in self.all)
+
+    @property
+    def all(self) -> list[SharedDatagrams]:
+        """
+        Those that are open.
+        """
+        return [one for alike in self._open.values() for one in alike]

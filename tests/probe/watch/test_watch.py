@@ -1,0 +1,304 @@
+"""
+A watch as a program.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import jsonschema
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import echotwist.probe
+from tests.support.live import PATIENCE, ROOT, Server, freePort, ours, waitUntil
+from tests.support.probing import PROGRAM, WELL, Misbehaving, probe
+
+pytestmark = pytest.mark.oneWay
+
+SCHEMA = json.loads(Path(echotwist.probe.__file__).with_name("schema.json").read_text())
+
+#: Where nobody listens: of the ports that are for nobody (tcpmux).
+NOBODY = "udp:127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """
+    The service, as it is by default, on a free port.
+    """
+    with ours(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+def fileOf(tmp_path: Path, *targets: str, common: str = "") -> Path:
+    """
+    Write a file of targets, each ``NAME=TARGET`` or a target alone.
+    """
+    lines = [common]
+    for one in targets:
+        name, equals, target = one.rpartition("=")
+        lines += ["[[target]]", f"to = '{target}'", f"name = '{name}'" if equals else ""]
+    path = tmp_path / "targets.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+class Watching:
+    """
+    A watch that runs, with its metrics.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process = process
+        self._port = port
+
+    def page(self, path: str) -> str:
+        """
+        Get a page.
+        """
+        url = f"http://127.0.0.1:{self._port}/{path}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as reply:
+            return str(reply.read().decode())
+
+    def isReady(self) -> bool:
+        """
+        Tell whether all targets are watched.
+        """
+        with suppress(OSError):
+            return self.page("readyz") == "ready\n"
+        return False
+
+    def values(self, name: str) -> dict[str, float]:
+        """
+        Give the values of a metric, by the names of targets, and by the cause of losses.
+        """
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(self.page("metrics")):
+            for one in family.samples:
+                if one.name == f"echoprobe_{name}":
+                    labels = [one.labels.get(key, "") for key in ("name", "cause", "result")]
+                    found[" ".join(filter(None, labels))] = one.value
+        return found
+
+    def waitFor(self, what: Callable[[], object]) -> None:
+        """
+        Wait until something is so.
+        """
+        waitUntil(lambda: bool(what()), "the watch gets there")
+
+
+@contextmanager
+def watching(path: Path, *words: str) -> Iterator[Watching]:
+    """
+    Have a watch run.
+    """
+    port = freePort()
+    process = subprocess.Popen(
+        [*PROGRAM, "watch", str(path), f"--metrics=tcp:{port}:interface=127.0.0.1", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        running = Watching(process, port)
+        running.waitFor(running.isReady)
+        yield running
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(running: Watching, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+    """
+    End a watch; give its status, what it wrote, and what it said.
+    """
+    running.process.send_signal(number)
+    out, err = running.process.communicate(timeout=PATIENCE)
+    return running.process.returncode, out, err
+
+
+def test_report(tmp_path: Path, server: Server) -> None:
+    """
+    All targets of a file are probed at their own rates, and told of in one object.
+    """
+    port = server.port
+    path = fileOf(
+        tmp_path,
+        f"four=udp:127.0.0.1:{port}",
+        f"again=udp:127.0.0.1:{port}",
+        f"six=udp:[::1]:{port}",
+        f"stream=tcp:127.0.0.1:{port}",
+        f"named=tcp:localhost:{port}",
+        f"silent={NOBODY}",
+        common="interval = 0.05",
+    )
+    done = probe("watch", str(path), "--json", "--duration=0.5", "--fail-if", "loss>50%")
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert (report["schema"], done.returncode) == ("echoprobe-watch", 3)
+    found = {one["name"]: one for one in report["results"]}
+    assert list(found) == ["four", "again", "six", "stream", "named", "silent"]
+    for name in ("four", "again", "six", "stream", "named"):
+        one = found[name]
+        assert (one["sent"], one["back"], one["lost"]["count"]) == (10, 10, 0), one
+        assert one["intervalNs"] == 50_000_000
+    assert [found[name]["clock"] for name in ("four", "six")] == ["kernel", "kernel"]
+    silent = found["silent"]["lost"]
+    assert silent["reported"]["reasons"][0]["reason"] == "ICMP port unreachable from 127.0.0.1"
+    assert silent["reported"]["count"] == 10
+    held = {one["target"]: one["held"] for one in report["verdicts"]}
+    assert held == {**dict.fromkeys(found, True), "silent": False}
+
+
+def test_text(tmp_path: Path, server: Server) -> None:
+    """
+    For a person there is a line for each target, and its faults below.
+    """
+    path = fileOf(tmp_path, f"good=udp:127.0.0.1:{server.port}", f"bad={NOBODY}")
+    done = probe("watch", str(path), "--interval=0.05", "--count=4")
+    head, good, *rest = done.stdout.splitlines()
+    bad, lost = (
+        next(line for line in rest if line.startswith(word)) for word in ("bad", "    lost")
+    )
+    assert head.split() == ["target", "sent", "lost", "%", "late", "median", "p99", "max"]
+    assert good.split()[:5] == ["good", "4", "0", "0", "0"]
+    assert bad.split() == ["bad", "4", "4", "100", "0", "-", "-", "-"]
+    assert lost == "    lost   4 left; ICMP port unreachable from 127.0.0.1"
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_lines(tmp_path: Path, server: Server) -> None:
+    """
+    ``--jsonl`` tells of each probe, by the name of its target.
+    """
+    path = fileOf(tmp_path, f"good=udp:127.0.0.1:{server.port}", f"bad={NOBODY}")
+    done = probe("watch", str(path), "--interval=0.05", "--count=4", "--jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    counted = Counter((row["target"], row["outcome"]) for row in rows)
+    assert counted == {("good", "back"): 4, ("bad", "lost"): 4}
+
+
+def test_reload(tmp_path: Path, server: Server) -> None:
+    """
+    At SIGHUP targets begin and end, and those that stay keep their counts; a bad file is
+    told in one line, and all go on.
+    """
+    good, other = f"udp:127.0.0.1:{server.port}", f"tcp:127.0.0.1:{server.port}"
+    path = fileOf(tmp_path, f"stays={good}", f"goes={other}")
+    with watching(path, "--interval=0.05") as running:
+        running.waitFor(lambda: running.values("sent_total")["stays"] > 10)
+        path.write_text("nothing = 1")
+        running.process.send_signal(signal.SIGHUP)
+        running.waitFor(lambda: running.values("reloads_total")["failed"] == 1)
+        assert running.values("last_reload_successful") == {"": 0}
+        assert set(running.values("sent_total")) == {"stays", "goes"}
+        before = running.values("sent_total")["stays"]
+        fileOf(tmp_path, f"comes={other}", f"stays={good}", common="timeout = 1")
+        running.process.send_signal(signal.SIGHUP)
+        running.waitFor(lambda: running.values("reloads_total")["done"] == 1)
+        running.waitFor(lambda: running.values("received_total")["comes"] > 3)
+        assert running.values("targets") == {"": 2}
+        sent = running.values("sent_total")
+        assert set(sent) == {"stays", "comes"}
+        assert sent["stays"] >= before > 10
+        assert sum(running.values("lost_total").values()) == 0
+        status, out, err = ended(running)
+    assert status in WELL
+    words = [line.split()[0] for line in out.splitlines() if "BEWARE" not in line]
+    assert words == ["target", "comes", "stays"]
+    bad, reloaded = err.splitlines()
+    assert bad.startswith(f"echoprobe: not reloaded: {path}: nothing: unknown; known are ")
+    assert bad.endswith("; all targets stay as they were")
+    assert reloaded == f"echoprobe: reloaded: {path}: of the targets 1 stay, 1 begin, 1 end"
+
+
+def test_metrics(tmp_path: Path) -> None:
+    """
+    What metrics say is what the service did.
+    """
+
+    def treat(did: Counter[str], number: int, data: bytes) -> list[tuple[float, bytes]]:
+        kind = number % 5 if number <= 50 else 4
+        did[str(kind)] += 1
+        broken = data[:30] + bytes([data[30] ^ 1]) + data[31:]
+        return {0: [], 1: [(0.0, data)] * 2, 2: [(0.0, broken)], 3: [(0.4, data)]}.get(
+            kind, [(0.0, data)]
+        )
+
+    with Misbehaving(treat) as service:
+        path = fileOf(tmp_path, f"odd={service.target}")
+        with watching(path, "--interval=0.05", "--timeout=0.2") as running:
+            running.waitFor(lambda: running.values("received_total")["odd"] > 50)
+
+            def value(name: str) -> int:
+                return int(running.values(name)["odd"])
+
+            assert value("damaged_total") == service.did["2"] == 10
+            assert value("duplicates_total") == service.did["1"] == 10
+            assert value("late_total") == service.did["3"] == 10
+            lost = running.values("lost_total")
+            assert lost == {"odd never-left": 0, "odd reported": 0, "odd unanswered": 20}
+            assert value("reordered_total") == 10
+            assert value("rtt_seconds_count") >= 30
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no file of targets; echoprobe watch --help says more"),
+        (["a", "b"], "more than one file; echoprobe watch --help says more"),
+        (["/nowhere"], "/nowhere: No such file or directory (errno 2)"),
+        (["FILE", "--metrics=tcp:x"], "--metrics tcp:x: "),
+        (["FILE", "--metrics=nothing:1"], "--metrics nothing:1: "),
+        (["FILE", "--metrics=tcp:1:interface=192.0.2.77"], "Cannot assign requested address"),
+        (["FILE", "--size=70000"], "size 70000: a datagram there has 65507 at the most"),
+        (["FILE", "--rate=2000"], "more than 1,000 probes a second to an address"),
+        (["FILE", "--speed=2000"], "option --speed not recognized"),
+    ],
+)
+def test_usage(tmp_path: Path, words: list[str], said: str) -> None:
+    """
+    A mistake is one line, and status 2.
+    """
+    path = str(fileOf(tmp_path, "udp:8.8.8.8"))
+    done = probe("watch", *[path if word == "FILE" else word for word in words])
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("echoprobe: ")
+    assert said in line
+
+
+def test_unknown(tmp_path: Path, server: Server) -> None:
+    """
+    A name that nobody knows is told once, its probes never leave, and others go on.
+    """
+    path = fileOf(tmp_path, "away=udp:nowhere.invalid", f"here=udp:127.0.0.1:{server.port}")
+    done = probe("watch", str(path), "--interval=0.1", "--count=5", "--json")
+    away, here = json.loads(done.stdout)["results"]
+    assert (done.returncode, here["back"], away["sent"]) == (3, 5, 5)
+    assert away["lost"]["neverLeft"]["count"] == 5
+    [line] = done.stderr.splitlines()
+    assert line.startswith("echoprobe: away: udp:nowhere.invalid:7: nowhere.invalid: ")
+    assert away["lost"]["neverLeft"]["reasons"][0]["reason"] in line
+
+
+def test_interrupted(tmp_path: Path, server: Server) -> None:
+    """
+    ^C has it tell what it found, with the same status.
+    """
+    path = fileOf(tmp_path, f"here=udp:127.0.0.1:{server.port}")
+    with watching(path, "--interval=0.05") as running:
+        running.waitFor(lambda: running.values("received_total")["here"] > 3)
+        status, out, err = ended(running, signal.SIGINT)
+    assert status in WELL
+    assert out.splitlines()[1].startswith("here")
+    assert err == ""

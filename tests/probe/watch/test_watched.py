@@ -1,0 +1,308 @@
+"""
+One target of a watch, and a day of it, with a clock that the tests turn.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from echotwist.probe.events import Arrival
+from echotwist.probe.ledger import NEVER_LEFT, UNANSWERED
+from echotwist.probe.payload import Payload
+from echotwist.probe.schedule import SECOND
+from echotwist.probe.target import Target
+from echotwist.probe.watch.file import Entry
+from echotwist.probe.watch.settings import WatchSettings
+from echotwist.probe.watch.watched import Here, Watched
+from echotwist.probe.watch.wheel import Wheel
+from tests.support.alarm import Alarm
+
+MS = SECOND // 1000
+
+#: By how much the clock of the world is ahead of the one that nobody sets.
+EPOCH = 1_800_000_000 * SECOND
+
+ENTRY = Entry("one", Target("udp", "192.0.2.1", 7), WatchSettings())
+
+
+class Path:
+    """
+    Carries probes to a service that does with each what the test says.
+
+    :param day: has the clock.
+    :param treat: gives the nanoseconds until each reply to a probe, by its number.
+    """
+
+    source = place = None
+    dropped = 0
+
+    def __init__(self, day: Day, treat: Callable[[int], list[int]]) -> None:
+        self._day, self._treat = day, treat
+        self._left: dict[int, int] = {}
+        self.renewed = 0
+        self.refusal = ""
+
+    def start(self, session: Watched) -> None:
+        """
+        Begin.
+        """
+        self._session = session
+
+    def ready(self, patience: int) -> Deferred[None]:
+        """
+        Be ready at once.
+        """
+        return succeed(None)
+
+    def stop(self) -> None:
+        """
+        End.
+        """
+
+    def renew(self) -> None:
+        """
+        Count how often nothing came back for long.
+        """
+        self.renewed += 1
+
+    def send(self, number: int, data: bytes) -> str:
+        """
+        Have its replies come when they should.
+        """
+        left = self._day.wall()
+        self._left = {number: left}
+        delays = self._treat(number)
+        if self.refusal:
+            return self.refusal
+        for delay in delays:
+            self._day.at(delay, lambda: self._arrive(number, data, left))
+        return ""
+
+    def _arrive(self, number: int, data: bytes, left: int) -> None:
+        self._left[number] = left
+        wall = self._day.wall()
+        self._session.arrived(data, Arrival(self._day.now, wall, wall))
+
+    def read(self) -> None:
+        """
+        All is read as soon as it comes.
+        """
+
+    def sentAll(self) -> None:
+        """
+        Nothing waits.
+        """
+
+    def leftAt(self, number: int) -> int:
+        """
+        Tell when a probe was sent.
+        """
+        return self._left[number]
+
+    def queuedAt(self, number: int) -> int:
+        """
+        Tell nothing.
+        """
+        return 0
+
+
+def sizeOf(thing: object) -> tuple[int, int]:
+    """
+    Count the objects that something holds, and their bytes.
+    """
+    seen: dict[int, object] = {}
+    found = [thing]
+    while found:
+        one = found.pop()
+        isShared = isinstance(one, type | ModuleType | FunctionType) or one is None
+        if id(one) not in seen and not isShared:
+            seen[id(one)] = one
+            found.extend(gc.get_referents(one))
+    return len(seen), sum(map(sys.getsizeof, seen.values()))
+
+
+class Day:
+    """
+    A clock, and what happens by it.
+    """
+
+    def __init__(self) -> None:
+        self.now, self.step = 0, 0
+        self.alarm = Alarm()
+        self.wheel = Wheel(self._alarm, lambda: self.now)
+
+    def _alarm(self, ring: Callable[[], None]) -> Alarm:
+        self._ring = ring
+        return self.alarm
+
+    def wall(self) -> int:
+        """
+        Tell the time of the world, which somebody may have set.
+        """
+        return EPOCH + self.now + self.step
+
+    def at(self, delay: int, what: Callable[[], None]) -> None:
+        """
+        Have something happen later.
+        """
+        self.wheel.turn(what).set(self.now + delay)
+
+    def pass_(self, time: int) -> None:
+        """
+        Let some time pass.
+        """
+        end = self.now + time
+        while self.alarm.at is not None and self.alarm.at <= end:
+            self.now = max(self.now, self.alarm.at)
+            self.alarm.at = None
+            self._ring()
+        self.now = end
+
+
+class WatchedTests(SynchronousTestCase):
+    """
+    Tests for :class:`Watched`.
+    """
+
+    def watched(
+        self, treat: Callable[[int], list[int]], entry: Entry = ENTRY, **more: Any
+    ) -> Watched:
+        """
+        Begin to watch a target.
+        """
+        self.day = Day()
+        self.path = Path(self.day, treat)
+        made = Watched(
+            entry,
+            self.path,  # type: ignore[arg-type]
+            Payload(b"seed", 64),
+            0.0,
+            self.day.wheel.turn,
+            Here(),
+            now=lambda: self.day.now,
+            wall=self.day.wall,
+            **more,
+        )
+        made.start()
+        return made
+
+    def test_counts(self) -> None:
+        """
+        Numbers for metrics never fall, also when a reply comes after all; each probe is
+        one thing in the end.
+        """
+
+        def treat(number: int) -> list[int]:
+            kinds = {0: [MS], 1: [], 2: [3 * SECOND], 3: [MS, 2 * MS]}
+            return kinds[number % 4]
+
+        one = self.watched(treat)
+        fallen = []
+        lost = 0
+        for _ in range(400):
+            self.day.pass_(SECOND)
+            fallen.append(one.lostBy[UNANSWERED] < lost)
+            lost = one.lostBy[UNANSWERED]
+        self.day.pass_(3 * SECOND)
+        self.assertFalse(any(fallen))
+        books = one.books
+        self.assertEqual(books.sent, 403)
+        self.assertEqual(books.twice, 101)
+        one.roundTrips.settle()
+        self.assertEqual(one.roundTrips.total, books.back * MS)
+        # Those that were late were lost before.
+        self.assertEqual(one.lostBy[UNANSWERED], books.late + books.losses().unanswered)
+        self.assertEqual(books.back + books.late + books.losses().unanswered + books.pending, 403)
+
+    def test_day(self) -> None:
+        """
+        A day with losses, reasons and times of all kinds leaves as much in memory as six
+        hours.
+        """
+
+        def treat(number: int) -> list[int]:
+            self.path.refusal = f"reason {number}" if number % 10 == 0 else ""
+            return [] if number % 7 == 0 else [pow(7, number % 1000, 10**9 + 7)]
+
+        one = self.watched(treat, evolve(ENTRY, settings=WatchSettings(interval=2.0)))
+        self.day.pass_(6 * 3600 * SECOND)
+        before = sizeOf(one)
+        self.day.pass_(18 * 3600 * SECOND)
+        after = sizeOf(one)
+        self.assertEqual((one.books.sent, one.lostBy[NEVER_LEFT]), (43_200, 4_320))
+        self.assertLess(after[0], before[0] + 100)
+        self.assertLess(after[1], before[1] + 10_000)
+        self.assertLess(after[1], 2**18)
+
+    def test_restart(self) -> None:
+        """
+        While a target is away each probe is lost, and none after that.
+        """
+        one = self.watched(lambda number: [] if 101 <= number <= 130 else [MS])
+        self.day.pass_(200 * SECOND - 1)
+        self.assertEqual(one.lostBy, {UNANSWERED: 30})
+        self.assertEqual(one.books.losses().runs.longest, 30)
+        self.assertEqual((one.books.sent, one.books.back), (200, 170))
+
+    def test_renewed(self) -> None:
+        """
+        After three timeouts without a word what carries probes is made anew, and again
+        after three more.
+        """
+        self.watched(lambda number: [])
+        self.day.pass_(6 * SECOND)
+        self.assertEqual(self.path.renewed, 0)
+        self.day.pass_(2 * SECOND)
+        self.assertEqual(self.path.renewed, 1)
+        self.day.pass_(60 * SECOND)
+        self.assertIn(self.path.renewed, range(9, 12))
+
+    def test_step(self) -> None:
+        """
+        When somebody sets the clock, round trips stay right.
+        """
+        one = self.watched(lambda number: [MS])
+        for step in (3600 * SECOND, -7200 * SECOND, 5 * MS):
+            self.day.pass_(10 * SECOND)
+            self.day.at(
+                SECOND - self.day.now % SECOND + MS // 2,
+                lambda step=step: setattr(self.day, "step", step),  # type: ignore[misc]
+            )
+        self.day.pass_(30 * SECOND)
+        one.roundTrips.settle()
+        self.assertEqual(one.roundTrips.total, one.books.back * MS)
+        self.assertEqual((one.books.sent - one.books.pending, one.stepped), (one.books.back, 3))
+
+    def test_becomes(self) -> None:
+        """
+        With another rate, timeout or condition it is the same target, with its counts; with
+        another size or address it is not.
+        """
+        one = self.watched(lambda number: [MS])
+        self.day.pass_(10 * SECOND)
+        settings = WatchSettings(rate=10.0, timeout=1.0, failIf=("loss>1%",))
+        self.assertTrue(one.becomes(evolve(ENTRY, settings=settings)))
+        self.day.pass_(10 * SECOND)
+        self.assertIn(one.books.sent, range(109, 113))
+        self.assertFalse(one.becomes(evolve(ENTRY, settings=WatchSettings(size=100))))
+        self.assertFalse(one.becomes(evolve(ENTRY, target=Target("udp", "192.0.2.2", 7))))
+        self.assertFalse(one.becomes(evolve(ENTRY, settings=WatchSettings(rate=10_000.0))))
+
+    def test_suspended(self) -> None:
+        """
+        After the process was stopped for an hour it does not send all of that hour at once.
+        """
+        one = self.watched(lambda number: [MS])
+        self.day.pass_(10 * SECOND - 1)
+        self.day.now += 3600 * SECOND
+        self.day.pass_(10 * SECOND)
+        self.assertLess(one.books.sent, 25)
+        self.assertGreater(one.schedule.skipped, 3590)
