@@ -238,7 +238,8 @@ class WatchedTests(SynchronousTestCase):
         self.day.pass_(18 * 3600 * SECOND)
         after = sizeOf(one)
         self.assertEqual((one.books.sent, one.lostBy[NEVER_LEFT]), (43_200, 4_320))
-        self.assertLess(after[0], before[0] + 100)
+        # A count above 256 is an object of its own.
+        self.assertLess(after[0], before[0] + 400)
         self.assertLess(after[1], before[1] + 10_000)
         self.assertLess(after[1], 2**18)
 
