@@ -11,14 +11,14 @@ import pytest
 
 from tests.support.live import ROOT
 from tests.support.peers import needed
-from tests.support.terminals import play
+from tests.support.terminals import Step, patternOf, play
 from tests.support.transcripts import consoles
 
 LESSON = ROOT / "docs" / "lesson"
 PROGRAMS = LESSON / "programs"
 
 #: Pages that need root or many seconds.
-SLOW = {"pressure", "raw", "twisted", "udp", "wire"}
+SLOW = {"clients", "pressure", "processor", "raw", "twisted", "udp", "wire"}
 
 PAGES = [
     pytest.param(page, id=page.stem, marks=[pytest.mark.slow] * (page.stem in SLOW))
@@ -100,6 +100,17 @@ def test_wrong(name: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError) as raised:
         play(page, PROGRAMS, tmp_path / "home")
     assert difference in str(raised.value).splitlines()
+
+
+def test_table() -> None:
+    """
+    A table of which nearly all varies is compared at once, also where it is another.
+    """
+    lines = ["        …         … word"] * 30
+    pattern = patternOf(Step("", None, [*lines, "end"]))
+    table = f"{' ' * 40}1{' ' * 40}23 word\n" * 30
+    assert re.fullmatch(pattern, f"{table}end\n")
+    assert not re.fullmatch(pattern, f"{table}the end\n")
 
 
 def test_patience(tmp_path: Path) -> None:

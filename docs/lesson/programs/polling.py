@@ -4,7 +4,7 @@ import socket
 listener = socket.create_server(("127.0.0.1", 1234), backlog=1024)
 waiting = selectors.PollSelector()
 waiting.register(listener, selectors.EVENT_READ)
-print("listening on port 1234")
+print("listening on port 1234", flush=True)
 while True:
     for key, _ in waiting.select():
         if key.fileobj is listener:

@@ -19,5 +19,5 @@ class Echo(protocol.Protocol):
 
 
 reactor.listenTCP(1234, protocol.Factory.forProtocol(Echo), backlog=1024)
-print("listening on port 1234")
+print("listening on port 1234", flush=True)
 reactor.run()

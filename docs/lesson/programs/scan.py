@@ -3,7 +3,7 @@ from contextlib import suppress
 
 listener = socket.create_server(("127.0.0.1", 1234), backlog=1024)
 listener.setblocking(False)
-print("listening on port 1234")
+print("listening on port 1234", flush=True)
 connections = []
 while True:
     with suppress(BlockingIOError):
