@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.support.captures.scenes import SCENES, drawing, record
+from tests.support.captures.recording import drawing, record
+from tests.support.captures.scenes import SCENES
 from tests.support.live import ROOT
 
 #: Where they are.

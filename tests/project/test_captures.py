@@ -14,7 +14,8 @@ import pytest
 from tests.captures import CAPTURES
 from tests.support.captures.drawing import WIDEST, drawn, label, lines, look
 from tests.support.captures.packets import Packet, read
-from tests.support.captures.scenes import SCENES, drawing, record
+from tests.support.captures.recording import drawing, record
+from tests.support.captures.scenes import SCENES
 from tests.support.captures.story import States, Step, marked, shape, told
 
 #: Bytes of the largest drawing.
