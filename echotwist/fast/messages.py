@@ -42,7 +42,10 @@ def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
         return data, error.with_traceback(None)
     if sent != len(data) or (sent == MOST and notePassed(fd, 0) >= BULK):
         return data, sent
-    notePassed(fd, sent)
+    try:
+        _passed[fd] += sent
+    except IndexError:
+        notePassed(fd, sent)
     return None
 
 
