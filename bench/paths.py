@@ -20,6 +20,9 @@ from bench.tools import PORT, Probing, Tool
 #: Probes a second at which round trips and processor time are compared.
 RATE = 1000
 
+#: Probes a second, and for how many seconds, of which a tool says how late it was itself.
+FAST, _FAST_SECONDS = 10_000, 3.0
+
 #: When a tool keeps a rate, in one of some tries: it is that fast, so many come back, and
 #: 99 of 100 are sent no later than this (ns).
 _FAST, _BACK, _LATE, _TRIES = 0.99, 0.999, 10_000_000, 2
@@ -204,4 +207,7 @@ def measured(route: Route, one: Tool, seconds: float, rates: Sequence[int]) -> F
         if (now := _tried(route, one, rate, seconds)) is None:
             break
         found |= now
+    if rates and one.lateness is not None:
+        said, _ = _output(route, one.client(Probing(route.address, FAST, _FAST_SECONDS)))
+        found["own50"], found["own99"] = one.lateness(said)
     return found

@@ -18,7 +18,7 @@ from typing import Any
 from bench.command import say, some
 from bench.machine import otherWork, parts
 from bench.pages import ROOT, fill
-from bench.paths import Figures, Wrong, made, measured
+from bench.paths import FAST, Figures, Wrong, made, measured
 from bench.report import Report, Table, lines, number
 from bench.rounds import Unreadable
 from bench.toolchains import Missing, tool, version
@@ -100,7 +100,15 @@ def told(data: Mapping[str, Any]) -> Report:
         Table(PATHS[path], HEADS, [_line(name, found) for name, found in tools.items()])
         for path, tools in data["paths"].items()
     ]
-    return Report(tables, lines(data["about"]), data, list(data["faults"]))
+    own = {
+        f"{name} late by its own account, {FAST:,} a second, {path}": ", ".join(
+            f"{number(found[f'own{share}'] / 1000)} µs (p{share})" for share in (50, 99)
+        )
+        for path, tools in data["paths"].items()
+        for name, found in tools.items()
+        if "own99" in found
+    }
+    return Report(tables, lines({**data["about"], **own}), data, list(data["faults"]))
 
 
 def figures(data: Mapping[str, Any]) -> dict[str, str]:

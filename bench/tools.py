@@ -64,6 +64,8 @@ class Tool:
         passed by.
     :param words: which packets are its own (pcap-filter(7)).
     :param isPaced: it keeps a rate whatever the replies do.
+    :param lateness: reads by how much it says that it was late itself: 50 and 99 of 100
+        probes (ns).
     """
 
     program: str
@@ -74,6 +76,7 @@ class Tool:
     trips: Callable[[str, Path, Mapping[int, int]], Trips]
     words: str = f"udp port {PORT}"
     isPaced: bool = True
+    lateness: Callable[[str], tuple[float, float]] | None = None
 
     def passed(self, packets: Sequence[Packet]) -> tuple[dict[int, int], dict[int, int]]:
         """
@@ -121,6 +124,11 @@ def _echoprobeTrips(said: str, folder: Path, there: Mapping[int, int]) -> Trips:
     """
     rows = [json.loads(line) for line in said.splitlines()]
     return {row["number"]: row["rttNs"] for row in rows if row["clock"] == "kernel"}
+
+
+def _echoprobeLateness(said: str) -> tuple[float, float]:
+    late = json.loads(said)["results"][0]["latenessNs"]
+    return late["median"], late["p99"]
 
 
 # irtt
@@ -233,7 +241,13 @@ def _fpingTrips(said: str, folder: Path, there: Mapping[int, int]) -> Trips:
 
 TOOLS: Mapping[str, Tool] = {
     "echoprobe UDP": Tool(
-        sys.executable, [], _echo, _echoprobe("udp"), _echoprobeKey, _echoprobeTrips
+        sys.executable,
+        [],
+        _echo,
+        _echoprobe("udp"),
+        _echoprobeKey,
+        _echoprobeTrips,
+        lateness=_echoprobeLateness,
     ),
     "echoprobe TCP": Tool(
         sys.executable,

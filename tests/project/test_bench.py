@@ -444,6 +444,20 @@ def test_probePage() -> None:
         assert tools["echoprobe UDP"]["error50"] < min(found["error50"] for found in others)
 
 
+def test_probeLateness() -> None:
+    """
+    It is said how late the probe was by its own account.
+    """
+    from bench.probe import figures
+
+    found = {"error50": 700.0, "error99": 2e3, "cpu": 5e4, "own50": 11_400.0, "own99": 312_000.0}
+    data = {"about": {}, "paths": {"veth": {"echoprobe UDP": found}}, "faults": []}
+    said = (
+        "echoprobe UDP late by its own account, 10,000 a second, veth: 11.4 µs (p50), 312 µs (p99)"
+    )
+    assert said in figures(data)["probe"]
+
+
 def test_probe(tmp_path: Path) -> None:
     """
     Tools can be compared; those that are not installed are left out, and it says so.
