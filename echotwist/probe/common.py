@@ -58,9 +58,9 @@ class CommonSettings:
     )
     flood: bool = field(
         default=False,
-        metadata=said("flood", Flag(), f"over {COURTEOUS:,} a second to strangers"),
+        metadata=said("flood", Flag(), f"allow over {COURTEOUS:,} a second to strangers"),
     )
-    json: bool = field(default=False, metadata=said("json", Flag(), "one JSON object"))
+    json: bool = field(default=False, metadata=said("json", Flag(), "print one JSON object"))
     reactor: str | None = field(
         default=None,
         metadata=said("reactor", Kind(), "Twisted's reactor to use", takes="name"),

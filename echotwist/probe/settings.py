@@ -73,8 +73,12 @@ class PingSettings(ContentSettings):
         converter=manyOf,
         metadata=said("fail-if", Conditions(METRICS), "loss>0.1%, p99>5ms; repeatable: status 1"),
     )
-    jsonLines: bool = field(default=False, metadata=said("jsonl", Flag(), "a JSON object a probe"))
-    csv: bool = field(default=False, metadata=said("csv", Flag(), "a line of values a probe"))
+    jsonLines: bool = field(
+        default=False, metadata=said("jsonl", Flag(), "print a JSON object for each probe")
+    )
+    csv: bool = field(
+        default=False, metadata=said("csv", Flag(), "print a line of values for each probe")
+    )
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
         ("rate", "interval"),
         *CommonSettings.exclusive,

@@ -35,7 +35,9 @@ class LoadSettings(ContentSettings):
 
     connections: int = field(
         default=10,
-        metadata=said("connections", Number(CONNECTIONS), "or sockets", short="n"),
+        metadata=said(
+            "connections", Number(CONNECTIONS), "connections, or sockets for datagrams", short="n"
+        ),
     )
     inFlight: int = field(
         default=1,
