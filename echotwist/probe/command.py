@@ -14,10 +14,11 @@ from typing import Any
 from twisted.python import usage
 from twisted.python.failure import Failure
 
-from echotwist.probe.options import COMMANDS, PROGRAM, TargetOptions
+from echotwist.probe.options import COMMANDS
 from echotwist.probe.places import ProbeError
 from echotwist.probe.result import TOO_SLOW, USAGE
 from echotwist.probe.stdout import WriteError, discard, standardOutput
+from echotwist.probe.words import PROGRAM, TargetOptions
 from echotwist.sockets.errors import inWords
 
 
@@ -61,7 +62,7 @@ def run(words: Sequence[str]) -> int:
     options = COMMANDS[words[0] if isNamed else "ping"]()
     try:
         options.parseOptions(list(words[isNamed:]))
-        return _measure(options)
+        return _measure(options) if options.waits else int(options.measurement(None).run())
     except (usage.UsageError, ProbeError) as error:
         _complain(str(error))
         return USAGE

@@ -1,107 +1,22 @@
 """
-``echoprobe``: what can be said on its command line.
+``echoprobe``: its commands, and what can be said to each.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from getopt import GetoptError, gnu_getopt
 from typing import Any
 
 from twisted.python import usage
 
-from echotwist.commandline.usage import DeclaredOptions
-from echotwist.commandline.versions import versions
 from echotwist.probe.doctor.settings import DoctorSettings
+from echotwist.probe.explain.settings import ExplainSettings
 from echotwist.probe.idle.settings import IdleSettings
 from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.mtu.settings import MtuSettings
 from echotwist.probe.settings import PingSettings
-from echotwist.probe.target import Target, targetsOf
 from echotwist.probe.watch.settings import WatchSettings
-
-#: What the program is called.
-PROGRAM = "echoprobe"
-
-
-class TargetOptions(DeclaredOptions):
-    """
-    What can be said to any command: options, and targets.
-
-    :cvar command: its name.
-    :cvar made: the settings of it.
-    :cvar takes: what comes after its options.
-    :ivar settings: all options, once they have been parsed.
-    :ivar targets: what to probe.
-    """
-
-    command: str
-    made: type[Any]
-    takes = "TARGET..."
-    settings: Any
-    targets: list[Target]
-
-    def getSynopsis(self) -> str:
-        """
-        Say how it is called.
-        """
-        return f"Usage: {PROGRAM} {self.command} [options] {self.takes}"
-
-    def opt_version(self) -> None:
-        """
-        show the versions and exit
-        """
-        print(versions())
-        raise SystemExit(0)
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """
-        Parse the command line, in which options may come after targets.
-
-        :raise UsageError: for a mistake in it.
-        """
-        words = list(sys.argv[1:] if options is None else options)
-        try:
-            found, rest = gnu_getopt(words, self.shortOpt, self.longOpt)
-        except GetoptError as error:
-            raise usage.UsageError(str(error)) from None
-        said = [word for name, value in found for word in self._words(name, value)]
-        super().parseOptions([*said, "--", *rest])
-
-    def _words(self, name: str, value: str) -> list[str]:
-        """
-        Give an option as the words that it was said with.
-        """
-        if name.startswith("--"):
-            return [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name]
-        return [name, value] if f"{name[1]}:" in self.shortOpt else [name]
-
-    def parseArgs(self, *words: str) -> None:
-        """
-        Take the targets.
-        """
-        if not words:
-            raise usage.UsageError(f"no target, such as udp:192.0.2.1; {PROGRAM} --help says more")
-        try:
-            self.targets = [target for word in words for target in targetsOf(word)]
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
-
-    def postOptions(self) -> None:
-        """
-        Check what only shows when all options are known.
-        """
-        try:
-            self.settings = self.made(**dict(self.chosen()))
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
-
-    def measurement(self, reactor: Any) -> Any:
-        """
-        Give what is to be run, and can be stopped.
-        """
-        raise NotImplementedError
+from echotwist.probe.words import PROGRAM, TargetOptions
 
 
 class PingOptions(
@@ -118,7 +33,7 @@ class PingOptions(
         "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
         "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
         "the port is 7 when left out. "
-        f"Other commands are load, doctor, idle, mtu and watch: {PROGRAM} load --help."
+        f"Other commands are load, doctor, idle, explain, mtu and watch: {PROGRAM} load --help."
     )
 
     def measurement(self, reactor: Any) -> Any:
@@ -274,12 +189,47 @@ class WatchOptions(
         return Watch(reactor, self.settings, self.path, writerFor(self.settings, sys.stdout))
 
 
+class ExplainOptions(TargetOptions, settings=ExplainSettings):
+    """
+    What can be said to ``echoprobe explain``.
+
+    :ivar files: captures.
+    """
+
+    command, made, takes, waits = "explain", ExplainSettings, "FILE [FILE]", False
+    files: tuple[str, ...]
+    longdesc = (
+        "Which probes left, came, and were lost where? FILE: a capture (pcap, pcapng) of UDP or "
+        "raw IP; two of them are of both ends of the path."
+    )
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the files.
+        """
+        if not 1 <= len(words) <= 2:
+            raise usage.UsageError("explain takes one capture, or two: of both ends of the path")
+        self.files = words
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give what reads them.
+        """
+        from echotwist.probe.explain.explanation import Explanation
+        from echotwist.probe.explain.text import textOf
+        from echotwist.probe.output import Json, Text
+
+        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        return Explanation(self.settings, self.files, writer)
+
+
 #: The commands; the first is that which is meant where none is said.
 COMMANDS: dict[str, type[TargetOptions]] = {
     "ping": PingOptions,
     "load": LoadOptions,
     "doctor": DoctorOptions,
     "idle": IdleOptions,
+    "explain": ExplainOptions,
     "mtu": MtuOptions,
     "watch": WatchOptions,
 }

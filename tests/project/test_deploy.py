@@ -23,6 +23,7 @@ from twisted.python import usage
 from echotwist import Options, Settings
 from echotwist.probe.options import (
     DoctorOptions,
+    ExplainOptions,
     IdleOptions,
     LoadOptions,
     MtuOptions,
@@ -704,7 +705,15 @@ def test_tag() -> None:
 #: Each with the options that it lists.
 PAGES: dict[str, list[type[usage.Options]]] = {
     "echotwist.8": [Options],
-    "echoprobe.1": [PingOptions, LoadOptions, DoctorOptions, IdleOptions, MtuOptions, WatchOptions],
+    "echoprobe.1": [
+        PingOptions,
+        LoadOptions,
+        DoctorOptions,
+        IdleOptions,
+        ExplainOptions,
+        MtuOptions,
+        WatchOptions,
+    ],
 }
 
 

@@ -1,0 +1,145 @@
+"""
+``echoprobe explain``: reads captures, and tells what they say of probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from attrs import define
+
+from echotwist.probe.explain.capture import packetsIn
+from echotwist.probe.explain.fates import Key, Passage, View, isClientFirst
+from echotwist.probe.explain.packets import Datagrams, LinkError, packetIn, pieceOf
+from echotwist.probe.explain.result import METRICS, resultsOf
+from echotwist.probe.explain.settings import ExplainSettings
+from echotwist.probe.payload import HEADER, Payload
+from echotwist.probe.places import ProbeError
+from echotwist.probe.result import FAILED, HELD, SILENCE
+from echotwist.probe.verdict import verdictOf
+
+#: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.
+VERSION = 1
+
+
+@define
+class Reading:
+    """
+    What a file says.
+
+    :ivar inPart: packets of which only the beginning was captured.
+    """
+
+    path: str
+    packets: int = 0
+    inPart: int = 0
+    probes: int = 0
+    tooShort: int = 0
+    incomplete: int = 0
+    beganAt: int | None = None
+    endedAt: int | None = None
+
+
+def readingOf(path: str, payload: Payload | None) -> tuple[Reading, dict[Key, Passage]]:
+    """
+    Read a file.
+
+    :raise ProbeError: it cannot be read, or has none of our probes.
+    """
+    reading, view, datagrams = Reading(path), View(payload), Datagrams()
+    for at, link, data in packetsIn(path):
+        reading.packets += 1
+        reading.beganAt = at if reading.beganAt is None else min(at, reading.beganAt)
+        reading.endedAt = max(at, reading.endedAt or 0)
+        try:
+            piece = pieceOf(packetIn(link, data))
+        except LinkError:
+            raise ProbeError(
+                f"{path}: link type {link}: none of Ethernet, Linux cooked, raw IP and loopback"
+            ) from None
+        if piece is None:
+            continue
+        reading.inPart += len(piece.data) < piece.size
+        if (datagram := datagrams.take(piece)) is not None:
+            view.see(at, datagram)
+    reading.probes, reading.tooShort = view.probes, view.tooShort
+    reading.incomplete = datagrams.incomplete
+    if not view.probes:
+        why = "; of some datagrams too little was captured (snaplen)" if view.tooShort else ""
+        raise ProbeError(f"{path}: none of its {reading.packets} packets is of a probe{why}")
+    return reading, view.passages()
+
+
+class Explanation:
+    """
+    What one or two captures say.
+
+    :param files: their paths.
+    :param writer: is told; see :mod:`echotwist.probe.output`.
+    """
+
+    def __init__(self, settings: ExplainSettings, files: Sequence[str], writer: Any) -> None:
+        self._settings, self._files, self._writer = settings, files, writer
+
+    def run(self) -> int:
+        """
+        Explain.
+
+        :return: the exit status.
+        :raise ProbeError: a file cannot be read, or has none of our probes.
+        """
+        report = self.report()
+        self._writer.end(report)
+        return int(report["status"])
+
+    def report(self) -> dict[str, Any]:
+        """
+        Give all that is known.
+        """
+        seed = self._settings.seed
+        payload = None
+        if seed is not None:
+            payload = Payload(seed.encode("utf-8", "surrogateescape"), HEADER)
+        found = [readingOf(path, payload) for path in self._files]
+        if len(found) == 1:
+            roles: list[str | None] = [None]
+        elif isClientFirst(found[0][1], found[1][1]):
+            roles = ["client", "service"]
+        else:
+            roles = ["service", "client"]
+        views = {role: passages for role, (_, passages) in zip(roles, found, strict=True)}
+        near = views[None] if len(found) == 1 else views["client"]
+        results = list(resultsOf(near, views.get("service")))
+        files = [_fileOf(one, role) for role, (one, _) in zip(roles, found, strict=True)]
+        return self._judged(files, results)
+
+    def _judged(self, files: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict[str, Any]:
+        verdicts = [verdictOf(text, METRICS) for text in self._settings.failIf]
+        judged = [verdict.judge(result) for verdict in verdicts for result in results]
+        status = HELD if all(one["held"] for one in judged) else FAILED
+        isSilent = any(not one["back"] for one in results)
+        return {
+            "schema": "echoprobe-explain",
+            "version": VERSION,
+            "program": f"echotwist {version('echotwist')}",
+            "files": files,
+            "results": results,
+            "verdicts": judged,
+            "status": SILENCE if isSilent else status,
+        }
+
+
+def _fileOf(reading: Reading, role: str | None) -> dict[str, Any]:
+    return {
+        "path": reading.path,
+        "role": role,
+        "packets": reading.packets,
+        "inPart": reading.inPart,
+        "probes": reading.probes,
+        "tooShort": reading.tooShort,
+        "incomplete": reading.incomplete,
+        "beganNs": reading.beganAt,
+        "endedNs": reading.endedAt,
+    }

@@ -1,0 +1,177 @@
+"""
+What captures say of probes, as plain values (pure): ``schema.json`` describes them.
+
+All times are nanoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from echotwist.probe.distribution import Distribution
+from echotwist.probe.explain.fates import End, Key, Passage
+from echotwist.probe.result import spread
+from echotwist.probe.verdict import Metrics
+
+#: What may be judged.
+METRICS: Metrics = {
+    "loss": ("share", ("lost", "share")),
+    "sent": ("count", ("sent",)),
+    "back": ("count", ("back",)),
+    "lost": ("count", ("lost", "count")),
+    "lost-there": ("count", ("lost", "there", "count")),
+    "lost-back": ("count", ("lost", "back", "count")),
+    "unanswered": ("count", ("lost", "unanswered", "count")),
+    "twice": ("count", ("twice",)),
+    **{
+        f"{name}-{key}": ("time", (f"{name}Ns", key))
+        for name in ("there", "back", "rtt")
+        for key in ("min", "median", "p99", "max")
+    },
+}
+
+#: Where a probe was seen no more: on its way there, at the service, on its way back; or,
+#: with one capture, beyond where that was made.
+PLACES = ("there", "unanswered", "back", "beyond")
+
+
+def targetText(passage: Passage) -> str:
+    """
+    Write where a probe went.
+    """
+    return f"{passage.kind}:{endText(passage.service)}"
+
+
+def endText(end: End) -> str:
+    """
+    Write an address with its port, or IP protocol.
+    """
+    host, number = end
+    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+
+
+def resultsOf(
+    near: Mapping[Key, Passage], far: Mapping[Key, Passage] | None
+) -> Iterator[dict[str, Any]]:
+    """
+    Give what is known of each service.
+
+    :param near: what was seen at the client's end, or by the only capture.
+    :param far: what was seen at the service's end.
+    """
+    groups: dict[str, list[Key]] = {}
+    for key in sorted({**near, **(far or {})}):
+        groups.setdefault(targetText(near.get(key) or (far or {})[key]), []).append(key)
+    for target, keys in groups.items():
+        yield _result(target, keys, near, far)
+
+
+def _result(
+    target: str, keys: list[Key], near: Mapping[Key, Passage], far: Mapping[Key, Passage] | None
+) -> dict[str, Any]:
+    places: dict[str, list[int]] = {name: [] for name in PLACES}
+    counts = dict.fromkeys(("reached", "answered", "back", "twice", "unseen"), 0)
+    times = {name: _Times() for name in ("there", "back", "rtt", "service")}
+    for key in keys:
+        here = near.get(key) or Passage("", ("", 0))
+        there = None if far is None else far.get(key) or Passage("", ("", 0))
+        counts["twice"] += _again(here, there)
+        if (place := _place(here, there)) is not None:
+            places[place].append(key[0])
+        _count(counts, here, there)
+        times["rtt"].add(here.there, here.back)
+        if there is not None:
+            times["there"].add(here.there, there.there)
+            times["service"].add(there.there, there.back)
+            times["back"].add(there.back, here.back)
+    lost = sum(map(len, places.values()))
+    return {
+        "target": target,
+        "kind": target.partition(":")[0],
+        "sent": len(keys),
+        "reached": None if far is None else counts["reached"],
+        "answered": None if far is None else counts["answered"],
+        "back": counts["back"],
+        "lost": {
+            "count": lost,
+            "share": lost / len(keys),
+            **{
+                name: {"count": len(numbers), "numbers": numbers}
+                for name, numbers in places.items()
+            },
+        },
+        "twice": counts["twice"],
+        "unseen": counts["unseen"],
+        **{f"{name}Ns": one.spread for name, one in times.items()},
+    }
+
+
+class _Times:
+    """
+    How long it took from one place to another.
+    """
+
+    def __init__(self) -> None:
+        self._values = Distribution()
+
+    def add(self, began: int | None, ended: int | None) -> None:
+        if began is not None and ended is not None:
+            self._values.add(ended - began)
+
+    @property
+    def spread(self) -> dict[str, Any] | None:
+        return spread(self._values)
+
+
+def _again(here: Passage, there: Passage | None) -> int:
+    """
+    Count the second replies that came, or, if none came, the second probes that did.
+    """
+    return here.twice[1] or (there.twice[0] if there else 0)
+
+
+def _seen(here: Passage, there: Passage | None) -> list[bool]:
+    """
+    Tell at which places a probe was seen, in their order.
+    """
+    ends = [here.there, *([there.there, there.back] if there else []), here.back]
+    return [one is not None for one in ends]
+
+
+def _place(here: Passage, there: Passage | None) -> str | None:
+    """
+    Tell where a probe was lost, if it was: what was seen at one place was at all before.
+    """
+    seen = _seen(here, there)
+    if seen[-1]:
+        return None
+    if there is None:
+        return "beyond"
+    return "back" if seen[2] else "unanswered" if seen[1] else "there"
+
+
+def _count(counts: dict[str, int], here: Passage, there: Passage | None) -> None:
+    seen = _seen(here, there)
+    last = max(place for place, isSeen in enumerate(seen) if isSeen)
+    counts["unseen"] += not all(seen[: last + 1])
+    counts["back"] += seen[-1]
+    if there is not None:
+        counts["reached"] += last >= 1
+        counts["answered"] += last >= 2
+
+
+def numbersText(numbers: Iterable[int], most: int = 10) -> str:
+    """
+    Write numbers that ascend, such as ``1-3, 7``.
+
+    :param most: how many are told, or spans of them.
+    """
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    texts = [str(one) if one == other else f"{one}-{other}" for one, other in spans[:most]]
+    return ", ".join([*texts, *["..."] * (len(spans) > most)])

@@ -1,0 +1,32 @@
+"""
+What can be chosen about the reading of captures, checked once.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from echotwist.commandline.declaration import Flag, Kind, checked, manyOf, said
+from echotwist.probe.explain.result import METRICS
+from echotwist.probe.kinds import Conditions
+
+
+@frozen(kw_only=True, field_transformer=checked)
+class ExplainSettings:
+    """
+    How captures are read.
+
+    :param seed: of the probes; others are none then.
+    :param failIf: conditions under which the measurement has failed.
+    :param json: tell all as one JSON object.
+    """
+
+    seed: str | None = field(
+        default=None, metadata=said("seed", Kind(), "of the probes: know no others", takes="text")
+    )
+    failIf: tuple[str, ...] = field(
+        default=(),
+        converter=manyOf,
+        metadata=said("fail-if", Conditions(METRICS), "lost-there>0; repeatable: status 1"),
+    )
+    json: bool = field(default=False, metadata=said("json", Flag(), "one JSON object"))

@@ -1,0 +1,70 @@
+"""
+What captures say of probes, as a person reads it (pure).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from echotwist.probe.explain.result import numbersText
+from echotwist.probe.text import line, report, table
+
+_ROLES = {"client": "the client's end", "service": "the service's end", None: "one place"}
+
+#: Where a probe was lost, in words.
+_LOST = {
+    "there": "on the way there",
+    "unanswered": "at the service, or in its host",
+    "back": "on the way back",
+    "beyond": "beyond this place, or not answered",
+}
+
+
+def textOf(found: Mapping[str, Any]) -> str:
+    """
+    Write all that was found.
+    """
+    files = "\n".join(map(_file, found["files"]))
+    return f"{files}\n\n{report(found, _result)}"
+
+
+def _file(file: Mapping[str, Any]) -> str:
+    parts = [f"{file['packets']} packets, {file['probes']} of probes"]
+    if file["inPart"]:
+        parts.append(f"{file['inPart']} captured in part")
+    if file["tooShort"]:
+        parts.append(f"{file['tooShort']} of them too short to tell")
+    if file["incomplete"]:
+        parts.append(f"{file['incomplete']} datagrams without some fragment")
+    return f"{file['path']}: {_ROLES[file['role']]}, {', '.join(parts)}"
+
+
+def _result(result: Mapping[str, Any]) -> Iterator[str]:
+    yield result["target"]
+    counts = [f"{result['sent']} left"]
+    if result["reached"] is not None:
+        counts += [f"{result['reached']} reached the service"]
+        counts += [f"{result['answered']} were answered"]
+    share = f" ({100 * result['lost']['share']:.4g} %)" if result["lost"]["count"] else ""
+    counts += [f"{result['back']} came back", f"{result['lost']['count']} lost{share}"]
+    yield line("probes", ", ".join(counts))
+    for place, words in _LOST.items():
+        if (lost := result["lost"][place])["count"]:
+            yield line("  lost", f"{lost['count']} {words}: {numbersText(lost['numbers'])}")
+    if result["twice"]:
+        yield line("twice", str(result["twice"]))
+    if result["unseen"]:
+        yield line("unseen", f"{result['unseen']} were somewhere without being captured there")
+    rows = {
+        "there": result["thereNs"],
+        "at the service": result["serviceNs"],
+        "back": result["backNs"],
+        "RTT": result["rttNs"],
+    }
+    if any(rows.values()):
+        yield from table(rows)
+    if result["thereNs"] or result["backNs"]:
+        yield "  there and back are as right as both hosts' clocks agree; their sum always is"
+    if any(one and one["min"] < 0 for one in (result["thereNs"], result["backNs"])):
+        yield "BEWARE: the clocks of the two hosts do not agree: a delay is below 0"

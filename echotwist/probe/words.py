@@ -1,0 +1,100 @@
+"""
+What can be said to any command of ``echoprobe``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from getopt import GetoptError, gnu_getopt
+from typing import Any
+
+from twisted.python import usage
+
+from echotwist.commandline.usage import DeclaredOptions
+from echotwist.commandline.versions import versions
+from echotwist.probe.target import Target, targetsOf
+
+#: What the program is called.
+PROGRAM = "echoprobe"
+
+
+class TargetOptions(DeclaredOptions):
+    """
+    What can be said to any command: options, and targets.
+
+    :cvar command: its name.
+    :cvar made: the settings of it.
+    :cvar takes: what comes after its options.
+    :cvar waits: it needs a reactor.
+    :ivar settings: all options, once they have been parsed.
+    :ivar targets: what to probe.
+    """
+
+    command: str
+    made: type[Any]
+    takes = "TARGET..."
+    waits = True
+    settings: Any
+    targets: list[Target]
+
+    def getSynopsis(self) -> str:
+        """
+        Say how it is called.
+        """
+        return f"Usage: {PROGRAM} {self.command} [options] {self.takes}"
+
+    def opt_version(self) -> None:
+        """
+        show the versions and exit
+        """
+        print(versions())
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line, in which options may come after targets.
+
+        :raise UsageError: for a mistake in it.
+        """
+        words = list(sys.argv[1:] if options is None else options)
+        try:
+            found, rest = gnu_getopt(words, self.shortOpt, self.longOpt)
+        except GetoptError as error:
+            raise usage.UsageError(str(error)) from None
+        said = [word for name, value in found for word in self._words(name, value)]
+        super().parseOptions([*said, "--", *rest])
+
+    def _words(self, name: str, value: str) -> list[str]:
+        """
+        Give an option as the words that it was said with.
+        """
+        if name.startswith("--"):
+            return [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name]
+        return [name, value] if f"{name[1]}:" in self.shortOpt else [name]
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the targets.
+        """
+        if not words:
+            raise usage.UsageError(f"no target, such as udp:192.0.2.1; {PROGRAM} --help says more")
+        try:
+            self.targets = [target for word in words for target in targetsOf(word)]
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def postOptions(self) -> None:
+        """
+        Check what only shows when all options are known.
+        """
+        try:
+            self.settings = self.made(**dict(self.chosen()))
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give what is to be run, and can be stopped.
+        """
+        raise NotImplementedError

@@ -1,0 +1,3 @@
+"""
+What captures say of probes.
+"""
