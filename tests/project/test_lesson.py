@@ -5,13 +5,15 @@ The lesson shows what a reader will see: each line of it is typed into a termina
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.live import ROOT
 from tests.support.peers import needed
-from tests.support.terminals import Step, patternOf, play
+from tests.support.terminals import Step, hostOfItsOwn, patternOf, play
 from tests.support.transcripts import consoles
 
 LESSON = ROOT / "docs" / "lesson"
@@ -132,6 +134,18 @@ def test_transcripts(page: Path, tmp_path: Path) -> None:
         if re.search(rf"^ +[$#] (.*\W)?{name} ", page.read_text("utf-8"), re.MULTILINE):
             needed(name)
     play(page, PROGRAMS, tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_neverRests() -> None:
+    """
+    The program of the chapter on processors takes one for nothing, as much as it gets.
+    """
+    with hostOfItsOwn() as host:
+        words = [*host, f"--wd={PROGRAMS}", sys.executable, "rest.py", sys.executable, "scan.py"]
+        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    # Other tests take their share.
+    assert int(said.partition("%")[0]) >= 10
 
 
 @pytest.mark.parametrize("page", sorted(LESSON.glob("*.rst")), ids=lambda page: page.stem)

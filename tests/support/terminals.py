@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import termios
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import takewhile
@@ -180,6 +181,7 @@ class Terminal:
     def __init__(self, host: Sequence[str], folder: Path, prompt: str) -> None:
         self._prompt = prompt
         self._unread = ""
+        self._decoder = getincrementaldecoder("utf-8")()
         self._descriptor, side = pty.openpty()
         termios.tcsetwinsize(side, SIZE)
         environment = {
@@ -228,7 +230,8 @@ class Terminal:
             if self._isHopeless(step) or left < 0:
                 return False
             if select.select([self._descriptor], [], [], left)[0]:
-                self._unread += os.read(self._descriptor, 2**16).decode().replace("\r", "")
+                shown = self._decoder.decode(os.read(self._descriptor, 2**16))
+                self._unread += shown.replace("\r", "")
         self._unread = self._unread[found.end(1) :]
         return True
 
