@@ -23,13 +23,11 @@ class Forgetful:
         ``late``, a reset of one that comes back.
     :param loses: of so many datagrams one is lost, each way.
     :ivar flows: how many there were, by the kind of target.
-    :ivar returned: those over UDP that came back when they were forgotten.
     """
 
     def __init__(self, keeps: float, ending: str = "silence", loses: int = 0) -> None:
         self.keeps, self.ending, self.loses = keeps, ending, loses
         self.flows = {"udp": 0, "tcp": 0}
-        self.returned: set[Any] = set()
         self._came = 0
         self._heard: dict[Any, float] = {}
         self._selector = selectors.DefaultSelector()
@@ -66,7 +64,6 @@ class Forgetful:
             self.flows["udp"] += 1
             self._heard[peer] = time.monotonic()
         if self._isForgotten(peer):
-            self.returned.add(peer)
             return
         for _ in range(2):
             self._came += 1

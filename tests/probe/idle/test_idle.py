@@ -19,7 +19,7 @@ from echotwist.probe.schedule import SECOND
 from tests.support.forgetful import Forgetful
 from tests.support.live import PATIENCE, ROOT, Server, waitUntil
 from tests.support.namespaces import Pair, pair
-from tests.support.probing import PROGRAM, probe
+from tests.support.probing import PROGRAM, Misbehaving, probe
 
 SCHEMA = json.loads(Path(echotwist.probe.idle.__file__).with_name("schema.json").read_text())
 
@@ -60,10 +60,19 @@ def test_datagrams() -> None:
         words = (f"udp:127.0.0.1:{service.port}", *SHORT, "--timeout=2")
         found = searched(*words, "--only=once")
     assertFound(found["once"], 0.7)
-    ended = [one for one in found["once"]["trials"] if one["ending"]]
-    assert 0 < len(ended) <= len(service.returned)
     assert (found["once"]["ending"], found["once"]["reason"]) == ("silence", "no answer")
     assert service.flows["udp"] >= len(found["once"]["trials"])
+
+
+def test_lost() -> None:
+    """
+    A question that is lost is asked again, before a silence as after it.
+    """
+    with Misbehaving(lambda did, number, data: [] if number % 3 else [(0, data)]) as service:
+        words = ("--first=0.2", "--longest=0.2", "--timeout=2", "--only=once")
+        found = searched(service.target, *words)["once"]
+    assert (found["survivedNs"], found["endedNs"]) == (SECOND // 5, None)
+    assert found["sent"] >= 3 * found["back"]
 
 
 @pytest.mark.parametrize(
