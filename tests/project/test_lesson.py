@@ -160,3 +160,5 @@ def test_allRun(page: Path) -> None:
     commands = re.findall(r"^ +([$#] .*)$", text, re.MULTILINE)
     assert commands == [line for line in shown if line.startswith(("$ ", "# "))]
     assert not re.findall(r"code-block:: *(?:bash|sh|shell|zsh)", text)
+    # Where the page was made, which is nobody's business.
+    assert ":diff:" not in text
