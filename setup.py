@@ -55,6 +55,7 @@ setup(
         "echotwist.probe.idle",
         "echotwist.probe.load",
         "echotwist.probe.mtu",
+        "echotwist.probe.paths",
         "echotwist.probe.watch",
         "echotwist.sockets",
         "echotwist.streams",
@@ -72,6 +73,7 @@ setup(
         "echotwist.probe.explain": ["schema.json"],
         "echotwist.probe.idle": ["schema.json"],
         "echotwist.probe.mtu": ["schema.json"],
+        "echotwist.probe.paths": ["schema.json"],
     },
     # epoll(7) is Linux's, and PyPy would be slower with it.
     ext_modules=[SPEEDUPS]

@@ -63,7 +63,7 @@ def _prepare(one: socket.socket, target: Target, place: Place, way: Way) -> None
             _bindTo(one, way.interface)
     _mark(one, place.family == socket.AF_INET6, way)
     if target.isDatagram:
-        _makeRoom(one)
+        _enlarge(one)
     else:
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if way.source or way.sourcePort:
@@ -100,7 +100,7 @@ def _mark(one: socket.socket, isSix: bool, way: Way) -> None:
         one.setsockopt(level, option, way.hopLimit)
 
 
-def _makeRoom(one: socket.socket) -> None:
+def _enlarge(one: socket.socket) -> None:
     with suppress(OSError):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
         one.setsockopt(socket.SOL_SOCKET, _RECEIVED_FORCED, _RECEIVED)
@@ -125,3 +125,23 @@ def _explained(said: str, about: str) -> Iterator[None]:
         yield
     except (OSError, OverflowError, ValueError) as error:
         raise fault(said, about, error) from None
+
+
+def makeRoom(files: int) -> None:
+    """
+    Have the system let this process open so many files.
+
+    :raise ProbeError: it does not.
+    """
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
+    except ImportError:  # Not on Windows.
+        return
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if soft == RLIM_INFINITY or soft >= files:
+        return
+    wanted = files if hard == RLIM_INFINITY else min(files, hard)
+    with suppress(OSError, ValueError):
+        setrlimit(RLIMIT_NOFILE, (wanted, hard))
+    if getrlimit(RLIMIT_NOFILE)[0] < files:
+        raise ProbeError(f"so many connections need {files} open files; ulimit -n allows {hard}")

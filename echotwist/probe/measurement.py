@@ -9,7 +9,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from echotwist.commandline.versions import program
 from echotwist.probe.common import CommonSettings
@@ -17,7 +17,6 @@ from echotwist.probe.content import ContentSettings
 from echotwist.probe.datagrams import STAMPED, Datagrams
 from echotwist.probe.dialing import opened
 from echotwist.probe.events import Event
-from echotwist.probe.exchange import Exchange
 from echotwist.probe.payload import Payload
 from echotwist.probe.places import Place, ProbeError, checkUnix, find, largestOf
 from echotwist.probe.plain import PlainStream
@@ -28,8 +27,20 @@ from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict
 from echotwist.sockets.addresses import nameText, peerText
 
+
+class Finishing(Protocol):
+    """
+    What can be ended.
+    """
+
+    def finish(self) -> None:
+        """
+        End, whatever is still under way.
+        """
+
+
 #: What one target is measured with.
-Measured = TypeVar("Measured", bound=Exchange)
+Measured = TypeVar("Measured", bound=Finishing)
 
 
 class Measurement(Generic[Measured]):

@@ -14,6 +14,7 @@ from echotwist.probe.explain.settings import ExplainSettings
 from echotwist.probe.idle.settings import IdleSettings
 from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.mtu.settings import MtuSettings
+from echotwist.probe.paths.settings import PathsSettings
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.watch.settings import WatchSettings
 from echotwist.probe.words import PROGRAM, TargetOptions
@@ -33,7 +34,8 @@ class PingOptions(
         "Measure the path to an echo service, and through it. TARGET: udp:HOST:PORT, tcp:, "
         "tls:, raw:HOST:PROTOCOL, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
         "the port is 7 when left out. "
-        f"Other commands are load, doctor, idle, explain, mtu and watch: {PROGRAM} load --help."
+        "Other commands: load, doctor, idle, explain, mtu, paths, watch; see "
+        f"{PROGRAM} load --help."
     )
 
     def measurement(self, reactor: Any) -> Any:
@@ -154,6 +156,33 @@ class MtuOptions(
         return PathMtu(reactor, self.settings, self.targets, writer)
 
 
+class PathsOptions(
+    TargetOptions,
+    settings=PathsSettings,
+    exclusive=[("ipv4", "ipv6")],
+):
+    """
+    What can be said to ``echoprobe paths``.
+    """
+
+    command, made = "paths", PathsSettings
+    longdesc = (
+        "Do some source ports fare worse, as on one bad path of several (ECMP)? TARGET: "
+        "udp:HOST:PORT, tcp:, tls:; HOST:PORT is UDP, then TCP; port 7 when left out."
+    )
+
+    def measurement(self, reactor: Any) -> Any:
+        """
+        Give a comparison of ports for all targets.
+        """
+        from echotwist.probe.output import Json, Text
+        from echotwist.probe.paths.measurement import Paths
+        from echotwist.probe.paths.text import textOf
+
+        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        return Paths(reactor, self.settings, self.targets, writer)
+
+
 class WatchOptions(
     TargetOptions,
     settings=WatchSettings,
@@ -231,5 +260,6 @@ COMMANDS: dict[str, type[TargetOptions]] = {
     "idle": IdleOptions,
     "explain": ExplainOptions,
     "mtu": MtuOptions,
+    "paths": PathsOptions,
     "watch": WatchOptions,
 }

@@ -91,7 +91,15 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
         "skipped": session.schedule.skipped,
         "droppedHere": session.dropped,
         "clockStepped": session.stepped,
-        "tooSlow": list(_faults(session)),
+        "tooSlow": list(
+            faultsOf(
+                session.schedule.skipped,
+                session.lateness,
+                session.schedule.interval,
+                session.dropped,
+                session.stepped,
+            )
+        ),
     }
 
 
@@ -148,19 +156,27 @@ def damageIn(exchange: Exchange) -> dict[str, Any] | None:
     }
 
 
-def _faults(session: Session) -> Iterable[str]:
+def faultsOf(
+    skipped: int, lateness: Distribution, interval: float, dropped: int, stepped: int
+) -> Iterable[str]:
     """
     Say why the probe itself is worse than what it measures.
+
+    :param skipped: probes whose time was over.
+    :param lateness: of those that were sent, in nanoseconds.
+    :param interval: nanoseconds between two.
+    :param dropped: replies for which there was no room.
+    :param stepped: probes during which somebody set the clock.
     """
-    if skipped := session.schedule.skipped:
+    if skipped:
         yield f"{skipped} probes were not sent, as their time was long over"
-    [late] = session.lateness.percentiles(99)
-    if late is not None and late > max(_LATE, session.schedule.interval):
+    [late] = lateness.percentiles(99)
+    if late is not None and late > max(_LATE, interval):
         yield f"1 in 100 probes was sent {late / 1e6:.1f} ms late or more"
-    if session.dropped:
-        yield f"this host dropped {session.dropped} replies before they were read"
-    if session.stepped:
-        yield f"somebody set the clock during {session.stepped} probes"
+    if dropped:
+        yield f"this host dropped {dropped} replies before they were read"
+    if stepped:
+        yield f"somebody set the clock during {stepped} probes"
 
 
 def judge(results: Iterable[Mapping[str, Any]], verdicts: Iterable[Verdict]) -> dict[str, Any]:

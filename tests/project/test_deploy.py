@@ -27,6 +27,7 @@ from echotwist.probe.options import (
     IdleOptions,
     LoadOptions,
     MtuOptions,
+    PathsOptions,
     PingOptions,
     WatchOptions,
 )
@@ -712,6 +713,7 @@ PAGES: dict[str, list[type[usage.Options]]] = {
         IdleOptions,
         ExplainOptions,
         MtuOptions,
+        PathsOptions,
         WatchOptions,
     ],
 }

@@ -6,18 +6,17 @@ carried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from echotwist.probe.alarm import alarm
+from echotwist.probe.dialing import makeRoom
 from echotwist.probe.load.loop import ClosedLoop
 from echotwist.probe.load.result import METRICS, resultOf
 from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.measurement import Measurement
-from echotwist.probe.places import ProbeError
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
@@ -40,7 +39,7 @@ class Load(Measurement[ClosedLoop]):
         super().__init__(reactor, settings, targets, writer)
         self._settings = settings
         self._checkCourtesy("a flood")
-        _makeRoom(_EACH * settings.connections + _BESIDES)
+        makeRoom(_EACH * settings.connections + _BESIDES)
         self._openAll()
 
     def _exchange(self, number: int) -> ClosedLoop:
@@ -99,23 +98,3 @@ class Load(Measurement[ClosedLoop]):
             "inFlight": inFlight,
             "warmupNs": round(self._settings.warmup * SECOND),
         }
-
-
-def _makeRoom(files: int) -> None:
-    """
-    Have the system let this process open so many files.
-
-    :raise ProbeError: it does not.
-    """
-    try:
-        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
-    except ImportError:  # Not on Windows.
-        return
-    soft, hard = getrlimit(RLIMIT_NOFILE)
-    if soft == RLIM_INFINITY or soft >= files:
-        return
-    wanted = files if hard == RLIM_INFINITY else min(files, hard)
-    with suppress(OSError, ValueError):
-        setrlimit(RLIMIT_NOFILE, (wanted, hard))
-    if getrlimit(RLIMIT_NOFILE)[0] < files:
-        raise ProbeError(f"so many connections need {files} open files; ulimit -n allows {hard}")

@@ -1,0 +1,3 @@
+"""
+Whether some source ports fare worse than others: ``echoprobe paths``.
+"""
