@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 
 from echotwist.impair.grammar import UNIMPAIRED, Impairments
 from echotwist.monitoring.pages import Site
-from echotwist.pages.http import Reply
+from echotwist.pages.http import Reply, Request
 from echotwist.pages.serving import Page
 from echotwist.recovery import IReactor
 from echotwist.telemetry.counters import DATAGRAMS, Counters, carriedBy
@@ -170,15 +170,15 @@ def site(
     registry.register(EchoCollector(counters, impairments))
     ProcessCollector(registry=registry)
 
-    def numbers() -> Deferred[Reply]:
+    def numbers(_: Request) -> Deferred[Reply]:
         return refresh().addCallback(
             lambda _: Reply(generate_latest(registry), CONTENT_TYPE_LATEST)
         )
 
     pages: dict[bytes, Page] = {
         b"/metrics": numbers,
-        b"/healthz": lambda: _word(health(), "healthy"),
-        b"/readyz": lambda: _word(state(), "ready"),
+        b"/healthz": lambda _: _word(health(), "healthy"),
+        b"/readyz": lambda _: _word(state(), "ready"),
     }
     return Site(pages, reactor)
 

@@ -19,6 +19,7 @@ _FIELDS = re.compile(rb"(?:%b:[^\0\r\n]*\r?\n)*\r?\n" % _TOKEN)
 _BODY = re.compile(
     rb"^(?:transfer-encoding:|content-length:(?![ \t]*(?:0+[ \t]*)?\r?$))", re.I | re.M
 )
+_ACCEPT = re.compile(rb"^accept:[ \t]*([^\r\n]*)", re.I | re.M)
 _END = re.compile(rb"\n\r?\n")
 _ORIGIN = re.compile(rb"(?i)https?://[^/?#]*")
 
@@ -42,10 +43,12 @@ class Request:
 
     :param path: of the page, without a query.
     :param withBody: whether the reply has a body; it has none for ``HEAD``.
+    :param accept: which kinds of pages are liked (RFC 9110, section 12.5.1).
     """
 
     path: bytes
     withBody: bool
+    accept: bytes = b""
 
 
 @frozen
@@ -118,4 +121,5 @@ def _request(found: re.Match[bytes], fields: bytes) -> Request:
     if _BODY.search(fields):
         raise RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     path = _ORIGIN.sub(b"", target, count=1).partition(b"?")[0]
-    return Request(path, method == b"GET")
+    accepted = b",".join(_ACCEPT.findall(fields))
+    return Request(path, method == b"GET", accepted)

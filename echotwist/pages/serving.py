@@ -34,7 +34,7 @@ REQUEST_TIMEOUT = 5.0
 REPLY_TIMEOUT = 10.0
 
 #: Makes a reply.
-Page = Callable[[], Reply | Deferred[Reply]]
+Page = Callable[[Request], Reply | Deferred[Reply]]
 
 
 @implementer(IHalfCloseableProtocol)
@@ -85,7 +85,7 @@ class PageProtocol(Protocol):
     def _asked(self, request: Request, rest: bytes) -> Generator[Deferred[Reply], Reply, None]:
         self._isAsked = True
         self._site.asked(self)
-        reply = yield self._site.answer(request.path)
+        reply = yield self._site.answer(request)
         self._send(reply, request.withBody, bool(rest))
 
     def _send(self, reply: Reply, withBody: bool, isMoreToCome: bool) -> None:
@@ -188,19 +188,19 @@ class Pages(Factory):
         protocol.transport.abortConnection()
 
     @inlineCallbacks
-    def answer(self, path: bytes) -> Generator[Deferred[Reply], Reply, Reply]:
+    def answer(self, request: Request) -> Generator[Deferred[Reply], Reply, Reply]:
         """
         Make the reply to a request for a page.
 
         :return: fires with the :class:`Reply`.
         """
-        page: Callable[[], Any] = self._pages.get(path, _notFound)
+        page: Callable[[Request], Any] = self._pages.get(request.path, _notFound)
         try:
-            return (yield maybeDeferred(page))
+            return (yield maybeDeferred(page, request))
         except Exception:
             self._broke()
             return Reply.of(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _notFound() -> Reply:
+def _notFound(request: Request) -> Reply:
     return Reply.of(HTTPStatus.NOT_FOUND)

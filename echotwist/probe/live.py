@@ -24,9 +24,6 @@ from echotwist.probe.text import liveText
 #: Seconds from one showing to the next.
 _REFRESH = 0.5
 
-#: Columns that a bar of the past is kept for at the most.
-_PAST = 1000
-
 
 def terminal(isForText: bool) -> TextIO | None:
     """
@@ -39,17 +36,20 @@ def terminal(isForText: bool) -> TextIO | None:
     return sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
 
 
-def viewOn(file: TextIO | None) -> Line | Blocks | None:
+def viewOn(file: TextIO | None, full: type[View], plain: type[View]) -> View | None:
     """
     Choose what is shown on a terminal, if there is one that can show it.
+
+    :param full: what is shown with rich.
+    :param plain: what is shown without.
     """
     if file is None or os.environ.get("TERM", "dumb") == "dumb":
         return None
     try:
         import rich  # noqa: F401
     except ImportError:
-        return Line(file)
-    return Blocks(file)
+        return plain(file)
+    return full(file)
 
 
 class View:
@@ -57,10 +57,14 @@ class View:
     Show how some exchanges stand, again and again.
 
     :param file: a terminal.
+    :cvar past: columns that the past is kept for at the most.
     """
+
+    past = 1000
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
+        self._glances: list[Glance] = []
         self._call: LoopingCall | None = None
 
     def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
@@ -69,13 +73,20 @@ class View:
 
         :param names: of the exchanges.
         """
-        self._glances = [
-            Glance(name, one, deque(maxlen=_PAST))
-            for name, one in zip(names, exchanges, strict=True)
-        ]
+        self.take(exchanges, names)
         self._call = LoopingCall(self._update)
         self._call.clock = reactor
         self._call.start(_REFRESH)  # The first takes long, and is before all else.
+
+    def take(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+        """
+        Show these from now on.
+        """
+        known = {id(glance.exchange): glance for glance in self._glances}
+        self._glances = [
+            known.get(id(one)) or Glance(name, one, deque(maxlen=self.past))
+            for name, one in zip(names, exchanges, strict=True)
+        ]
 
     def _update(self) -> None:
         now = monotonic()
@@ -114,9 +125,9 @@ class Line(View):
         self._file.flush()
 
 
-class Blocks(View):
+class Rich(View):
     """
-    Show a block for each target, with rich.
+    Show some lines, with rich.
     """
 
     def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
@@ -138,6 +149,15 @@ class Blocks(View):
         self._live.start()
         super().start(reactor, exchanges, names)
 
+    def _clear(self) -> None:
+        self._live.stop()
+
+
+class Blocks(Rich):
+    """
+    Show a block for each target.
+    """
+
     def _show(self) -> None:
         from rich.text import Text
 
@@ -153,6 +173,3 @@ class Blocks(View):
             for isLoss, marks in groupby(bars(glance.past, width - 3), LOSS.__eq__):
                 shown.append("".join(marks), "bold red" if isLoss else "green")
         self._live.update(shown, refresh=True)
-
-    def _clear(self) -> None:
-        self._live.stop()

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from echotwist.probe.events import Event
 from echotwist.probe.exchange import Exchange
-from echotwist.probe.live import terminal, viewOn
+from echotwist.probe.live import Blocks, Line, View, terminal, viewOn
 from echotwist.probe.text import textOf
 
 #: What is told of each probe, in this order.
@@ -55,10 +55,12 @@ class Writer:
 
     :param file: where to.
     :cvar isForEnd: nothing is written before the end.
+    :ivar views: what a terminal shows, with rich and without.
     """
 
     observe: Observer | None = None
     isForEnd = True
+    views: tuple[type[View], type[View]] = (Blocks, Line)
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -68,9 +70,16 @@ class Writer:
         """
         Begin to show how it stands.
         """
-        self._view = viewOn(terminal(self.isForEnd))
+        self._view = viewOn(terminal(self.isForEnd), *self.views)
         if self._view is not None:
             self._view.start(reactor, exchanges, names)
+
+    def take(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+        """
+        Show how others stand from now on.
+        """
+        if self._view is not None:
+            self._view.take(exchanges, names)
 
     def stop(self) -> None:
         """

@@ -54,7 +54,7 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
     :param about: what was to be measured: the target and the like.
     """
     books = session.books
-    times, clock = _best(books.user, books.kernel)
+    times, clock = best(books.user, books.kernel)
     received = books.back + books.late
     host = session.host
     return {
@@ -103,7 +103,10 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _best(user: Times, kernel: Times) -> tuple[Times, str]:
+def best(user: Times, kernel: Times) -> tuple[Times, str]:
+    """
+    Choose the clock whose times are told, and name it.
+    """
     isKernel = kernel.rtt.count and kernel.rtt.count >= _STAMPED * user.rtt.count
     return (kernel, "kernel") if isKernel else (user, "user")
 

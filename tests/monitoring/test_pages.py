@@ -72,6 +72,10 @@ class ParseTests(SynchronousTestCase):
         ]:
             self.assertEqual(parse(head), (Request(path, True), b""))
         self.assertEqual(parse(b"HEAD / HTTP/1.1\r\n\r\n"), (Request(b"/", False), b""))
+        found = parse(b"GET / HTTP/1.1\r\nAccept: a;q=0.5, b\r\naccept:c\r\n\r\n")
+        self.assertEqual(found, (Request(b"/", True, b"a;q=0.5, b,c"), b""))
+        found = parse(b"GET / HTTP/1.1\r\nAccept: a;q=0.5, b\r\naccept:c\r\n\r\n")
+        self.assertEqual(found, (Request(b"/", True, b"a;q=0.5, b,c"), b""))
 
     def test_bodies(self) -> None:
         """
@@ -123,18 +127,18 @@ class SiteTests(SynchronousTestCase):
         self.clock = Clock()
         reactor: Any = self.clock
         self.late: list[Deferred[Reply]] = []
-        pages: dict[bytes, Page] = {b"/page": lambda: Reply(b"hello")}
+        pages: dict[bytes, Page] = {b"/page": lambda _: Reply(b"hello")}
         pages |= {b"/late": self.wait, b"/bad": self.bad}
         self.site = Site(pages, reactor, most=3)
 
-    def wait(self) -> Deferred[Reply]:
+    def wait(self, _: Request) -> Deferred[Reply]:
         """
         Make a page that takes its time.
         """
         self.late.append(Deferred())
         return self.late[-1]
 
-    def bad(self) -> Reply:
+    def bad(self, _: Request) -> Reply:
         """
         Raise an exception, as a mistake of ours would.
         """

@@ -2,15 +2,17 @@
 Metrics as Prometheus reads them (pure).
 
 `Text <https://prometheus.io/docs/instrumenting/exposition_formats/>`_ has classic
-histograms alone.
+histograms alone; native ones too has the form that is encoded by
+:mod:`echotwist.probe.watch.protobuf`, for a Prometheus that asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.histogram import BOUNDS, Histogram
@@ -68,6 +70,25 @@ class Text:
             parts.append(f"# TYPE {family.name} {family.kind}\n")
             parts.extend(lines)
         return "".join(parts).encode("utf-8", "backslashreplace")
+
+
+def pageFor(accept: bytes) -> Any:
+    """
+    Begin a page of the kind that is liked most.
+
+    :param accept: the value of the field of that name (RFC 9110, section 12.5.1).
+    """
+    from echotwist.probe.watch.protobuf import KIND, Protobuf
+
+    weights = {b"": 0.0}
+    for one in accept.split(b","):
+        kind, *parameters = (part.strip() for part in one.split(b";"))
+        said = [part[2:] for part in parameters if part.startswith(b"q=")]
+        isOther = kind == KIND and b"proto=io.prometheus.client.MetricFamily" not in parameters
+        with suppress(ValueError):
+            weights[b"" if isOther else kind] = float(said[0]) if said else 1.0
+    weight = weights.pop(KIND, 0.0)
+    return Protobuf() if weight > 0 and weight >= max(weights.values()) else Text()
 
 
 def _histogram(name: str, said: str, value: Histogram) -> Iterable[str]:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from echotwist.probe import output
 from echotwist.probe.output import Text
+from echotwist.probe.watch.live import Summary, Table
 from echotwist.probe.watch.text import textOf
 
 
@@ -16,4 +17,7 @@ def writerFor(settings: Any, file: TextIO) -> Any:
     Give the writer that was asked for.
     """
     made = output.writerFor(settings, file)
-    return Text(file, textOf) if isinstance(made, Text) else made
+    if isinstance(made, Text):
+        made = Text(file, textOf)
+    made.views = Table, Summary
+    return made

@@ -14,10 +14,10 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
-from echotwist.pages.http import Reply
+from echotwist.pages.http import Reply, Request
 from echotwist.pages.serving import Page, Pages
 from echotwist.probe.places import ProbeError
-from echotwist.probe.watch.exposition import Text
+from echotwist.probe.watch.exposition import pageFor
 from echotwist.sockets.errors import inWords
 
 
@@ -45,7 +45,7 @@ class Metrics:
         self._cooperator = Cooperator(terminationPredicateFactory=lambda: lambda: True)
         pages: dict[bytes, Page] = {
             b"/metrics": self._metrics,
-            b"/healthz": lambda: Reply(b"healthy\n"),
+            b"/healthz": lambda _: Reply(b"healthy\n"),
             b"/readyz": self._readiness,
         }
         self._factory = Pages(pages, reactor, lambda: told(Failure().getErrorMessage()))
@@ -77,12 +77,12 @@ class Metrics:
             maybeDeferred(self._port.stopListening)
             self._port = None
 
-    def _metrics(self) -> Deferred[Reply]:
-        page = Text()
+    def _metrics(self, request: Request) -> Deferred[Reply]:
+        page = pageFor(request.accept)
         done = self._cooperator.coiterate(self._fill(self._watch, page))
         return done.addCallback(lambda _: Reply(page.finish(), page.contentType))
 
-    def _readiness(self) -> Reply:
+    def _readiness(self, request: Request) -> Reply:
         if self._watch.isReady:
             return Reply(b"ready\n")
         return Reply(b"not ready\n", status=HTTPStatus.SERVICE_UNAVAILABLE)

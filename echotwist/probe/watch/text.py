@@ -10,13 +10,13 @@ from typing import Any
 from echotwist.probe.text import lossLines, verdictLine
 
 #: What is told of a target, with its columns.
-_COLUMNS = {"sent": 9, "lost": 8, "%": 7, "late": 6, "median": 9, "p99": 9, "max": 9}
+_COLUMNS = {"sent": 8, "lost": 7, "%": 6, "late": 6, "median": 9, "p99": 9, "max": 9}
 
 #: Nanoseconds of a millisecond.
 _MS = 10**6
 
 #: Columns of a name at the most.
-_WIDEST = 40
+_WIDEST = 26
 
 
 def textOf(found: Mapping[str, Any]) -> str:

@@ -207,6 +207,7 @@ class Watch(Measurement[Watched]):
             else:
                 self._add(entry)
         self._exchanges = list(self.watched.values())
+        self._writer.take(self._exchanges, self._names())
         for gone in before.values():
             gone.finish()
         for one in self._exchanges:

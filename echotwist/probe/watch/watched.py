@@ -14,6 +14,7 @@ from echotwist.probe.distribution import Distribution, Memory
 from echotwist.probe.events import Arrival, Event, Host
 from echotwist.probe.ledger import NEVER_LEFT, REPORTED, UNANSWERED
 from echotwist.probe.payload import Payload
+from echotwist.probe.result import best
 from echotwist.probe.schedule import SECOND, Schedule
 from echotwist.probe.session import Session
 from echotwist.probe.watch.file import Entry
@@ -123,6 +124,13 @@ class Watched(Session):
         )
         self.host, self.lateness = here.host, here.lateness
         self._heardAt = self._now()
+
+    @property
+    def rtt(self) -> Distribution:
+        """
+        The round trips by the kernel's stamps, unless there are too few of them.
+        """
+        return best(self.books.user, self.books.kernel)[0].rtt
 
     def _scheduleOf(self, entry: Entry) -> Schedule:
         settings = entry.settings

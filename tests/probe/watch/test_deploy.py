@@ -266,6 +266,8 @@ def test_prometheus(tmp_path: Path) -> None:
             waitUntil(lambda: wanted <= alerts(), "the alerts fire")
             assert not [alert for alert in alerts() if alert[1] == "good"]
             found = queried(port, "query?query=echoprobe_received_total")["result"]
+            native = "query?query=histogram_count(echoprobe_rtt_seconds)"
+            waitUntil(lambda: bool(queried(port, native).get("result")), "a native histogram comes")
             values = {one["metric"]["name"]: float(one["value"][1]) for one in found}
             assert values["good"] > 0
             assert values["bad"] == 0
