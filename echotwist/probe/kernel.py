@@ -231,7 +231,7 @@ def _error(room: Receiver, number: int, told: bytes) -> Report | Limit | None:
     if origin in (_FROM_ICMP, _FROM_ICMP6):
         words = _MESSAGES.get((origin, kind, code), f"type {kind} code {code}")
         report = _icmp(words, room.packet(number), _hostOf(told[_ERROR.size :]), info)
-        return report._replace(to=room.sender(number))
+        return Report(*report[:5], room.sender(number))
     return Limit(info) if (origin, error) == (_FROM_HERE, errno.EMSGSIZE) else None
 
 
