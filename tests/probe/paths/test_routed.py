@@ -49,7 +49,7 @@ def found(hosts: Routed, target: str, count: int) -> dict[str, Any]:
     """
     Compare the ports.
     """
-    words = (f"--first-port={FIRST}", f"--ports={PORTS}", f"--count={count}", "--rate=1000")
+    words = (f"--first-port={FIRST}", f"--ports={PORTS}", f"--count={count}", "--rate=250")
     with hosts.client.inside():
         report = reported("paths", target, *words, "--timeout=6")
     jsonschema.validate(report, SCHEMA)
