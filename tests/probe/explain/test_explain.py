@@ -168,8 +168,8 @@ def test_ends(tmp_path: Path) -> None:
     # At the service's end replies leave 1 microsecond after probes come, 2 later than they
     # left; and two probes never come, whose replies cannot come either.
     slow = [(data, at - 2000 if isBack(data) else at + 2000, size) for data, at, size in far]
-    there = [one for one in slow if numberIn(one) not in (11, 12)]
-    here = [one for one in near if not (isBack(one[0]) and numberIn(one) in (11, 13))]
+    there = [one for one in slow if numberOf(one) not in (11, 12)]
+    here = [one for one in near if not (isBack(one[0]) and numberOf(one) in (11, 13))]
     one, other = pcap(tmp_path / "near", 101, here), pcap(tmp_path / "far", 101, there)
     for words in ((one, other), (other, one)):
         report = explained(*words)
@@ -200,7 +200,7 @@ def isBack(data: bytes) -> bool:
     return data[15] == 7
 
 
-def numberIn(frame: Frame) -> int:
+def numberOf(frame: Frame) -> int:
     """
     Give the number of the probe in a packet of IPv4.
     """
