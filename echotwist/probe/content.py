@@ -9,9 +9,9 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from echotwist.commandline.declaration import Bytes, Kind, Number, Seconds, checked, said
+from echotwist.commandline.declaration import Bytes, Number, Seconds, checked, said
 from echotwist.probe.common import CommonSettings
-from echotwist.probe.kinds import SIZE, SIZES, Picture
+from echotwist.probe.kinds import SIZE, SIZES, Picture, Seed
 from echotwist.probe.payload import HEADER
 from echotwist.sockets.errors import inWords
 
@@ -45,7 +45,7 @@ class ContentSettings(CommonSettings):
     )
     seed: str | None = field(
         default=None,
-        metadata=said("seed", Kind(), "a text that payloads depend on", takes="text"),
+        metadata=said("seed", Seed(), "a text that payloads depend on"),
     )
     plot: str | None = field(
         default=None,

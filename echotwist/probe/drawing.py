@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -52,7 +53,9 @@ class Drawing:
         from matplotlib.figure import Figure
 
         style: Any = {"svg.fonttype": "none", "svg.hashsalt": "echoprobe", "font.size": 9}
-        with rc_context(style):
+        style["text.parse_math"] = False  # A name may have dollar signs,
+        with rc_context(style), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # or letters that the font has not.
             figure = Figure((_WIDTH, _HEIGHT * rows), layout="constrained", dpi=120)
             draw(figure)
             isText = self._path.lower().endswith(".svg")

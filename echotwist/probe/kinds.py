@@ -19,7 +19,13 @@ SIZE = 64
 
 #: How many probes there may be, and how many a second.
 COUNTS = range(1, 10**9 + 1)
-MOST_A_SECOND = 100_000
+LEAST_A_SECOND, MOST_A_SECOND = 0.000001, 100_000
+
+#: Probes that may be under way at a time: each of them takes some 80 bytes.
+UNDER_WAY = 2**22
+
+#: Bytes of a seed: BLAKE2b takes no longer keys (RFC 7693, section 2.1).
+_SEED = 64
 
 #: Probes a second that anybody may send to strangers.
 COURTEOUS = 1000
@@ -60,11 +66,35 @@ class Rate(Kind):
 
 
 def _isRate(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value <= MOST_A_SECOND
+    return isinstance(value, int | float) and LEAST_A_SECOND <= value <= MOST_A_SECOND
 
 
 def _rateFault(name: str, value: object) -> str:
-    return f"{name} {value}: not a number above 0, up to {MOST_A_SECOND:,}"
+    return f"{name} {value}: not a number from {LEAST_A_SECOND:f} to {MOST_A_SECOND:,}"
+
+
+@frozen
+class Seed(Kind):
+    """
+    A text that payloads depend on.
+    """
+
+    takes = "text"
+
+    def parse(self, name: str, text: str) -> str:
+        """
+        Take a text.
+        """
+        self.check(name, text)
+        return text
+
+    def check(self, name: str, value: object) -> None:
+        """
+        See that it is not too long.
+        """
+        size = len(str(value).encode("utf-8", "surrogateescape"))
+        if size > _SEED:
+            raise ValueError(f"{name}: {size} bytes, more than {_SEED}")
 
 
 @frozen

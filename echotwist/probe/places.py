@@ -17,6 +17,7 @@ from attrs import frozen
 from echotwist.probe.target import Target
 from echotwist.sockets.addresses import nameText, peerText, scoped
 from echotwist.sockets.errors import inWords
+from echotwist.sockets.unixpeer import LONGEST_NAME
 
 #: What helps, by the number of an error and what it is about: an option, a kind, or all.
 _HINTS = {
@@ -153,6 +154,10 @@ def findAll(target: Target, way: Way) -> list[Place]:
     if target.path:
         if not hasattr(socket, "AF_UNIX"):
             raise ProbeError(f"{target}: this system has no UNIX sockets")
+        if len(os.fsencode(target.path)) >= LONGEST_NAME + target.path.startswith("\0"):
+            raise ProbeError(
+                f"{target}: names of sockets have {LONGEST_NAME - 1} bytes at the most"
+            )
         return [Place(socket.AF_UNIX, target.path)]
     port = 0 if target.kind == "raw" else target.number
     return [Place(*one) for one in lookUp(str(target), target.host, port, way.family)]

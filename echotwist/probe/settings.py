@@ -22,6 +22,7 @@ from echotwist.probe.content import ContentSettings
 from echotwist.probe.kinds import (
     COUNTS,
     MOST_A_SECOND,
+    UNDER_WAY,
     Conditions,
     Rate,
 )
@@ -96,6 +97,8 @@ class PingSettings(ContentSettings):
             raise ValueError(f"interval {self.interval}: below {1 / MOST_A_SECOND:f} seconds")
         if self.duration == 0:
             raise ValueError("duration 0: no probe would be sent")
+        if self.timeout * SECOND / self.period > UNDER_WAY:
+            raise ValueError(f"timeout {self.timeout:g}: over {UNDER_WAY:,} probes under way")
 
     @property
     def period(self) -> float:

@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.probe import plot as module
 from echotwist.probe.command import run
-from echotwist.probe.plot import Points
+from echotwist.probe.plot import Plot, Points
 from tests.support.live import PATIENCE, ROOT
 from tests.support.probing import WELL, Misbehaving, probe
+from tests.support.watching import fileOf
 
 #: Runs the probe as if matplotlib were not installed.
 WITHOUT = """
@@ -62,6 +63,44 @@ def test_drawn(command: list[str], tmp_path: Path) -> None:
     assert {"seconds", "ms", "lost", "share of RTT"} <= texts
     assert any(text.startswith("p99 ") for text in texts if text)
     assert place.stat().st_size < 200_000
+
+
+def test_named(tmp_path: Path) -> None:
+    """
+    Targets of a watch are drawn by their names, whatever letters these have; of many, the
+    first hundred.
+    """
+    place = tmp_path / "found.svg"
+    with Misbehaving(lambda did, number, data: [(0, data)]) as service:
+        path = fileOf(tmp_path, f"a_$\\frac 測={service.target}")
+        done = probe("watch", str(path), "--count=5", "--interval=0.1", f"--plot={place}")
+    assert (done.returncode in WELL, done.stderr) == (True, "")
+    texts = {text.text for text in ET.parse(place).iter() if text.tag.endswith("text")}
+    assert "a_$\\frac 測: 5 sent, 0 lost" in texts
+    assert any(text.startswith("p99 ") for text in texts if text)
+
+
+class ManyTests(SynchronousTestCase):
+    """
+    Tests for :meth:`Plot.write`.
+    """
+
+    def test_many(self) -> None:
+        """
+        Of many targets the first ones are drawn, and that is said.
+        """
+        self.patch(module, "_ROWS", 2)
+        place = self.mktemp() + ".svg"
+        lost = {"count": 0}
+        results = [
+            {"target": f"udp:{n}", "sent": 0, "lost": lost, "beganNs": 0, "clock": "kernel"}
+            for n in range(3)
+        ]
+        Plot(place).write(results)
+        texts = {one.text for one in ET.parse(place).iter() if one.tag.endswith("text")}
+        self.assertIn("the first 2 of 3 targets", texts)
+        self.assertIn("udp:1: 0 sent, 0 lost", texts)
+        self.assertNotIn("udp:2: 0 sent, 0 lost", texts)
 
 
 def service_of(said: str) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from echotwist.commandline.declaration import Flag, Kind, checked, manyOf, said
+from echotwist.commandline.declaration import Flag, checked, manyOf, said
 from echotwist.probe.explain.result import METRICS
-from echotwist.probe.kinds import Conditions
+from echotwist.probe.kinds import Conditions, Seed
 
 
 @frozen(kw_only=True, field_transformer=checked)
@@ -22,7 +22,7 @@ class ExplainSettings:
     """
 
     seed: str | None = field(
-        default=None, metadata=said("seed", Kind(), "of the probes: know no others", takes="text")
+        default=None, metadata=said("seed", Seed(), "of the probes: know no others")
     )
     failIf: tuple[str, ...] = field(
         default=(),

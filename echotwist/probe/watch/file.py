@@ -82,7 +82,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
         except ImportError:
             raise ProbeError("Python 3.10 needs tomli: pip install 'echotwist[probe]'") from None
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8, from byte {error.start} on: no list of targets") from None
     try:
@@ -115,6 +115,9 @@ def _entriesOf(table: Mapping[str, Any], settings: WatchSettings, number: int) -
         raise ValueError(f"{said}: it has no text 'to', as in: to = 'udp:192.0.2.1'")
     if not (name is None or isinstance(name, str)) or name == "":
         raise ValueError(f"{said}: its name is not a text")
+    for key, text in (("to", to), ("name", name or "")):
+        if not text.isprintable():
+            raise ValueError(f"{key} {text!r}: not all of it can be printed")
     try:
         targets = targetsOf(to)
         rest = {key: value for key, value in table.items() if key not in ("to", "name")}
@@ -146,6 +149,8 @@ def _valueOf(option: Option, value: Any) -> Any:
     Give the value of an option, which TOML has as a text, a number or the like.
     """
     kind, name = option.kind, option.name
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(f"{name} {value!r}: it has a NUL")
     if kind.isRepeatable:
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):

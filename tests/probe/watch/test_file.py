@@ -84,10 +84,15 @@ def test_both(tmp_path: Path) -> None:
         (f"speed = 3\n{ONE}", "speed: unknown"),
         (f"{ONE}count = 3", "count: unknown"),
         (f"{ONE}metrics = 'tcp:1'", "metrics: unknown"),
-        (f"{ONE}rate = 0", "rate 0: not a number above 0"),
+        (f"{ONE}rate = 0", "rate 0: not a number from 0.000001 to 100,000"),
         (f"{ONE}rate = true", "rate: it is neither true nor false, but number"),
-        (f"{ONE}rate = nan", "rate nan: not a number above 0"),
-        (f"{ONE}rate = []", "rate []: not a number above 0"),
+        (f"{ONE}rate = nan", "rate nan: not a number from"),
+        (f"{ONE}rate = []", "rate []: not a number from"),
+        (f"{ONE}rate = 1e-300", "rate 1e-300: not a number from"),
+        (f"{ONE}rate = 100000\ntimeout = 1e6", "timeout 1e+06: over 4,194,304 probes under way"),
+        (f'{ONE}ca = "a\\u0000"', "ca 'a\\x00': it has a NUL"),
+        (f'{ONE}name = "a\\nb"', "name 'a\\nb': not all of it can be printed"),
+        ('[[target]]\nto="unix:/a\\u001b"', "to 'unix:/a\\x1b': not all of it can be printed"),
         (f"{ONE}rate = 1\ninterval = 1", "--rate and --interval do not go together"),
         (f"{ONE}timeout = 0", "timeout 0: every reply would be late"),
         (f"{ONE}timeout = 1979-05-27", "timeout 1979-05-27: not a time"),
@@ -114,6 +119,14 @@ def test_mistakes(tmp_path: Path, text: str | bytes, said: str) -> None:
     assert str(caught.value).startswith(f"{tmp_path}/targets.toml: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value).strip()
+
+
+def test_mark(tmp_path: Path) -> None:
+    """
+    A file may begin with a byte order mark, which some editors write.
+    """
+    [entry] = read(tmp_path, f"\ufeff{ONE}")
+    assert entry.name == "udp:192.0.2.1:7"
 
 
 @pytest.mark.parametrize(
