@@ -19,6 +19,7 @@ class Schedule:
     by more than an interval are left out, so that a process that was stopped for an
     hour does not send all of that hour at once.
 
+    :cvar stale: nanoseconds of that second.
     :param interval: nanoseconds from one turn to the next.
     :param count: of turns; nothing for any number.
     :param duration: nanoseconds in which all turns are due; nothing for ever.
@@ -27,6 +28,8 @@ class Schedule:
     :ivar skipped: how many turns were left out.
     :ivar at: when the next turn is due; nothing if there is none.
     """
+
+    stale = SECOND
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class Schedule:
         at = self.at
         if at is None or at > now:
             return None
-        if now - at > max(SECOND, self.interval):
+        if now - at > max(self.stale, self.interval):
             missed = int(min((now - at) // self.interval, self._rest))
             self._turn += missed
             self.skipped += missed

@@ -36,8 +36,13 @@ class Turns(Schedule):
     :param ports: how many there are.
     :param places: of this port, in each round.
     :param origin: the same for all ports.
+    Turns that are late by more than a round are left out: a port that sends several probes
+    at once loses them at once, and would be taken for a bad one.
+
     :ivar rounds: those in which it was this port's turn, one for each probe.
     """
+
+    stale = 0
 
     def __init__(self, each: float, ports: int, places: Sequence[int], origin: Origin) -> None:
         self._each, self._places, self._origin = each, places, origin
