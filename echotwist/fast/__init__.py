@@ -1,3 +1,3 @@
 """
-What Linux can do better than the portable parts, with the same promises.
+Faster parts for Linux, with the same promises as the portable ones.
 """

@@ -1,9 +1,9 @@
 """
-Connections accepted as they are wanted, with one system call: accept4(2); where it is
-not done in C, by way of ``ctypes``.
+Accept non-blocking connections with one system call, accept4(2): in C if it is compiled,
+or else through ``ctypes``.
 
 Python's own ``accept`` asks for a blocking descriptor, writes the peer's address as text,
-and raises an exception when nobody waits.
+and raises an exception when no connection waits.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Acceptor:
     """
 
     def __init__(self) -> None:
-        # A function that knows the types of its arguments takes twice as long to call.
-        # It takes a number for an int: addresses are none, but references made here.
+        # With ``argtypes`` a call takes twice as long.  Without them a plain number is
+        # passed as an int, so an address has to be a reference, made here.
         self._accept4 = ctypes.CDLL(None, use_errno=True).accept4
         self._name = ctypes.create_string_buffer(_PEER_SIZE)
         self._size = ctypes.c_uint(_PEER_SIZE)
@@ -39,12 +39,12 @@ class Acceptor:
         """
         Accept one connection.
 
-        :param listener: the descriptor.
-        :return: its descriptor, which does not block, and the ``struct sockaddr`` of
-            its peer; nothing if nobody waits.
-        :raise OSError: something went wrong.
+        :param listener: the descriptor of the listening socket.
+        :return: the connection's descriptor, which does not block, and the ``struct
+            sockaddr`` of its peer; ``None`` if no connection waits.
+        :raise OSError: the call failed.
         """
-        # All peers of a socket have names of the same size.
+        # The addresses of all peers of a socket have the same size.
         name, size = self._references
         fd: int = self._accept4(listener, name, size, _KIND)
         if fd != -1:
@@ -58,7 +58,7 @@ class Acceptor:
 
 def acceptor() -> Callable[[int], tuple[int, bytes] | None]:
     """
-    Give what accepts connections: in C, if it is compiled.
+    Return the function that accepts connections: the one in C, if it is compiled.
     """
     accept: Callable[[int], tuple[int, bytes] | None]
     accept = compiled.speedups.accepted if compiled.speedups else Acceptor().accept

@@ -1,9 +1,9 @@
 """
-Connections that are no more than a descriptor, until one needs more than its bytes back.
+Connections that are only a descriptor, until one needs more than its bytes back.
 
-Most connections never do: somebody connects, gets each message back, and leaves.  For
-these the objects that Twisted has for a connection would take several times as long
-to make, and to take apart, as all the rest.
+Most connections never do: a client connects, gets each message back, and leaves.  To
+make and destroy Twisted's objects for such a connection would take several times as
+long as all the rest.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from echotwist.streams.port import StreamPort
 
 class BareConnection:
     """
-    What the reactor knows such a connection by.
+    The object that stands for such a connection in the reactor.
 
-    :param fd: its descriptor.
+    :param fd: the connection's descriptor.
     :param name: the ``struct sockaddr`` of its peer.
-    :param owner: all of the same port.
+    :param owner: the bare connections of the same port.
     """
 
     __slots__ = ("fd", "name", "owner")
@@ -47,19 +47,19 @@ class BareConnection:
 
     def fileno(self) -> int:
         """
-        Give its descriptor; -1 when it is gone, or another object's.
+        Return its descriptor; -1 when it is closed, or belongs to another object.
         """
         return self.fd
 
     def logPrefix(self) -> str:
         """
-        Give the start of what is logged while it is at work.
+        Return the log prefix of its events.
         """
         return f"{CountedEcho.__name__},-,{self.owner.clientOf(self.name)[0]}"
 
     def doRead(self) -> None:
         """
-        Find out what has happened.
+        Echo the bytes that have come, or make the objects if an echo is not enough.
         """
         rest = messages.echo(self.fd)
         if rest is not None:
@@ -69,13 +69,13 @@ class BareConnection:
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> None:
         """
-        Go on where :func:`messages.echo` did not, see :meth:`FastConnection.doUnusual`.
+        Take over where :func:`messages.echo` gave up, see :meth:`FastConnection.doUnusual`.
         """
         self.owner.goOn(self, data, outcome)
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The reactor watches it no more, as there is an error, or as it stops.
+        The reactor stopped watching it, after an error or because the reactor stops.
         """
         self.doRead()
         if self.fd != -1:
@@ -85,11 +85,11 @@ class BareConnection:
 @implementer(IBareConnections)
 class BareConnections:
     """
-    Those of a port.
+    The bare connections of a port.
 
-    :param port: accepts them.
-    :param factory: that of the port.
-    :param reactor: that of the port.
+    :param port: the port that accepts them.
+    :param factory: the factory of the port.
+    :param reactor: the reactor of the port.
     :cvar hasForked: another process may have their descriptors too; then the kernel
         goes on watching them when we have closed ours.
     """
@@ -104,8 +104,8 @@ class BareConnections:
         self._acceptFrom = acceptor()
         self._watch, self._isWatching = factory.watch, factory.isWatching
         self._open = 0
-        #: Descriptors of those that may have echoed, and how many bytes would wait at each if its
-        #: peer had taken none since that was last asked.
+        #: The descriptors that may have echoed since the last check, each with the bytes that
+        #: would wait there if its peer had taken none since then.
         self._talking: dict[int, int] = {}
         factory.bare.append(self)
 
@@ -114,10 +114,10 @@ class BareConnections:
 
     def accept(self) -> tuple[int, tuple[Any, ...]] | Literal[True] | None:
         """
-        Accept a connection, and take it, unless there is more to it; see
+        Accept a connection, and keep it bare if an echo is all that it needs; see
         :meth:`StreamPort.acceptOne`.
 
-        :raise OSError: something went wrong.
+        :raise OSError: no connection could be accepted.
         """
         found = self._acceptFrom(self._port.fileno())
         if found is None:
@@ -130,7 +130,7 @@ class BareConnections:
         host = self.clientOf(name)[0] if limits.byPeer else ""
         if limits.refusal(host) or not self._factory.takesBare:
             return None
-        # Where it is asked anyway what peers have yet to take, it is asked of this one.
+        # Where stalls are checked already, they are checked for this connection too.
         function = messages.echo if self._isWatching() else self.first
         try:
             self._reactor.addUsualReader(fd, BareConnection(fd, name, self), function)
@@ -156,7 +156,7 @@ class BareConnections:
 
     def echoes(self, fd: int) -> None:
         """
-        Have it asked from time to time whether the peer takes what it gets.
+        Check from time to time whether the peer takes its bytes.
         """
         self._talking.setdefault(fd, 0)
         self._watch()
@@ -164,7 +164,7 @@ class BareConnections:
 
     def goOn(self, bare: BareConnection, data: bytes | None, outcome: Any) -> None:
         """
-        Do more than to echo, or end.
+        Make the objects of a connection that needs more than an echo, or end it.
         """
         if data:
             isOver = False
@@ -192,7 +192,7 @@ class BareConnections:
 
     def _leave(self, bare: BareConnection) -> int:
         """
-        Count no more what is somebody else's from here on, or nobody's.
+        Take a connection out of our counts: it is closed next, or another object takes it.
         """
         fd, bare.fd = bare.fd, -1
         if fd in self._talking:
@@ -206,13 +206,13 @@ class BareConnections:
 
     def clientOf(self, name: bytes) -> tuple[Any, ...]:
         """
-        Give what a connection keeps of its peer.
+        Return the peer's address as a connection keeps it.
         """
         return self._port.clientOf(nameFrom(name))
 
     def make(self, bare: BareConnection) -> CountedEcho:
         """
-        Make the objects of a connection, which goes on from here.
+        Make the objects of a connection, which take it over.
         """
         fd, port, factory = self._leave(bare), self._port, self._factory
         stream = socket.socket(port.addressFamily, socket.SOCK_STREAM, 0, fd)
@@ -228,7 +228,7 @@ class BareConnections:
 
     def settle(self) -> None:
         """
-        Count what was echoed.
+        Count the bytes echoed since the last time.
         """
         for fd in self._talking:
             self._settle(fd)
@@ -241,8 +241,8 @@ class BareConnections:
 
     def makeWaiting(self) -> bool:
         """
-        Make the objects of those who have bytes to take, and have taken none since this was
-        last asked: so that it is watched whether they do.
+        Make the objects of the connections whose peers have bytes to take, and took none
+        since the last check: from then on the factory watches them for a stall.
         """
         self.settle()
         known = self._all() if self._talking else ()
@@ -255,12 +255,12 @@ class BareConnections:
             else:
                 del self._talking[bare.fd]
                 self._reactor.changeUsual(bare.fd, self.first)
-        self._talking = dict(self._talking)  # one that has shrunk keeps its memory
+        self._talking = dict(self._talking)  # a dict that has shrunk keeps its memory
         return bool(self._talking)
 
     def makeAll(self) -> None:
         """
-        Make the objects of all.
+        Make the objects of all connections.
         """
         for bare in self._all():
             self.make(bare)
@@ -272,8 +272,7 @@ class BareConnections:
 
 def acceptBare(port: StreamPort) -> None:
     """
-    Have a port make no more of its connections than a descriptor, where an exact echo is
-    all there is to do.
+    Keep the connections of a port bare, where an exact echo is all that they need.
     """
     factory, reactor = port.factory, port.reactor
     if (

@@ -1,8 +1,8 @@
 """
-Datagrams in batches: up to 64 with two system calls.
+Receive and send datagrams in batches: up to 64 with two system calls.
 
 ``recvmmsg`` and ``sendmmsg`` (see their man pages) have no counterpart in
-Python's ``socket``, so they are called in the C library by way of ``ctypes``.
+Python's ``socket``, so ``ctypes`` calls them in the C library.
 Replies leave from the memory that the kernel wrote the datagrams to.
 """
 
@@ -22,22 +22,22 @@ from echotwist.datagrams.port import LARGEST
 from echotwist.fast import compiled
 from echotwist.sockets import packetinfo
 
-#: Datagrams that two calls handle, before others have their turn.
+#: Datagrams that two calls handle, before other sockets have their turn.
 BATCH = 64
 
 #: ``struct mmsghdr``: address and its size, pieces and their count, control
 #: messages and their size, flags, and the size of the datagram.
 _HEADER = struct.Struct("@PIPNPNi0PI0P")
-#: ``struct iovec``: where a piece is, and its size.
+#: ``struct iovec``: the address of a piece, and its size.
 _PIECE = struct.Struct("@PN")
-#: What is counted in C: datagrams, and their bytes.
+#: The counters that the C code keeps: datagrams, and their bytes.
 _COUNTS = struct.Struct("@QQ")
-#: Where in a header the size is, and where in a piece its lower half.
+#: The offset of the size in a header, and of its lower half in a piece.
 _SIZE = struct.calcsize("@PIPNPNi0P")
 _PIECE_SIZE = struct.calcsize("@P") + (sys.byteorder == "big") * (struct.calcsize("@N") - 4)
-#: Bytes of a ``struct sockaddr_in6``, which is the largest, and of its place.
+#: Bytes of a ``struct sockaddr_in6``, which is the largest, and the room kept for it.
 _NAME_SIZE, _NAME = 28, 32
-#: Bytes of what the kernel tells of a datagram: its address and control messages.
+#: Bytes of the room for the address and control messages of a received datagram.
 _TOLD = _NAME + packetinfo.ROOM
 #: Bytes from one datagram to the next.  A round number would have all of them
 #: compete for the same few lines of the processor's cache.
@@ -48,17 +48,17 @@ class Batch:
     """
     Memory for a batch of datagrams, and the two calls that fill and empty it.
 
-    It has a part for the headers to receive with, what is told of each
-    datagram, the headers to reply with, their control messages, the pieces
-    that both kinds of headers point to, the datagrams, and two counters.
+    It has a part for the headers to receive with, the address and control messages of
+    each datagram, the headers to reply with, their control messages, the pieces that
+    both kinds of headers point to, the datagrams, and two counters.
 
-    Headers are as before until :meth:`receive`, and again after :meth:`renew`.
+    :meth:`receive` changes the headers; :meth:`renew` sets them back.
     """
 
     def __init__(self) -> None:
         library = ctypes.CDLL(None, use_errno=True)
-        # A function that knows the types of its arguments takes twice as long to call.
-        # It takes a number for an int: addresses are none, but references made here.
+        # With ``argtypes`` a call takes twice as long.  Without them a plain number is
+        # passed as an int, so an address has to be a reference, made here.
         self._receive, self._send = library.recvmmsg, library.sendmmsg
         told, control = _TOLD, packetinfo.ROOM
         parts = [_HEADER.size, told, _HEADER.size, control, _PIECE.size, _PIECE.size, _STRIDE]
@@ -109,8 +109,8 @@ class Batch:
         """
         Receive datagrams.
 
-        :return: how many.
-        :raise OSError: there are none, or something went wrong.
+        :return: how many came.
+        :raise OSError: none waits, or the call failed.
         """
         count: int = self._receive(fd, self._requestsAt, most, 0, None)
         if count < 0:
@@ -121,24 +121,25 @@ class Batch:
 
     def renew(self, count: int) -> None:
         """
-        Forget what was told of so many datagrams: it must not stay behind what is told of
-        the next.
+        Clear the addresses and control messages of so many datagrams: none of their bytes
+        may be left after those of the next ones.
         """
-        # One more may have been begun, and been given up.
+        # The kernel may have begun one more datagram, and given it up.
         for part in self._renewals[min(count + 1, BATCH)]:
             self._memory[part] = self._fresh[part]
 
     def _renewal(self, count: int) -> tuple[slice, slice]:
         """
-        Tell which parts so many datagrams change: headers, and what is told.
+        Return the parts that so many datagrams change: headers, and addresses with control
+        messages.
         """
         return slice(0, count * _HEADER.size), slice(self._told, self._told + count * _TOLD)
 
     def turns(self, known: dict[bytes, bytes]) -> Any:
         """
-        Make the function that receives and answers in C, if it is compiled.
+        Return the function that receives and answers datagrams in C, if it is compiled.
 
-        :param known: as :attr:`BatchPort._known`.
+        :param known: the replies known in advance, as in :attr:`BatchPort._known`.
         """
         if compiled.speedups is None:
             return None
@@ -147,7 +148,7 @@ class Batch:
 
     def counted(self) -> tuple[int, int]:
         """
-        Tell how many datagrams that function has answered, and their bytes, and begin anew.
+        Return how many datagrams that function has answered, and their bytes; reset both.
         """
         datagrams, size = _COUNTS.unpack_from(self._memory, self._counts)
         _COUNTS.pack_into(self._memory, self._counts, 0, 0)
@@ -155,14 +156,14 @@ class Batch:
 
     def sizes(self, count: int) -> list[int]:
         """
-        Give the sizes of the datagrams in bytes, and have the replies be as large.
+        Return the sizes of the datagrams in bytes, and make the replies as large.
         """
         self._replySizes[:count] = self._sizes[:count]
         return self._sizes[:count].tolist()
 
     def first(self) -> bytes:
         """
-        Give what is told of the first datagram.
+        Return the address and control messages of the first datagram.
         """
         return self._memory[self._firstTold]
 
@@ -180,14 +181,14 @@ class Batch:
 
     def told(self, count: int) -> list[bytes]:
         """
-        Give what is told of each datagram: its address and control messages.
+        Return the address and control messages of each datagram.
         """
         start, end = self._told, self._told + count * _TOLD
         return [self._memory[place : place + _TOLD] for place in range(start, end, _TOLD)]
 
     def datagram(self, number: int, size: int) -> bytes:
         """
-        Give one datagram.
+        Return one datagram.
         """
         start = self._data + number * _STRIDE
         return self._memory[start : start + size]
@@ -196,7 +197,7 @@ class Batch:
         """
         Send replies.
 
-        :param first: number of the first; ``end`` is the one after the last.
+        :param first: the number of the first; ``end`` is the number after the last.
         :return: how many were sent.
         :raise OSError: the first could not be sent.
         """
@@ -208,7 +209,7 @@ class Batch:
 
 def parts(told: bytes) -> tuple[bytes, bytes]:
     """
-    Split what is told of a datagram into its address and its control messages.
+    Split what the kernel wrote for a datagram into its address and its control messages.
     """
     return told[:_NAME_SIZE], told[_NAME:]
 
@@ -221,7 +222,7 @@ def _error() -> OSError:
 @cache
 def works() -> bool:
     """
-    Tell whether the kernel lets us: a container may be denied the calls.
+    Tell whether the kernel allows the two calls: a container may forbid them.
     """
     try:
         batch = Batch()

@@ -1,5 +1,5 @@
 """
-What is done in C, if it was compiled when the package was installed; if not, Python
+The parts in C, if they were compiled when the package was installed; if not, Python
 does the same.
 """
 

@@ -1,5 +1,5 @@
 """
-TCP connections whose writes leave at once, and whose bulk is not copied.
+TCP connections that write at once, and echo bulk without copying it.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from echotwist.streams.connection import Connection
 from echotwist.streams.counted import CountedEcho
 
 #: Bytes; a peer that has been sent so many has read some.  The kernel gives a large
-#: buffer, up to 32 MiB (Linux 6.18), to a peer that reads fast: not to one that does not.
+#: buffer, up to 32 MiB (Linux 6.18), only to a peer that reads fast.
 PROVEN = 8_388_608
 
 
 class FastConnection(Connection):
     """
-    A connection whose writes leave at once, if nothing waits before them.
+    A connection that writes at once, if nothing waits to be written.
 
-    What the kernel does not take then waits for the reactor, as ever.
+    Bytes that the kernel does not take wait for the reactor, as on any connection.
 
-    :ivar _isClear: nothing waits to be written, and more may be.
+    :ivar _isClear: nothing waits to be written, and the connection takes more.
     :ivar _exact: the protocol, if it does nothing but echo.
-    :ivar _echo: what gives back what has come, where that is all there is to do.
+    :ivar _echo: the function that echoes received bytes, where that is all there is to do.
     """
 
-    # Asked for with each message, and slots are found the fastest.
+    # Each message needs these, and slots are the fastest attributes.
     __slots__ = ("_echo", "_exact", "_fd", "_isClear", "_isWriting", "bufferSize")
 
-    # close(2) does all that shutdown(2) would.
+    # close(2) also does what shutdown(2) would.
     _shouldShutdown = False
     _exact: CountedEcho | None
     _echo: Callable[[int], Any]
@@ -52,7 +52,7 @@ class FastConnection(Connection):
         sessionno: int,
         reactor: Any,
     ) -> None:
-        # That of tcp.Server would make two texts for each peer.
+        # The constructor of tcp.Server would make two texts for each peer.
         tcp.Connection.__init__(self, stream, protocol, reactor)
         if len(client) != 2:
             self._addressType = IPv6Address
@@ -70,7 +70,7 @@ class FastConnection(Connection):
 
     def setProtocol(self, protocol: Any) -> None:
         """
-        Have another protocol go on from here.
+        Hand the connection over to another protocol.
         """
         self._leave()
         super().setProtocol(protocol)
@@ -78,7 +78,7 @@ class FastConnection(Connection):
 
     def logPrefix(self) -> str:
         """
-        Give the start of what is logged while it is at work.
+        Return the log prefix of its events.
         """
         protocol = getattr(self, "protocol", None)
         return f"{self._getLogPrefix(protocol)},{self.sessionno},{self.client[0]}"
@@ -88,7 +88,7 @@ class FastConnection(Connection):
 
     def doRead(self) -> Any:
         """
-        Read what has come.
+        Read bytes that have come, and handle them.
         """
         if self._exact is None or not self._isClear:
             return super().doRead()
@@ -103,11 +103,11 @@ class FastConnection(Connection):
 
     def doUnusual(self, data: bytes | None, outcome: Any) -> Any:
         """
-        Go on where :func:`messages.echo` or :func:`splice.relay` did not.
+        Take over where :func:`messages.echo` or :func:`splice.relay` gave up.
 
-        :param data: what it read; ``None`` if it could not.
-        :param outcome: how many of these bytes it wrote, or the error of that; the number of
-            the error if it could not read.
+        :param data: the bytes that it read; ``None`` if it could not.
+        :param outcome: how many of these bytes it wrote, or the error of the write; the
+            number of the error if it could not read.
         """
         self._leave()
         return self._goOn(data, outcome)
@@ -131,10 +131,10 @@ class FastConnection(Connection):
 
     def settle(self) -> bool:
         """
-        Count what was echoed without us.  If that is nothing, have it called no more
+        Count the bytes that the echo function echoed.  If there are none, unregister it
         until there is something to read again.
 
-        :return: whether there was something.
+        :return: whether there were any.
         """
         isMoving = self._count()
         if not isMoving:
@@ -155,14 +155,14 @@ class FastConnection(Connection):
 
     def write(self, data: bytes) -> None:
         """
-        Write, at once if nothing waits.
+        Write data, at once if nothing waits before it.
         """
         if self._isClear:
             sent = 0
             try:
                 sent = os.write(self._fd, data)
             except OSError as error:
-                # What is really wrong shows when the reactor tries again.
+                # A lasting error shows again when the reactor tries.
                 self._failed("send", error, 0)
             if sent == len(data):
                 return
@@ -171,7 +171,7 @@ class FastConnection(Connection):
 
     def startReading(self) -> None:
         """
-        Have the reactor tell when there is something to read.
+        Let the reactor call when there is something to read.
         """
         try:
             self.reactor.addReader(self)
@@ -180,7 +180,7 @@ class FastConnection(Connection):
 
     def stopReading(self) -> None:
         """
-        Let what comes wait.
+        Stop reading: bytes that come wait in the kernel.
         """
         try:
             self.reactor.removeReader(self)
@@ -189,7 +189,7 @@ class FastConnection(Connection):
 
     def startWriting(self) -> None:
         """
-        Have the reactor tell when there is room to write.
+        Let the reactor call when there is room to write.
         """
         self._isClear = False
         self._isWriting = True
@@ -197,7 +197,7 @@ class FastConnection(Connection):
 
     def stopWriting(self) -> None:
         """
-        There is nothing to write.
+        Stop writing: nothing waits to be written.
         """
         if self._isWriting:
             self._isWriting = False
@@ -206,7 +206,7 @@ class FastConnection(Connection):
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The connection is gone, and its descriptor soon somebody else's.
+        The connection is closed, and another one may soon get its descriptor.
         """
         if hasattr(self, "socket"):
             self._count()
@@ -217,6 +217,6 @@ class FastConnection(Connection):
 
 def exactly(protocol: Any) -> CountedEcho | None:
     """
-    Give the protocol, if it does nothing but echo.
+    Return the protocol, if it does nothing but echo.
     """
     return protocol if isinstance(protocol, CountedEcho) and protocol.isExact else None

@@ -1,5 +1,5 @@
 """
-What :mod:`twisted.python.context` knows while an event is handled, made when it is asked for.
+The context of :mod:`twisted.python.context` while an event is handled, made on demand.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from twisted.python.log import ILogContext
 
 class EventContext:
     """
-    What :mod:`twisted.python.context` knows while an event is handled: the log
-    context, whose ``system`` is the log prefix of who handles it.
+    The context of :mod:`twisted.python.context` while an event is handled: the log
+    context, whose ``system`` is the log prefix of the object that handles the event.
 
     :param outer: the log context around it.
-    :ivar owner: who handles the event at hand (``ILoggingContext``).
+    :ivar owner: the object that handles the current event (``ILoggingContext``).
     """
 
     __slots__ = ("_outer", "owner")
@@ -27,9 +27,9 @@ class EventContext:
 
     def __getitem__(self, key: object) -> dict[str, Any]:
         """
-        Work out the log context.
+        Make the log context.
 
-        :raise KeyError: for whatever else is asked for.
+        :raise KeyError: for any other key.
         """
         if key is not ILogContext:
             raise KeyError(key)
@@ -44,13 +44,13 @@ class Contexts(list[Any]):
     """
     The contexts of a thread, which Twisted reads from the last to the first.
 
-    A thread pool asks for the last one, to keep it while the reactor goes on: it
-    gets what the event's context says now.
+    A thread pool takes the last one, and keeps it while the reactor goes on: so it
+    gets a copy of the event's context as it is now.
     """
 
     def __getitem__(self, index: Any) -> Any:
         """
-        Give one that may be kept.
+        Return a context that may be kept.
         """
         found = super().__getitem__(index)
         return {ILogContext: found[ILogContext]} if isinstance(found, EventContext) else found

@@ -1,5 +1,5 @@
 /*
- * What the fast road does for each datagram, in C: a part of speedups.c.
+  * The work for each datagram on the fast way, in C: a part of speedups.c.
  */
 
 #include "speedups.h"
@@ -10,7 +10,7 @@
 
 #define BATCH 64 /* datagrams received at once */
 
-/* Have headers, and what they point to, as they were before anything came. */
+/* Set headers, and the memory that they point to, back to their state before a receive. */
 static void renew(struct mmsghdr *headers, int count, const struct msghdr *fresh, size_t told)
 {
     for (int i = 0; i < count; i++) {
@@ -59,7 +59,7 @@ static PyObject *turn(PyObject *state, PyObject *number)
         return Py_BuildValue("(ii)", count, sent < 0 ? 0 : sent);
     counts[0] += count;
     counts[1] += bytes;
-    /* One more may have been begun, and been given up. */
+    /* The kernel may have begun one more datagram, and given it up. */
     renew(requests, count < BATCH ? count + 1 : BATCH, &fresh, told);
     Py_RETURN_NONE;
 }

@@ -1,5 +1,5 @@
 """
-The echo of one message, where there is nothing else to do.
+The echo of one message, for a connection that needs nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from echotwist.streams.connection import Connection
 #: Bytes read at once.
 MOST = Connection.bufferSize
 
-#: Bytes; where so many have passed, whoever sends as much as is read at once sends bulk.
+#: Bytes; on a connection where so many have passed, a client that fills each read sends bulk.
 BULK = 1_048_576
 
 #: Bytes that passed on each descriptor since they were last taken.
@@ -22,12 +22,13 @@ _passed: list[int] = []
 
 def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
     """
-    Give back what has come, if that is all there is to do: to a connection that does
-    nothing but echo, and has nothing waiting to be written.
+    Read the bytes that have come, and write them back: for a connection that only
+    echoes, and has nothing waiting to be written.
 
-    With each message this runs, or its like in C, and nothing else of ours.
+    For each message this function runs, or its copy in C, and no other code of ours.
 
-    :return: nothing; or else for :meth:`FastConnection.doUnusual`.
+    :return: ``None`` when all is done; or else the arguments of
+        :meth:`FastConnection.doUnusual`.
     """
     data = None
     try:
@@ -38,7 +39,7 @@ def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
     except OSError as error:
         if data is None:
             return None, error.errno
-        # Its frames would lead to who called this, and back: garbage for each reset.
+        # The frames of its traceback would make a reference cycle: garbage for each reset.
         return data, error.with_traceback(None)
     if sent != len(data) or (sent == MOST and notePassed(fd, 0) >= BULK):
         return data, sent
@@ -51,9 +52,9 @@ def plainEcho(fd: int) -> tuple[bytes | None, Any] | None:
 
 def notePassed(fd: int, size: int) -> int:
     """
-    Note that so many bytes more have passed on a descriptor.
+    Add to the number of bytes that have passed on a descriptor.
 
-    :return: how many that makes since they were last taken.
+    :return: the number since :func:`plainTaken` was last called.
     """
     if fd >= len(_passed):
         _passed.extend([0] * (fd + 1 - len(_passed)))
@@ -63,7 +64,7 @@ def notePassed(fd: int, size: int) -> int:
 
 def plainTaken(fd: int) -> int:
     """
-    Tell how many bytes have passed on a descriptor, and begin anew.
+    Return how many bytes have passed on a descriptor, and reset the number.
     """
     if fd >= len(_passed):
         return 0
@@ -71,5 +72,5 @@ def plainTaken(fd: int) -> int:
     return size
 
 
-#: In C or in Python; a descriptor keeps to one of them.
+#: The functions in C, or those in Python; one descriptor is only used with one set.
 echo, taken = (speedups.echo, speedups.taken) if speedups else (plainEcho, plainTaken)

@@ -1,5 +1,5 @@
 """
-The port of UDP that echoes in batches.
+The UDP port that echoes in batches.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class BatchPort(DatagramPort):
     """
     A datagram port that echoes in batches.
 
-    The guard judges each datagram.  What the protocol would do is known, an
-    exact echo, and so it is not asked.
+    The guard decides about each datagram.  The protocol is not called: it would echo
+    exactly, and so does this port.
     """
 
     atOnce = BATCH
@@ -30,17 +30,17 @@ class BatchPort(DatagramPort):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._batch = Batch()
-        #: The control messages of each reply, as they are now.
+        #: The present control messages of each reply.
         self._answers: list[bytes | None] = [None] * BATCH
-        #: What is told of datagrams that are answered whatever they hold, and the control
-        #: messages of their answers.
+        #: The address and control messages of datagrams that are answered whatever their
+        #: content, with the control messages of the replies.
         self._known: dict[bytes, bytes] = {}
         self._compiled = self._batch.turns(self._known)
         self._counters.sources.append(self.settle)
 
     def startReading(self) -> None:
         """
-        Have the reactor tell when there are datagrams.
+        Let the reactor call when datagrams wait.
         """
         super().startReading()
         self._leaveToFunction()
@@ -54,7 +54,7 @@ class BatchPort(DatagramPort):
 
     def doUnusual(self, count: int, outcome: int) -> None:
         """
-        Go on where a turn in C did not; see what has woken us, if nothing has come in.
+        Take over where a turn in C gave up; examine the socket, if nothing has come in.
 
         :param count: how many datagrams have come.
         :param outcome: how many of them are answered; or, if none has come, the number
@@ -69,7 +69,7 @@ class BatchPort(DatagramPort):
 
     def settle(self) -> None:
         """
-        Count what was answered in C.
+        Count the datagrams that the C code answered.
         """
         self._count(*self._batch.counted())
 
@@ -82,9 +82,9 @@ class BatchPort(DatagramPort):
 
     def handle(self, most: int) -> bool:
         """
-        Handle so many datagrams of those that wait.
+        Handle up to so many waiting datagrams.
 
-        :return: whether there was one.
+        :return: whether a datagram was waiting.
         """
         count = 0
         while most > 0:
@@ -110,7 +110,7 @@ class BatchPort(DatagramPort):
 
     def _answersFirst(self) -> bool:
         """
-        Answer a datagram that came alone, if it is answered whatever it holds.
+        Answer a datagram that came alone, if its source is answered whatever it sends.
         """
         answer = self._known.get(self._batch.first())
         if answer is None:
@@ -120,14 +120,14 @@ class BatchPort(DatagramPort):
         try:
             size = self._batch.sendFirst(self.fileno())
         except OSError:
-            return False  # It is tried again, and then told.
+            return False  # The caller sends it again, and reports the error.
         self._count(1, size)
         self._batch.renew(1)
         return True
 
     def _answerAll(self, count: int, first: int = 0) -> None:
         """
-        Answer datagrams, but those before the first, which are answered already.
+        Answer datagrams from the first on; those before it are answered already.
         """
         try:
             self._answerFrom(first, self._batch.sizes(count))
@@ -154,17 +154,17 @@ class BatchPort(DatagramPort):
 
     def _prepare(self, number: int, answer: bytes) -> None:
         """
-        Have a reply leave with other control messages than the last one of its number,
-        which may have gone to somebody who asked another address.
+        Set the control messages of a reply if they differ from those of the last reply of
+        its number, which may have answered from another address.
         """
         self._batch.answer(number, answer)
         self._answers[number] = answer
 
     def _answerTo(self, number: int, told: bytes, size: int) -> bytes | None:
         """
-        Ask the guard.
+        Ask the guard about a datagram.
 
-        :return: the control messages of the reply; nothing if there is to be none.
+        :return: the control messages of the reply; ``None`` if the guard refuses.
         """
         name, control = parts(told)
         peer = packetinfo.nameFrom(name)
@@ -195,13 +195,13 @@ class BatchPort(DatagramPort):
 @lru_cache(maxsize=_KNOWN)
 def _answering(told: bytes) -> tuple[bytes, bool]:
     """
-    Turn what the kernel told of a datagram into what to send the reply with.
+    Make the control messages of a reply from those of the datagram.
 
-    :return: control messages, and whether it was sent to a group.
+    :return: these, and whether the datagram was sent to a group.
     """
     control: list[packetinfo.Control] = []
     toGroup = False
     for one in packetinfo.controlsIn(told):
-        # IPv4 through a dual-stack socket is told twice, as IPv4 in the end.
+        # For IPv4 a dual-stack socket gives the address twice, as IPv4 in the end.
         control, toGroup = packetinfo.answering(*one)
     return b"".join(map(packetinfo.packed, control)), toGroup

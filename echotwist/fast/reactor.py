@@ -1,10 +1,10 @@
 """
 A reactor that does less for each event: ``twistd --reactor=lean``.
 
-Of what stock Twisted spends on a small message, more than half is not system
-calls but the log context that it builds for each event, whether somebody logs
-or not.  Here the context is worked out when somebody asks for it; and a reader
-may leave a plain function here that does all that the usual event asks for.
+Of the time that stock Twisted spends on a small message, more than half is not system
+calls but the log context that it builds for each event, logged or not.  This reactor
+makes the context only when code asks for it; and a reader may register a plain
+function here that handles its usual event.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from echotwist.clock import steadyClock
 from echotwist.fast import compiled
 from echotwist.fast.contexts import Contexts, EventContext
 
-#: Stands for an event that is neither "read" nor "write" alone.
+#: Stands for an event that is not just "read" or just "write".
 _UNUSUAL = object()
 
 _EITHER = EPOLLIN | EPOLLOUT
 
-#: Seconds that epoll_wait(2) can wait: so many milliseconds fit into an int.
+#: The most seconds that epoll_wait(2) can wait: as many milliseconds as fit into an int.
 LONGEST_S = 2_147_483
 
-# The loop says what stock Twisted's says, under the same name.
+# This loop logs under the same name as the one of stock Twisted.
 _log = Logger("twisted.internet.base")
 
 
 class LeanReactor(EPollReactor):
     """
-    An ``EPollReactor`` with a shorter way from the kernel to who handles an event,
-    whose timed calls come when they should, also when somebody sets the time.
+    An ``EPollReactor`` with a shorter way from the kernel to the handler of an event.
+    Its timed calls come on time, also when the time of the system is set.
     """
 
     seconds = staticmethod(steadyClock())
@@ -50,14 +50,14 @@ class LeanReactor(EPollReactor):
 
     def addUsual(self, reader: Any, function: Callable[[int], Any]) -> None:
         """
-        Leave the usual event to a function: something has come in, and nothing else.
+        Register a function for the usual event: something has come in, and nothing else.
 
-        It is called with the descriptor, and without a log context.  When it gives
-        ``None`` it has done all; else ``reader.doUnusual`` is called with all that is in
-        the tuple that it gives, and does the rest as ``doRead`` would.  It is forgotten
-        as soon as anything else is to be watched, or nothing.
+        The reactor calls it with the descriptor, and without a log context.  ``None`` means
+        that the event is handled; a tuple has the arguments of ``reader.doUnusual``, which
+        then does the rest as ``doRead`` would.  The reactor drops the function as soon as
+        the descriptor is watched for anything else, or not at all.
 
-        :param reader: is watched already (``addReader``), and not as a writer.
+        :param reader: a reader that is watched already (``addReader``), and is no writer.
         """
         fd = reader.fileno()
         if fd in self._reads and fd not in self._writes and self._selectables[fd] is reader:
@@ -65,18 +65,18 @@ class LeanReactor(EPollReactor):
 
     def removeUsual(self, reader: Any) -> None:
         """
-        Have the reader itself asked for each event again.
+        Let the reader itself handle each event again.
         """
         fd = reader.fileno()
-        if self._usual.pop(fd, None) is None and fd == -1:  # It is closed already.
+        if self._usual.pop(fd, None) is None and fd == -1:  # The descriptor is closed already.
             fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
             self._usual.pop(fd, None)
 
     def addUsualReader(self, fd: int, reader: Any, function: Callable[[int], Any]) -> None:
         """
-        Do both, for a descriptor that is new.
+        Add a reader and the function for its usual event, for a new descriptor.
 
-        :raise OSError: it cannot be watched.
+        :raise OSError: the descriptor cannot be watched.
         """
         self._poller.register(fd, EPOLLIN)
         self._reads.add(fd)
@@ -85,13 +85,13 @@ class LeanReactor(EPollReactor):
 
     def changeUsual(self, fd: int, function: Callable[[int], Any]) -> None:
         """
-        Leave the usual event to another function.
+        Replace the function for the usual event.
         """
         self._usual[fd] = function
 
     def replaceReader(self, reader: Any) -> None:
         """
-        Have the events of a descriptor handled by another object, and by no function.
+        Give the events of a descriptor to another object, and drop its function.
         """
         fd = reader.fileno()
         self._usual.pop(fd, None)
@@ -99,8 +99,8 @@ class LeanReactor(EPollReactor):
 
     def forget(self, fd: int) -> None:
         """
-        Tell nobody of a descriptor any more, which is closed next: then the kernel need
-        not be told, if no other process has it.
+        Forget a descriptor that is closed next: if no other process has it, the close also
+        ends the watch in the kernel, without another system call.
         """
         self._usual.pop(fd, None)
         self._reads.discard(fd)
@@ -108,21 +108,21 @@ class LeanReactor(EPollReactor):
 
     def addReader(self, reader: Any) -> None:
         """
-        Tell a reader when something has come in.
+        Watch a reader for input.
         """
         self._usual.pop(reader.fileno(), None)
         super().addReader(reader)
 
     def addWriter(self, writer: Any) -> None:
         """
-        Tell a writer when there is room.
+        Watch a writer for room to write.
         """
         self._usual.pop(writer.fileno(), None)
         super().addWriter(writer)
 
     def removeReader(self, reader: Any) -> None:
         """
-        Tell a reader no more.
+        Stop watching a reader.
         """
         if self._usual:
             self.removeUsual(reader)
@@ -130,7 +130,7 @@ class LeanReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """
-        Wait for events, and have them handled.
+        Wait for events, and handle them.
 
         :param timeout: seconds to wait at most; ``None`` for ever.
         """
@@ -151,9 +151,9 @@ class LeanReactor(EPollReactor):
 
     def _serve(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
         """
-        Have events handled until something else is to be done.
+        Handle events until the reactor has something else to do.
 
-        :param handle: handles those that are left to no function.
+        :param handle: the handler of events that no registered function handles.
         """
         seconds = self.seconds
         turn = self._turnCompiled if compiled.speedups else self._turn
@@ -194,8 +194,7 @@ class LeanReactor(EPollReactor):
 
     def _handler(self) -> Callable[..., None]:
         """
-        Make what handles an event in a log context, as ``_doReadOrWrite`` would, the
-        usual ones itself.
+        Make the handler that handles an event in a log context, as ``_doReadOrWrite`` would.
         """
         tracker = context.theContextTracker.currentContext()
         if not isinstance(tracker.contexts, Contexts):
@@ -220,13 +219,13 @@ class LeanReactor(EPollReactor):
                     else:
                         why = _UNUSUAL
                 except BaseException as error:
-                    why, event = error, 0  # raised, it is no end of what comes in
+                    why, event = error, 0  # a raised error is not the end of the stream
                     log.err()
                 if why:
                     self._settle(selectable, fd, event, why)
             finally:
                 contexts.pop()
-                current.owner = None  # which may be gone
+                current.owner = None  # the owner may be gone
 
         self.finish = lambda fd, rest: handle(fd, EPOLLIN, rest)
         return handle
@@ -245,8 +244,8 @@ class LeanReactor(EPollReactor):
 
 def _finish(selectable: Any, rest: Any) -> Any:
     """
-    Have the rest of an event handled that a function did not handle, or raise what
-    that raised.
+    Handle the rest of an event that its function did not handle, or raise the error
+    that the function raised.
     """
     if isinstance(rest, BaseException):
         raise rest

@@ -1,10 +1,10 @@
 /*
- * What the fast road does for each event and each message, in C.
+  * The work for each event and each message on the fast way, in C.
  *
- * Nothing is decided here: what is not usual goes back to Python, which does all of this
- * by itself where this file is not compiled.  speedups.pyi says what each function is for.
- * No call blocks but epoll_wait(2), and only that runs without the GIL: no other thread
- * changes what the rest works with.
+  * This file decides nothing: any unusual event goes back to Python, which does all of this
+  * itself where this file is not compiled.  speedups.pyi describes each function.
+  * Only epoll_wait(2) blocks, and only that call runs without the GIL: no other thread
+  * changes the data of the other functions.
  */
 
 #include "speedups.h"
@@ -27,7 +27,7 @@ static char buffer[PIECE];
 static unsigned long long *passed; /* on each descriptor, since it was last taken */
 static long places;                /* for descriptors */
 
-/* Give Python what was read, and how the last call ended. */
+/* Return to Python the bytes that were read, and the result of the last call. */
 static PyObject *unusual(ssize_t size, ssize_t sent, int error)
 {
     if (size < 0 || sent >= 0) /* without a buffer, "y#" makes None */
@@ -36,7 +36,7 @@ static PyObject *unusual(ssize_t size, ssize_t sent, int error)
                          PyObject_CallFunction(PyExc_OSError, "is", error, strerror(error)));
 }
 
-/* Give the descriptor, and have a place for it; -1 and an exception if there is none. */
+/* Return the descriptor, with a place in the table; -1 and an exception without one. */
 static long descriptor(PyObject *number)
 {
     long fd = PyLong_AsLong(number), count;
@@ -84,7 +84,7 @@ static PyObject *relay(PyObject *pipe, PyObject *number)
     if (fd == -1 && PyErr_Occurred())
         return NULL;
     size = splice(fd, NULL, inlet, NULL, PIECE, flags);
-    if (size <= 0) /* recv(2) tells what it is, and gets past urgent data */
+    if (size <= 0) /* recv(2) tells why, and gets past urgent data */
         return echo(NULL, number);
     sent = splice(outlet, NULL, fd, NULL, size, flags);
     if (sent < 0) /* the error shows again when the rest is written */
@@ -96,7 +96,7 @@ static PyObject *relay(PyObject *pipe, PyObject *number)
     if (read(outlet, buffer, size) == size)
         return unusual(size, 0, 0);
     PyErr_SetFromErrno(PyExc_OSError);
-    while (read(outlet, buffer, PIECE) > 0) /* nobody gets what was another's */
+    while (read(outlet, buffer, PIECE) > 0) /* no client gets the bytes of another */
         ;
     return NULL;
 }
@@ -143,11 +143,11 @@ static long long now(void) /* in milliseconds */
     return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
-/* Call the function of a descriptor; give what it leaves, or the exception that it raises. */
+/* Call the function of a descriptor; return what it leaves undone, or its exception. */
 static PyObject *called(PyObject *function, PyObject *number)
 {
     PyObject *type, *value, *trace, *left;
-    Py_INCREF(function); /* it may leave the table meanwhile */
+    Py_INCREF(function); /* the call may take it out of the table */
     if (PyCFunction_Check(function) && PyCFunction_GetFlags(function) == METH_O)
         left = PyCFunction_GetFunction(function)(PyCFunction_GetSelf(function), number);
     else
@@ -165,8 +165,8 @@ static PyObject *called(PyObject *function, PyObject *number)
 }
 
 /*
- * Handle an event.  What is left of it goes into the list: at its start if some was
- * handled, so that nothing can happen to its descriptor before.
+  * Handle an event.  Work left undone goes into the list: at its start if a part was done,
+  * so that Python finishes the event before anything else happens to its descriptor.
  *
  * Returns 1 to go on, 0 to leave the rest of this turn to Python, and -1 for an exception.
  */
@@ -215,7 +215,7 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
         for (int i = 0; i < count && result >= 0; i++) /* 0 stays 0 */
             result = handle(result ? usual : NULL, &events[i], list, &python) - !result;
         if (result >= 0 && PyList_Size(list))
-            return list; /* handlers of signals must not get between */
+            return list; /* signal handlers must not run in between */
         if (result < 0 || PyErr_CheckSignals() < 0) {
             Py_CLEAR(list);
             return NULL;

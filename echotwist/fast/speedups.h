@@ -1,4 +1,4 @@
-/* What the parts that are written in C share. */
+/* Common declarations of the C files. */
 
 #ifndef SPEEDUPS_H
 #define SPEEDUPS_H

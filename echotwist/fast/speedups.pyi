@@ -1,5 +1,5 @@
 """
-What ``speedups.c`` has.
+The functions of ``speedups.c`` and ``datagrams.c``.
 """
 
 from collections.abc import Callable, Mapping
@@ -7,39 +7,39 @@ from typing import Any
 
 def accepted(listener: int) -> tuple[int, bytes] | None:
     """
-    Do as :meth:`echotwist.fast.accepting.Acceptor.accept`.
+    Do the same as :meth:`echotwist.fast.accepting.Acceptor.accept`.
     """
 
 def echo(fd: int) -> tuple[bytes | None, Any] | None:
     """
-    Do as :func:`echotwist.fast.messages.plainEcho`.
+    Do the same as :func:`echotwist.fast.messages.plainEcho`.
     """
 
 def relays(pipe: tuple[int, int]) -> Callable[[int], tuple[bytes | None, Any] | None]:
     """
-    Make a function that does as :meth:`echotwist.fast.splice.Pipe.relay`.
+    Make a function that does the same as :meth:`echotwist.fast.splice.Pipe.relay`.
 
     :param pipe: the descriptors of its outlet and inlet.
     """
 
 def taken(fd: int) -> int:
     """
-    Do as :func:`echotwist.fast.messages.plainTaken`, after :func:`echo`.
+    Do the same as :func:`echotwist.fast.messages.plainTaken`, for :func:`echo` in C.
     """
 
 def serve(
     epoll: int, usual: dict[int, Callable[[int], Any]], timeout: int, once: bool
 ) -> list[tuple[Any, ...]]:
     """
-    Wait for events, and call the functions of the usual ones, until there is something
-    else to do: another event; something that a function leaves; a function in Python,
-    which may have done anything; a signal that ends the wait; or the time is over.
+    Wait for events, and call the functions of the usual ones, until Python has something
+    to do: an unusual event; work that a function leaves undone; a call of a function in
+    Python, which may have changed anything; a signal; or the end of the timeout.
 
     :param epoll: the descriptor of epoll(7).
     :param usual: the functions, as for ``LeanReactor.addUsual``.
     :param timeout: milliseconds; -1 for ever.
     :param once: wait only once.
-    :return: what is left, to be handled in this order: descriptor, event and, in the
+    :return: the events left to handle, in this order: descriptor, event and, in the
         first one alone, what the function left or raised.
     """
 
@@ -47,14 +47,15 @@ def turns(
     state: tuple[int, int, Mapping[bytes, bytes], object],
 ) -> Callable[[int], tuple[int, int] | None]:
     """
-    Make the function for the turns of a port of datagrams.  It receives up to 64, and
-    answers them if all are known.
+    Make the function for the turns of a datagram port.  It receives up to 64 datagrams,
+    and answers them if all are known.
 
-    The function gives nothing if that was all; or else how many have come, and how many
-    of them it answered; or 0, and the number of the error.  It counts just those turns
-    that are nothing to Python, and leaves the headers of others as they are.
+    The function returns ``None`` if it answered all; or else how many have come, and how
+    many of them it answered; or 0, and the number of the error.  It counts only the turns
+    in which it answered all, and leaves the headers of other turns as they are.
 
     :param state: the addresses of the headers and of two counters, of datagrams and of
-        their bytes; what is told of datagrams that are answered whatever they hold, with
-        the control messages of their answers; and the owner of the memory.
+        their bytes; the address and control messages of datagrams that are answered
+        whatever their content, with the control messages of the replies; and the owner
+        of the memory.
     """

@@ -1,5 +1,5 @@
 """
-Bulk moved from a socket back to it without being copied: splice(2).
+Echo bulk without copying it, by splice(2).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from echotwist.fast import compiled, messages
 
-#: Bytes moved at once; what a slow peer may leave to be kept for it.
+#: Bytes moved at once; a slow peer may leave as many to be kept for it.
 PIECE = 262_144
 
-#: Bytes of room.  Each segment takes a page of it, however small it is.
+#: The size of the pipe in bytes.  Each segment takes a page of it, however small it is.
 _ROOM = 1_048_576
 
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -25,10 +25,10 @@ _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 class Pipe:
     """
-    The pipe that bytes go through; it is always empty in the end.
+    The pipe that bytes go through; each call leaves it empty.
 
-    What does not go out is taken out, to be written as ever: so nothing of
-    what holds for a connection has to be kept in mind for bytes in here.
+    Bytes that the peer does not take are read out of the pipe, and the connection
+    writes them as usual: so no other code has to know about bytes in the pipe.
     """
 
     def __init__(self) -> None:
@@ -38,17 +38,18 @@ class Pipe:
 
     def relay(self, fd: int) -> tuple[bytes | None, Any] | None:
         """
-        Give back what has come, unseen, as :func:`messages.plainEcho` would.
+        Echo bytes that have come, as :func:`messages.plainEcho` would, without reading them.
 
-        :return: nothing; or what was taken out, and that none of it was written; or what
-            recv(2) finds where nothing came in: it tells what it is, and gets past urgent data.
+        :return: ``None`` when all is done; or the bytes read out of the pipe, of which
+            none was written; or the result of recv(2) where nothing came in: it tells
+            why, and gets past urgent data.
         """
         size = sent = 0
         with suppress(OSError):
             size = os.splice(fd, self.inlet, PIECE, flags=_FLAGS)
         if not size:
             return messages.plainEcho(fd)
-        # An error shows again when the rest is written.
+        # A write error shows again when the rest is written.
         with suppress(OSError):
             sent = os.splice(self.outlet, fd, size, flags=_FLAGS)
         messages.notePassed(fd, sent)
@@ -66,7 +67,7 @@ class Pipe:
 
     def _empty(self) -> None:
         """
-        Have nobody get what was another's.
+        Empty the pipe after an error, so that no client gets the bytes of another.
         """
         with suppress(BlockingIOError):
             while os.read(self.outlet, PIECE):
@@ -76,7 +77,7 @@ class Pipe:
 @cache
 def pipe() -> Pipe | None:
     """
-    Give the one pipe of this process, if there can be one.
+    Return the one pipe of this process, if there can be one.
     """
     try:
         return Pipe()
@@ -86,7 +87,7 @@ def pipe() -> Pipe | None:
 
 def relay() -> Callable[[int], Any]:
     """
-    Give what echoes bulk: through the pipe, if there is one; in C, if it is compiled.
+    Return the function that echoes bulk: through the pipe, if there is one; in C, if compiled.
     """
     through = pipe()
     if through is None:
