@@ -20,31 +20,31 @@ SHOWN_BYTES = 32
 @implementer(IHalfCloseableProtocol)
 class Echo(Protocol):
     """
-    Give back each byte that comes in, in order, and then the end (RFC 862).
+    Send each byte back, in order, and then the end of the stream (RFC 862).
 
-    The transport is its own producer: while its peer takes no more it stops
-    reading, so that nothing piles up here.
+    The transport is registered as its own producer: while the peer takes no bytes, the
+    transport stops reading, so that nothing piles up here.
     """
 
-    #: An ``ITransport``, ``IConsumer`` and ``IPushProducer`` in one, as all of
-    #: Twisted's stream transports are.
+    #: An ``ITransport``, ``IConsumer`` and ``IPushProducer`` in one, as every stream
+    #: transport of Twisted is.
     transport: Any
 
     def connectionMade(self) -> None:
         """
-        Tie reading to writing.
+        Register the transport as its own producer, which ties reading to writing.
         """
         self.transport.registerProducer(self.transport, True)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Give back what came in.
+        Send back the bytes that came in.
         """
         self.transport.write(data)
 
     def readConnectionLost(self) -> None:
         """
-        The peer has sent its last byte: give back what is left, then end.
+        The peer has sent its last byte: send back the rest, then close.
         """
         self.finish()
 
@@ -55,16 +55,16 @@ class Echo(Protocol):
 
     def finish(self) -> None:
         """
-        Read no more, give back what is left, then end.
+        Read no more, send back the rest, then close.
         """
-        # A transport with a producer would wait for more, and never close.
+        # A transport that still has a producer would wait for it, and never close.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
 
 class DatagramEcho(DatagramProtocol):
     """
-    Give back each datagram to where it came from (RFC 862).
+    Send each datagram back to its sender (RFC 862).
 
     :param prefix: bytes put before each datagram; none for an exact echo.
     :param verbose: log each datagram.
@@ -79,9 +79,9 @@ class DatagramEcho(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
-        Give back one datagram.
+        Send one datagram back.
 
-        :param addr: where it came from; what the transport takes as an address.
+        :param addr: the sender's address, in the transport's own form.
         """
         assert self.transport is not None
         self.transport.write(self.prefix + datagram, addr)

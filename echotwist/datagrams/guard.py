@@ -1,8 +1,8 @@
 """
-Which datagrams an echo answers.
+The guard that decides which datagrams an echo answers.
 
-Anybody can write anybody's address on a datagram.  An echo that answers all of
-them can be made to shout at a third party, or at another echo, for ever
+A sender can forge the source address of a datagram.  An attacker can make an echo
+that answers every datagram flood a third party, or loop with another echo for ever
 (CERT CA-1996-01, CVE-2024-2169).
 """
 
@@ -31,36 +31,36 @@ _NOWHERE = [ip_network("0.0.0.0/8"), ip_network("240.0.0.0/4")]
 
 class IDatagramGuard(Interface):
     """
-    Decides which datagrams are answered.
+    A guard that decides which datagrams are answered.
     """
 
     def refusal(source: Any, toGroup: bool, datagram: bytes) -> str:
         """
-        Say why a datagram must not be answered, or nothing.
+        Return why a datagram must not be answered; an empty text if it may be.
 
-        :param source: its address, as ``recvfrom`` gives it.
-        :param toGroup: it was sent to a multicast or broadcast address.
+        :param source: the sender's address, as ``recvfrom`` gives it.
+        :param toGroup: the datagram was sent to a multicast or broadcast address.
         """
 
     def trusts(source: Any) -> bool:
         """
-        Tell whether a source is answered whatever it sends, except to a group.
+        Tell whether every datagram of a source is answered, except those to a group.
         """
 
 
 @implementer(IDatagramGuard)
 class Guard:
     """
-    Decide for each datagram from an address whether it is answered.
+    Decide for each UDP datagram whether it is answered.
 
-    :param ports: those that this service listens on.
+    :param ports: the ports that this service listens on.
     :param rate: replies a second for each source (an IPv4 address, or a /64 of
-        IPv6), which may come all at once; 0 for no limit.
+        IPv6), which may leave all at once; 0 for no limit.
     :param answerLowPorts: answer sources below port 1024.
-    :param prefix: what the replies begin with.
+    :param prefix: the bytes that each reply begins with.
     :param clock: tells the time in seconds.
-    :param loopRate: datagrams a second that may come again, with the same bytes from
-        one address and port, and are no loop; 0 for no guard against loops.
+    :param loopRate: repeats a second (the same bytes from one address and port) that
+        are not taken for a loop; 0 for no guard against loops.
     :param access: says which addresses are served; ``None`` for all.
     """
 
@@ -78,18 +78,18 @@ class Guard:
         self._firstPort = 1 if answerLowPorts else FIRST_CLIENT_PORT
         self._cost = 1 / rate if rate else 0.0
         self._clock = clock
-        # Until when the replies to each source use up its rate; a source that has
-        # been silent for a second has its whole rate again.
+        # For each source, the time until which its replies use up its rate; a source
+        # that is silent for a second has its whole rate again.
         self._busyUntil: Recent[float] = Recent(ENTRIES, 1.0)
         self._loops = Loops(loopRate, prefix)
         self._kindOf = _kindOf if access is None else _kindUnder(access)
 
     def refusal(self, source: InternetName, toGroup: bool, datagram: bytes) -> str:
         """
-        Say why a datagram must not be answered, or nothing.
+        Return why a datagram must not be answered; an empty text if it may be.
 
         :param source: address and port, as ``recvfrom`` gives them.
-        :param toGroup: it was sent to a multicast or broadcast address.
+        :param toGroup: the datagram was sent to a multicast or broadcast address.
         """
         port = source[1]
         if port < self._firstPort:
@@ -112,12 +112,12 @@ class Guard:
         return "loop" if self._loops.end(source, datagram, now) else ""
 
     def _loopbackRefusal(self, source: InternetName, datagram: bytes) -> str:
-        # No packet from the wire can have a loopback address.
+        # The kernel accepts no packet from the wire with a loopback address.
         return ""
 
     def trusts(self, source: InternetName) -> bool:
         """
-        Tell whether a source is answered whatever it sends, except to a group.
+        Tell whether every datagram of a source is answered, except those to a group.
 
         :param source: address and port, as ``recvfrom`` gives them.
         """
@@ -127,20 +127,20 @@ class Guard:
 
     def _tooFast(self, peer: str, now: float) -> bool:
         """
-        Count one reply to a peer, if it may have one.
+        Count one reply to a peer, and tell whether it is over the rate.
         """
         if not self._cost:
             return False
         busyUntil = max(self._busyUntil.get(peer) or now, now)
         tooFast = busyUntil + self._cost > now + 1 + 1e-6  # for rounding
-        # A source that asks too much is still remembered.
+        # A source over its rate is remembered as well.
         self._busyUntil.put(peer, busyUntil if tooFast else busyUntil + self._cost, now)
         return tooFast
 
 
 class RawGuard(Guard):
     """
-    Decide for each raw IP packet: it has no ports, and all else of a datagram.
+    Decide for each raw IP packet, as for a UDP datagram but without ports.
     """
 
     def __init__(
@@ -156,23 +156,23 @@ class RawGuard(Guard):
 
     def refusal(self, source: InternetName, toGroup: bool, datagram: bytes) -> str:
         """
-        Say why a packet must not be answered, or nothing.
+        Return why a packet must not be answered; an empty text if it may be.
         """
         return self._refusalTo(source, toGroup, datagram)
 
     def _loopbackRefusal(self, source: InternetName, datagram: bytes) -> str:
-        # Other echo services on this machine may see it too, and answer it.
+        # Other echo services on this machine may get the packet too, and answer it.
         return self._local.refusal(source[0], False, datagram)
 
 
 @implementer(IDatagramGuard)
 class LocalGuard:
     """
-    Decide for each datagram from this machine: refuse only what ends a loop.
+    Decide for each datagram from this machine: refuse one only to end a loop.
 
-    :param prefix: what the replies begin with.
+    :param prefix: the bytes that each reply begins with.
     :param clock: tells the time in seconds.
-    :param loopRate: as of :class:`Guard`.
+    :param loopRate: as for :class:`Guard`.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class LocalGuard:
 
     def refusal(self, source: Any, toGroup: bool, datagram: bytes) -> str:
         """
-        Say why a datagram must not be answered, or nothing.
+        Return why a datagram must not be answered; an empty text if it may be.
 
         :param source: the address or name of the sender.
         """
@@ -194,24 +194,24 @@ class LocalGuard:
 
     def trusts(self, source: object) -> bool:
         """
-        Tell whether a source is answered whatever it sends.
+        Tell whether every datagram of a source is answered.
         """
         return False
 
 
 class UnixGuard(LocalGuard):
     """
-    Decide for each UNIX datagram by the name that it came from, and by the file
-    that this name leads to when the reply leaves.
+    Decide for each UNIX datagram by the sender's name, and by the file that this
+    name leads to when the reply leaves.
 
-    A name says little: its owner may have replaced the file meanwhile, it may mean
-    another file in our folder or mount namespace, or belong to another echo.
+    The name alone proves little: its owner may have replaced the file meanwhile, it may
+    mean another file in our folder or mount namespace, or belong to another echo.
 
     :param own: the names that this service listens at, and the device and inode of
-        each that is a file.
-    :param prefix: what the replies begin with.
+        each name that is a file.
+    :param prefix: the bytes that each reply begins with.
     :param clock: tells the time in seconds.
-    :param loopRate: as of :class:`Guard`.
+    :param loopRate: as for :class:`Guard`.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class UnixGuard(LocalGuard):
 
     def refusal(self, source: UnixName, toGroup: bool, datagram: bytes) -> str:
         """
-        Say why a datagram must not be answered, or nothing.
+        Return why a datagram must not be answered; an empty text if it may be.
 
         :param source: the name of the sender, if any.
         """
@@ -241,9 +241,9 @@ class UnixGuard(LocalGuard):
 
     def refusalTo(self, found: os.stat_result, sender: int | None) -> str:
         """
-        Say why the socket that a name leads to must not have the reply, or nothing.
+        Return why the socket that a name leads to must not get the reply; empty if it may.
 
-        :param found: its file.
+        :param found: the socket's file.
         :param sender: the user who sent the datagram, if that is known.
         """
         if not stat.S_ISSOCK(found.st_mode):
@@ -255,7 +255,7 @@ class UnixGuard(LocalGuard):
 
 def refusalToOwner(owner: int, sender: int | None) -> str:
     """
-    Say why a user's socket must not have the reply to a datagram, or nothing.
+    Return why a user's socket must not get the reply to a datagram; empty if it may.
 
     :param sender: the user who sent the datagram, if that is known.
     """
@@ -270,10 +270,10 @@ _LOOPBACK = "loopback"
 @lru_cache(maxsize=4096)
 def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
     """
-    Tell what kind of source an address is, and which peer its rate is counted for.
+    Classify a source address, and name the peer that its replies are counted for.
 
     :param scope: the index of the network interface of a link-local address.
-    :return: a reason to refuse it, or :data:`_LOOPBACK`, or nothing; and the
+    :return: a reason to refuse it, or :data:`_LOOPBACK`, or an empty text; and the
         address, or the network that one host may choose its addresses from.
     """
     address = ip_address(f"{host}%{scope}" if scope else unmapped(host))
@@ -286,7 +286,7 @@ def _kindOf(host: str, scope: int = 0) -> tuple[str, str]:
 
 def _kindUnder(access: Access) -> Callable[..., tuple[str, str]]:
     """
-    Make the same for a service that does not serve all addresses.
+    Make a :func:`_kindOf` for a service that does not serve all addresses.
     """
 
     @lru_cache(maxsize=4096)

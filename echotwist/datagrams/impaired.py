@@ -1,5 +1,5 @@
 """
-Ports of datagrams that misbehave on purpose.
+Datagram ports that impair their replies on purpose.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from echotwist.impair.network import Network
 
 def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[DatagramPort]:
     """
-    Make the class of ports whose replies go through a bad network.
+    Make a class of ports whose replies go through an impaired network.
 
-    :param kind: what they are otherwise.
+    :param kind: the class of ports without impairments.
     """
 
     class ImpairedPort(kind):  # type: ignore[misc,valid-type]
@@ -36,7 +36,7 @@ def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[Datagra
 
         def write(self, datagram: bytes, addr: Any = None) -> None:
             """
-            Send a datagram when and as the bad network delivers it.
+            Send a datagram when and as the impaired network delivers it.
             """
             context = self._answering, getattr(self, "_sender", None)
             self._network.put(self.reactor.seconds(), datagram, addr, context)
@@ -51,7 +51,7 @@ def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[Datagra
 
         def _wait(self) -> None:
             """
-            Be called when the next datagram leaves.
+            Schedule a call for the time when the next datagram leaves.
             """
             when = self._network.next
             if self._call is not None and (when is None or self._call.getTime() > when):
@@ -70,9 +70,9 @@ def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[Datagra
 
         def drain(self, seconds: float) -> Deferred[None]:
             """
-            Read no more, send what is under way, then close.
+            Read no more, send the delayed datagrams, then close.
 
-            :param seconds: after which the rest is dropped.
+            :param seconds: the time after which the rest is dropped.
             :return: fires when the port is closed.
             """
             self.disconnecting = True
@@ -87,14 +87,14 @@ def impaired(kind: type[DatagramPort], impairments: Impairments) -> type[Datagra
 
         def abortAll(self) -> None:
             """
-            Drop what is under way.
+            Drop the delayed datagrams.
             """
             self._network.drop()
             self._wait()
 
         def connectionLost(self, reason: Any = None) -> None:
             """
-            Drop it, if this is the end.
+            Drop the delayed datagrams, if the port is closed for good.
             """
             super().connectionLost(reason)
             if not self.connected:

@@ -1,5 +1,5 @@
 """
-How the guard finds datagrams that go round between two echo services.
+Detection of loops: datagrams that go round between two echo services.
 """
 
 from __future__ import annotations
@@ -10,22 +10,21 @@ from typing import Generic, TypeVar
 from attrs import define
 from attrs.setters import NO_OP
 
-#: The same bytes from one source are taken for a loop when they have come too fast
+#: The guard tests for a loop when the same bytes from one source have come too fast
 #: for so many seconds...
 LOOP_SECONDS = 8.0
 
-#: ...or so many times.  After a reply is left out, twice as many are answered.
+#: ...or so many times.  After one datagram is left unanswered, twice as many are answered.
 LOOP_DATAGRAMS = 4600
 
-#: The same on one machine, where no datagram is lost and none comes late: a second
-#: or less.
+#: The number of seconds on one machine, where no datagram is lost and none comes late.
 LOCAL_LOOP_DATAGRAMS = 50_000
 
-#: The same bytes after so many seconds are no loop: a client asks again.
+#: The same bytes after so many seconds are no loop: a client sends them again.
 FORGET_SECONDS = 10.0
 
-#: Seconds for which a source may have been silent and then send what it did not send
-#: meanwhile: a network that stalled may deliver it all at once.
+#: Seconds of silence that a source may make up for at once: a network that stalled
+#: may deliver all that it held back in one burst.
 STALL_SECONDS = 8.0
 
 #: Two clocks differ by a thousandth, while both are being set right (500 ppm,
@@ -35,7 +34,7 @@ SKEW = 1.002
 #: A datagram is gone when it has missed so many of its turns.
 MISSED = 8
 
-#: Prefixes of ours that a reply may begin with: two, if the other has the same.
+#: How many of our prefixes a reply may begin with: two, if the other echo has the same.
 PREFIXES = 4
 
 #: Entries of each half of a table; some 2 MiB.
@@ -54,8 +53,8 @@ class Recent(Generic[Value]):
     older one, and the table forgets the entries of that.  Entries that are used
     again and again stay, however many others come.
 
-    :param size: of each half.
-    :param seconds: after which what was not touched may be forgotten.
+    :param size: the entries of each half.
+    :param seconds: the time after which an untouched entry may be forgotten.
     """
 
     def __init__(self, size: int, seconds: float) -> None:
@@ -67,14 +66,14 @@ class Recent(Generic[Value]):
 
     def get(self, key: object) -> Value | None:
         """
-        Give what is known, if anything.
+        Return the value of a key, if it is known.
         """
         value = self._new.get(key)
         return self._old.get(key) if value is None else value
 
     def put(self, key: object, value: Value, now: float) -> None:
         """
-        Remember something.
+        Store the value of a key.
         """
         if len(self._new) >= self._size or now - self._turned >= self._seconds:
             self._turned = now
@@ -87,15 +86,16 @@ class Source:
     """
     The repeats from one address and port.
 
-    :ivar busyUntil: when all that came would have come at the allowed rate.
+    :ivar busyUntil: when all repeats so far would have come at the allowed rate.
     :ivar since: when the source was last within its rate.
     :ivar begun: the number of repeats at that time.
     :ivar seen: the number of repeats by now.
-    :ivar rested: the number of repeats at which one may be left unanswered again.
-    :ivar turn: how often one was left unanswered, to see whether it comes back.
-    :ivar asked: the number of repeats at the last of these times.
-    :ivar gone: the number of repeats by which it would have come back.
-    :ivar left: how many were left unanswered in this turn.
+    :ivar rested: the number of repeats at which the next test may begin.
+    :ivar turn: the number of tests: one datagram is left unanswered, to see whether its
+        bytes come back.
+    :ivar asked: the number of repeats when the last test began.
+    :ivar gone: the number of repeats by which the bytes would have come back.
+    :ivar left: how many datagrams were left unanswered in this test.
     """
 
     busyUntil: float
@@ -110,9 +110,9 @@ class Source:
 
     def isTooFast(self, now: float, cost: float) -> bool:
         """
-        Count a datagram, and tell whether it is more than a second's worth ahead.
+        Count a datagram, and tell whether the source is more than a second ahead of its rate.
 
-        :param cost: seconds that each takes at the rate.
+        :param cost: seconds that each datagram takes at the rate.
         """
         self.seen += 1
         if self.busyUntil <= now:
@@ -125,17 +125,17 @@ class Source:
 
     def mayGoRound(self, now: float, most: int, seconds: float) -> bool:
         """
-        Tell whether the source has been too fast for so long that one reply may be left out.
+        Tell whether the source has been too fast for long enough to test for a loop.
         """
         isLong = self.seen - self.begun >= most or now - self.since >= seconds
         return isLong and self.seen >= self.rested
 
     def leaveFirst(self, times: int, first: int, rest: int) -> None:
         """
-        Leave one unanswered, to see whether it comes back.
+        Leave one datagram unanswered, to see whether its bytes come back.
 
-        :param times: how often it came again.
-        :param first: the number of repeats when it first came.
+        :param times: how often these bytes came again.
+        :param first: the number of repeats when these bytes first came.
         :param rest: datagrams to answer for each that is left unanswered.
         """
         self.turn += 1
@@ -146,7 +146,7 @@ class Source:
 
     def cameBack(self, rest: int) -> None:
         """
-        Hear that what was left unanswered came back, so it is no loop.
+        Note that the unanswered bytes came back: a client sends them, so there is no loop.
         """
         self.gone = inf
         self.rested = self.asked + self.left * rest
@@ -157,15 +157,15 @@ class Loops:
     Find datagrams that go round between two echo services.
 
     Bytes that come again faster than the rate, for some time, may go round.  To
-    learn whether they do, one datagram is left unanswered.  If it does not come back,
-    and others do, each of them is left unanswered once: that ends the loop.  If it
-    comes back, a client sends it.
+    find out, the guard leaves one datagram unanswered.  If its bytes do not come back,
+    and others do, the guard leaves each of those unanswered once: that ends the loop.
+    If the bytes come back, a client sends them.
 
-    :param rate: datagrams a second that may come again from one source, which may
-        come all at once; 0 for any number.
+    :param rate: repeats a second that one source may send, all at once if it likes;
+        0 for any number.
     :param prefix: what the replies begin with.
-    :param most: datagrams that may come again too fast.
-    :param seconds: how long they may.
+    :param most: repeats over the rate that are allowed before a test.
+    :param seconds: how long a source may be over the rate before a test.
     """
 
     def __init__(
@@ -179,8 +179,8 @@ class Loops:
         self._prefix = prefix
         self._most = most
         self._seconds = seconds
-        # Of each source and bytes: when they last came, how often they came again, the
-        # source's number of repeats when they first came, and the turn in which they
+        # For each source and bytes: when they last came, how often they came again, the
+        # source's number of repeats when they first came, and the test in which they
         # were left unanswered.
         self._known: Recent[Known] = Recent(ENTRIES, FORGET_SECONDS)
         self._sources: Recent[Source] = Recent(ENTRIES // 4, inf)
@@ -215,11 +215,11 @@ class Loops:
 
     def _find(self, address: object, datagram: bytes) -> tuple[int, Known | None]:
         """
-        Find what is known of a datagram.  If it is the other echo's reply to our reply,
-        find what is known of the first one: it has our prefix before it, and before that
-        the prefix of the other echo, which may hold ours as well.
+        Look a datagram up.  If it is the other echo's reply to our reply, look up the
+        first one: our prefix stands before its bytes, and before that the prefix of the
+        other echo, which may contain ours as well.
 
-        :return: the datagram's key, and what is known.
+        :return: the datagram's key, and its entry.
         """
         # Hashes of 64 bits, keyed by a secret (PEP 456), stand for the bytes.
         key = hash((address, datagram))

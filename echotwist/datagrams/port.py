@@ -1,5 +1,5 @@
 """
-The port of UDP, and what the ports of other kinds have in common with it.
+The UDP port, which is also the base of the other datagram ports.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from echotwist.telemetry.log import RateLimitedLog
 #: Bytes; more than any datagram holds (65,507 over IPv4, 65,527 over IPv6).
 LARGEST = 65536
 
-#: The least bytes of the kernel's buffer that any datagram takes.
+#: Bytes of the kernel's buffer that even the smallest datagram takes.
 SMALLEST = 256
 
 
 class DatagramPort(RecoveringPort, udp.Port):
     """
-    A UDP port on a socket that is bound already.
+    A UDP port on a socket that is already bound.
 
     Replies that a protocol writes while it handles a datagram leave from the address
     that the datagram was sent to.  No error closes the port.
@@ -37,13 +37,13 @@ class DatagramPort(RecoveringPort, udp.Port):
     :param listener: the socket, which this port takes over.
     :param protocol: handles the datagrams.
     :param guard: decides which datagrams the protocol gets.
-    :param limitedLog: is told of the errors that were survived, and of refusals.
-    :param reactor: waits for datagrams.
-    :ivar kind: the name of what it is: ``UDP``.
+    :param limitedLog: counts and logs refusals, and errors that do not close the port.
+    :param reactor: the reactor that waits for datagrams.
+    :ivar kind: the name of the transport: ``UDP``.
     """
 
-    #: Datagrams handled in one go, before others have their turn: at some 20 µs each,
-    #: a stream waits for two turns at the most.
+    #: Datagrams handled in one go, before other sockets have their turn: at some 20 µs
+    #: each, a stream waits for two turns at most.
     atOnce = 32
 
     _preexistingSocket: Any
@@ -68,7 +68,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def doRead(self) -> None:
         """
-        Handle datagrams that wait.
+        Handle waiting datagrams.
         """
         if not self.handle(self.atOnce):
             self.examine()
@@ -77,7 +77,7 @@ class DatagramPort(RecoveringPort, udp.Port):
         """
         Handle up to so many waiting datagrams.
 
-        :return: whether there was one.
+        :return: whether a datagram was waiting.
         """
         for number in range(most):
             if not self.handleNext():
@@ -121,7 +121,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def write(self, datagram: bytes, addr: SocketName | None = None) -> None:
         """
-        Send a datagram; one that cannot be sent is counted and forgotten.
+        Send a datagram; count and drop one that cannot be sent.
 
         :param addr: the address in the form that ``doRead`` gave it.
         """
@@ -135,16 +135,16 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def handleRest(self) -> None:
         """
-        Handle datagrams that the kernel has taken already, before the port is closed.
+        Handle the datagrams that the kernel holds, before the port is closed.
         """
         room = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.handle(room // SMALLEST)
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note an error of the socket, and see whether it is still what it was.
+        Note an error of the socket, and restore the socket if it lost its address.
 
-        :param call: what failed, in a word: ``receive``.
+        :param call: the action that failed, in a word: ``receive``.
         """
         self._limitedLog.failed(call, error)
         if call == "receive" and error.errno == errno.ECONNABORTED:
@@ -164,7 +164,7 @@ class DatagramPort(RecoveringPort, udp.Port):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
-        Go on after an event that the reactor takes for the end; close when we stop.
+        Go on after an event that the reactor takes for the end; close when the service stops.
         """
         if not self.survives():
             super().connectionLost(reason)

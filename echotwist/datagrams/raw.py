@@ -1,5 +1,5 @@
 """
-Echo of raw IP packets: what is below TCP and UDP.
+Echo of raw IP packets, below TCP and UDP.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import opening
 
 #: The mark of replies inside this machine (``SO_MARK``, socket(7)), ours and
-#: those of other echo services on it.  Bits that Kubernetes, Docker and VPNs
-#: leave alone.
+#: those of other echo services on it.  Kubernetes, Docker and VPNs do not use
+#: these bits.
 MARK = 0x3000
 
 #: ``SO_ATTACH_FILTER`` of socket(7), for which Python has no name.
 _ATTACH_FILTER = 26
 
-#: A program for the kernel (``linux/filter.h``): load the mark; leave out bits that
-#: a firewall has added; if it is ours go on, or else skip one; take nothing of the
-#: packet; take all of it.
+#: A filter program (``linux/filter.h``): load the mark; mask out bits that a firewall
+#: has added; if the mark is ours, go on, else skip one instruction; drop the packet;
+#: accept all of it.
 _FILTER = [
     (0x20, 0, 0, 0xFFFFF000 + 20),
     (0x54, 0, 0, MARK),
@@ -43,7 +43,7 @@ _HINT = "raw sockets need root or CAP_NET_RAW"
 
 def openRaw(address: Address, protocol: int) -> socket.socket:
     """
-    Open a raw socket for one protocol, deaf to our own replies.
+    Open a raw socket for one protocol, which does not receive our own replies.
 
     :raise ListenError: nothing is left open then.
     """
@@ -61,8 +61,8 @@ def openRaw(address: Address, protocol: int) -> socket.socket:
 
 def _ignoreOwn(listener: socket.socket) -> None:
     """
-    Keep our own replies from being echoed again, if they stay on this machine: a
-    raw socket gets a copy of each packet of its protocol.
+    Filter out our own replies, so that none that stays on this machine is echoed again:
+    a raw socket gets a copy of each packet of its protocol.
     """
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
     steps = b"".join(struct.pack("HBBI", *step) for step in _FILTER)
@@ -79,13 +79,13 @@ class RawPort(DatagramPort):
     def _receive(self) -> packetinfo.Received:
         packet, peer, answering, toGroup = super()._receive()
         if self.addressFamily == socket.AF_INET:
-            # The header comes with it: its length in words, options and all (RFC 791, 3.1).
+            # The IP header comes first; IHL is its length in words, with options (RFC 791, 3.1).
             packet = packet[4 * (packet[0] & 0x0F) :]
         return packet, peer, answering, toGroup
 
     def restore(self) -> None:
         """
-        Give up: the kernel has forgotten the protocol, and no call can set it again.
+        Raise an error: the kernel has lost the protocol, and no call can set it again.
 
         :raise OSError: always.
         """

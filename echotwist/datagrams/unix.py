@@ -28,23 +28,23 @@ from echotwist.sockets.unixpeer import (
     senderOf,
 )
 
-#: When one of so many parts of our buffer is full of unread replies, only peers that
-#: read get more...
+#: When unread replies fill one in so many parts of our buffer, only peers that read
+#: their replies get more...
 BUFFER_SHARES = 4
 
-#: ...and no reply takes more than one of so many parts of the rest.
+#: ...and no reply takes more than one in so many parts of the rest.
 REPLY_PARTS = 4
 
 
 class UnixDatagramPort(DatagramPort):
     """
-    A port for UNIX datagrams: peers are the names that they are bound to.
+    A port for UNIX datagrams; a peer is known by the name that its socket is bound to.
 
-    A reply leaves with our own privileges, and goes where the name leads by then.
-    So it goes only to a socket of the user who sent the datagram.
+    We send a reply with our own privileges, to the socket that the name leads to by then.
+    So we reply only to a socket of the user who sent the datagram.
 
-    Replies that a peer leaves unread fill our buffer; in the end there would be no
-    room to answer others.
+    Replies that a peer leaves unread fill our buffer, until there is no room to answer
+    other peers.
     """
 
     #: Tells the time in seconds.
@@ -57,7 +57,7 @@ class UnixDatagramPort(DatagramPort):
 
     def doRead(self) -> None:
         """
-        Handle datagrams that wait; stop after one whose peer had to be searched for.
+        Handle waiting datagrams; stop after one whose peer had to be searched for.
         """
         searches = self._readers.searches
         for number in range(self.atOnce):
@@ -69,8 +69,8 @@ class UnixDatagramPort(DatagramPort):
                 return
 
     def _receive(self) -> packetinfo.Received:
-        # This is the size of the next datagram; but where workers share the socket,
-        # another worker may take that one meanwhile.
+        # The size of the next datagram; where workers share the socket, another worker
+        # may take that one meanwhile.
         if unread(self.socket) > len(self._room):
             self._room = bytearray(unread(self.socket))
         size, control, flags, peer = self.socket.recvmsg_into([self._room], CREDENTIALS_ROOM)
@@ -81,9 +81,9 @@ class UnixDatagramPort(DatagramPort):
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note an error; all come from peers, which close and reset as they like.
+        Note an error; a peer causes each of them, when it closes or resets its socket.
 
-        :param call: what failed, in a word: ``send``.
+        :param call: the action that failed, in a word: ``send``.
         """
         self._limitedLog.failed(call, error)
 
@@ -93,7 +93,7 @@ class UnixDatagramPort(DatagramPort):
 
         :param addr: the name in the form that ``doRead`` gave it.
         """
-        # Python reads on to the next NUL, which the longest names do not have.
+        # Python reads up to the next NUL, but a name of the greatest length has none.
         name = os.fsencode(addr)[:LONGEST_NAME]
         isFile = not name.startswith(b"\0")
         fd = None
@@ -112,9 +112,9 @@ class UnixDatagramPort(DatagramPort):
 
     def _refusalTo(self, name: bytes, fd: int | None) -> str:
         """
-        Say why nothing must be sent to where a name leads, or nothing.
+        Return why the socket that a name leads to must not get the reply; empty if it may.
 
-        :param fd: its file, unless the name is abstract.
+        :param fd: the descriptor of its file, unless the name is abstract.
         :raise OSError: there is no such socket.
         """
         sender = self._sender
@@ -129,7 +129,7 @@ class UnixDatagramPort(DatagramPort):
 
     def _refusal(self, size: int, name: bytes) -> str:
         """
-        Say why a datagram must not be sent, or nothing.
+        Return why a datagram must not be sent; an empty text if it may be.
         """
         waiting = queued(self.socket)
         if not waiting:
@@ -138,7 +138,7 @@ class UnixDatagramPort(DatagramPort):
             if not size and len(self._hadEmpty) < KNOWN_PEERS:
                 self._hadEmpty.add(name)
             return ""
-        # The kernel does not tell whether an empty one is unread, nor what is behind it.
+        # The kernel shows neither an unread empty datagram nor those behind it.
         if not size or name in self._hadEmpty or not self._readers.hasRead(name):
             return "peer reads nothing"
         return "others read nothing" if size > (self._buffer - waiting) // REPLY_PARTS else ""
@@ -158,6 +158,6 @@ class UnixDatagramPort(DatagramPort):
 
     def getHost(self) -> UNIXAddress:
         """
-        Give our own address.
+        Return our own address.
         """
         return UNIXAddress(self.socket.getsockname())
