@@ -4,12 +4,12 @@ The echo service (RFC 862), as a Twisted application.
 :class:`Echo`, :class:`EchoFactory` and :class:`DatagramEcho` are plain Twisted
 protocols and a factory, to use anywhere.  :class:`EchoService` is the whole
 service, in as many processes as its :class:`Settings` say; :func:`makeService`
-makes it of a command line's :class:`Options`.
+makes one from the :class:`Options` of a command line.
 """
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # As ``typing`` has it, which takes longer to import than all of this.
+TYPE_CHECKING = False  # ``typing`` has the same, but takes longer to import than all of this.
 if TYPE_CHECKING:
     from echotwist.echo import DatagramEcho, Echo
     from echotwist.service import EchoService
@@ -30,7 +30,7 @@ __all__ = [
     "serviceFor",
 ]
 
-#: Where the public names are.  They are imported when somebody asks for them: a program
+#: The module of each public name.  A name is imported at its first use: a program
 #: that needs one part of the package does not wait for all others.
 _PLACES = {
     "DatagramEcho": "echo",

@@ -1,5 +1,5 @@
 """
-The clock of all that waits: setting the time of the system does not move it.
+The clock of all timed calls: setting the time of the system does not move it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from twisted.python import runtime
 
 def steadyClock() -> Callable[[], float]:
     """
-    Make a clock that shows the time of the system now, and from then on just how
-    many seconds have gone by (``CLOCK_MONOTONIC``, clock_gettime(2)).
+    Make a clock that starts at the time of the system, and from then on only counts
+    the seconds that pass (``CLOCK_MONOTONIC``, clock_gettime(2)).
 
     Twisted's own web server takes the dates of its log from a reactor's clock, so
     this one counts from the epoch too.
@@ -26,13 +26,13 @@ def steadyClock() -> Callable[[], float]:
 
 def keepSteady(reactor: Any) -> Any:
     """
-    Have a reactor wait by such a clock, in place of the time of the system.
+    Make a reactor time its calls by a steady clock instead of the time of the system.
 
     All of Twisted's reactors ask their own ``seconds`` for each timed call, and the
-    system just for how long to wait.  Calls that are timed already keep
+    system only for how long to wait.  Calls that are timed already keep
     their time: both clocks show the same now.
 
-    :param reactor: waits (``IReactorTime``); one with a clock of its own keeps it.
+    :param reactor: the reactor (``IReactorTime``); one with a clock of its own keeps it.
     :return: the reactor.
     """
     if reactor.seconds is runtime.seconds:
@@ -44,7 +44,7 @@ def keepSteady(reactor: Any) -> Any:
 
 def globalReactor() -> IReactorTime:
     """
-    Give the reactor of the process.
+    Return the reactor of the process.
     """
     from twisted.internet import reactor
 

@@ -1,5 +1,5 @@
 """
-How many cores a process may use.
+Count the cores that a process may use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 def cores() -> int:
     """
     Count the cores that this process may use: those that it may run on
-    (sched_setaffinity(2)), but not more than its container's quota is worth.
+    (sched_setaffinity(2)), but no more than its container's quota allows.
     """
     if hasattr(os, "sched_getaffinity"):
         count = len(os.sched_getaffinity(0))
@@ -26,10 +26,10 @@ def cores() -> int:
 
 def quotas(groups: str, mounts: str) -> Iterator[float]:
     """
-    Find the quotas of control groups and of those around them (cgroups(7)), in cores.
+    Find the quotas of control groups and of their parents (cgroups(7)), in cores.
 
-    :param groups: those of a process: ``/proc/self/cgroup``.
-    :param mounts: where they are mounted: ``/proc/self/mountinfo``.
+    :param groups: the text of ``/proc/self/cgroup``: the groups of a process.
+    :param mounts: the text of ``/proc/self/mountinfo``: where they are mounted.
     """
     for line in groups.splitlines():
         _, controllers, group = line.split(":", 2)
@@ -40,7 +40,7 @@ def quotas(groups: str, mounts: str) -> Iterator[float]:
 
 def _mounted(mounts: str, wanted: str) -> Iterator[tuple[Path, str]]:
     """
-    Find where a hierarchy with the controller ``cpu`` is mounted, and from which group on.
+    Find the mounts of the hierarchy with the controller ``cpu``, each with its root group.
 
     :param wanted: ``cgroup`` for version 1, ``cgroup2`` for version 2.
     """
@@ -53,7 +53,7 @@ def _mounted(mounts: str, wanted: str) -> Iterator[tuple[Path, str]]:
 
 
 def _along(top: Path, group: PurePosixPath, root: str) -> Iterator[float]:
-    if not group.is_relative_to(root) or ".." in group.parts:  # It is not in this mount.
+    if not group.is_relative_to(root) or ".." in group.parts:  # The group is not in this mount.
         return
     inner = group.relative_to(root)
     for place in [inner, *inner.parents]:
@@ -66,7 +66,7 @@ def _unescaped(name: str) -> str:
 
 def _quota(folder: Path) -> Iterator[float]:
     """
-    Give the quota of one group, if it has any: microseconds in a period of so many.
+    Return the quota of one group in cores, if it has one: microseconds in each period.
     """
     first = _textOf(folder / "cpu.cfs_quota_us") + " " + _textOf(folder / "cpu.cfs_period_us")
     for words in (_textOf(folder / "cpu.max").split(), first.split()):

@@ -1,3 +1,3 @@
 """
-Command lines: how options are declared, and read.
+Command lines: how options are declared and parsed.
 """

@@ -1,5 +1,5 @@
 """
-What an option is: how it is written on the command line, and which values it takes.
+The declaration of an option: how the command line writes it, and which values it takes.
 
 Each is declared once, beside its field of :class:`echotwist.Settings`.
 """
@@ -31,11 +31,11 @@ LONGEST_SECONDS = 2_000_000
 @frozen
 class Kind:
     """
-    The kind of values that an option takes; here, texts.
+    A kind of values that an option takes; this base class takes texts.
 
     :ivar isFlag: the option has no value.
     :ivar isRepeatable: the option may be given several times.
-    :ivar takes: what a value is, in a word.
+    :ivar takes: the placeholder of a value in the help, in a word.
     """
 
     isFlag = False
@@ -46,7 +46,7 @@ class Kind:
         """
         Turn the text of a command line into a value.
 
-        :param name: of the option, for an error.
+        :param name: the option's name, for an error.
         :raise ValueError: the text means no such value.
         """
         return text
@@ -86,7 +86,7 @@ class Number(Kind):
         """
         Check that a number is in the range, or one that a word stands for.
         """
-        # Whether a range has what is no whole number, Python finds out by looking at all.
+        # For anything but a whole number, ``in`` would compare every number of the range.
         isAllowed = type(value) is int and (value in self.allowed or value in self.words.values())
         if not isAllowed:
             raise ValueError(self._fault(name, value))
@@ -130,13 +130,13 @@ class Bytes(Kind):
 
     def parse(self, name: str, text: str) -> bytes:
         """
-        Give the bytes that the shell passed, UTF-8 or not.
+        Return the bytes that the shell passed, UTF-8 or not.
         """
         return text.encode("utf-8", "surrogateescape")
 
     def check(self, name: str, value: object) -> None:
         """
-        Check that it is bytes.
+        Check that the value is bytes.
         """
         _mustBe(bytes, name, value)
 
@@ -151,14 +151,14 @@ class Texts(Kind):
 
     def read(self, text: str) -> None:
         """
-        See that a text means something; by default any does.
+        Check that a text makes sense; by default every text does.
 
         :raise ValueError: it does not.
         """
 
     def parse(self, name: str, text: str) -> str:
         """
-        Keep a text that means something.
+        Return a text that makes sense.
         """
         try:
             self.read(text)
@@ -168,9 +168,9 @@ class Texts(Kind):
 
     def check(self, name: str, value: Any) -> None:
         """
-        Check that each is a text, and means something.
+        Check that each value is a text, and makes sense.
 
-        :raise TypeError: one is no text.
+        :raise TypeError: a value is not a text.
         """
         for one in value:
             if not isinstance(one, str):
@@ -189,7 +189,7 @@ class Networks(Texts):
 
     def read(self, text: str) -> None:
         """
-        See that a text means a network.
+        Check that a text names a network.
         """
         try:
             networkOf(text)
@@ -210,7 +210,7 @@ class Flag(Kind):
 
     def check(self, name: str, value: object) -> None:
         """
-        Check that it is one of the two.
+        Check that the value is one of the two.
         """
         _mustBe(bool, name, value)
 
@@ -223,13 +223,13 @@ def _mustBe(expected: type, name: str, value: object) -> None:
 @frozen
 class Option:
     """
-    How a setting is written on the command line.
+    The command-line option of a setting.
 
     :param name: without dashes.
-    :param kind: of its values.
-    :param help: what it does, in a line.
+    :param kind: the kind of its values.
+    :param help: what the option does, in a line.
     :param short: its letter, if it has one.
-    :param takes: what its value is, in a word or two, such as its unit.
+    :param takes: the placeholder of its value in the help, such as its unit.
     """
 
     name: str
@@ -245,14 +245,14 @@ def said(
     """
     Declare the option of a field, as its metadata; see :class:`Option`.
 
-    :param takes: what its value is, if its kind does not say it.
+    :param takes: the placeholder of its value, if the kind has none.
     """
     return {_KEY: Option(name, kind, help, short, takes or kind.takes)}
 
 
 def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
     """
-    Check the value of a field; ``None`` will do if it is the default.
+    Check the value of a field; ``None`` is allowed if it is the default.
     """
     if value is not None or attribute.default is not None:
         attribute.metadata[_KEY].kind.check(attribute.name, value)
@@ -260,20 +260,20 @@ def validate(_: object, attribute: Attribute[Any], value: Any) -> None:
 
 def manyOf(words: Iterable[str]) -> tuple[str, ...]:
     """
-    Take one text for a list with one text (a ``converter``).
+    Turn a single text into a list with one text (a ``converter``).
     """
     return (words,) if isinstance(words, str) else tuple(words)
 
 
 def checked(_: type, found: list[Attribute[Any]]) -> list[Attribute[Any]]:
     """
-    Have each field of settings checked, as its option says (a ``field_transformer``).
+    Add to each field of settings the check of its option (a ``field_transformer``).
     """
     return [one.evolve(validator=validate) for one in found]
 
 
 def optionsOf(settings: type[Any]) -> list[tuple[Attribute[Any], Option]]:
     """
-    Give the fields of settings, each with its option.
+    Return the fields of settings that have an option, each with it.
     """
     return [(one, one.metadata[_KEY]) for one in fields(settings)]

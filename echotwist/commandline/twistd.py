@@ -1,7 +1,7 @@
 """
-What would go wrong with the options of ``twistd`` itself.
+Checks of the options of ``twistd`` itself.
 
-``twistd`` looks at them late, and then prints a traceback, or nothing at all.
+``twistd`` checks them late, and then prints a traceback, or nothing at all.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SETGID, SETUID, CHROOT = 6, 7, 18
 
 def checkTwistd(chosen: Mapping[str, Any]) -> None:
     """
-    Look at all of them.
+    Check all options of ``twistd``.
 
-    :param chosen: the options of ``twistd``; those of ``twist`` are right already.
-    :raise ValueError: for the first that cannot work.
+    :param chosen: the options of ``twistd``; ``twist`` has checked its own already.
+    :raise ValueError: for the first option that cannot work.
     """
     if "pidfile" not in chosen:
         return
@@ -39,7 +39,7 @@ def checkTwistd(chosen: Mapping[str, Any]) -> None:
 
 def _root(chosen: Mapping[str, Any]) -> str:
     """
-    Give the folder that ``--chroot`` makes the root of all, if any.
+    Return the folder that ``--chroot`` makes the root folder, if any.
     """
     root: str | None = chosen.get("chroot")
     if root is None:
@@ -62,7 +62,7 @@ def _checkLog(chosen: Mapping[str, Any]) -> None:
 
 def _checkUser(uid: int | None, gid: int | None, root: str) -> None:
     """
-    Check that we may become a user; ``twistd`` would wait for ever if we may not.
+    Check that this process may become a user; without the right, ``twistd`` would hang.
     """
     isOurs = uid is None or uid == os.getuid()
     if gid not in (None, os.getgid()) and not _may(SETGID):
@@ -103,7 +103,7 @@ def _checkFolder(option: str, name: str) -> None:
 
 def _checkFile(option: str, name: str) -> None:
     """
-    Check that a file can be written, or made.
+    Check that a file can be written or created.
     """
     if os.path.isdir(name):
         fault = errno.EISDIR
@@ -116,7 +116,7 @@ def _checkFile(option: str, name: str) -> None:
 
 def _faultOfFile(name: str) -> int:
     """
-    Find what keeps a file from being written at its end: a pipe has none.
+    Return the number of the error that appending to a file would cause, or 0; a pipe has no end.
     """
     try:
         file = os.open(name, os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
@@ -133,9 +133,9 @@ def _faultOfFile(name: str) -> int:
 
 def _faultOf(folder: str, mode: int) -> int:
     """
-    Give the number of the error that a folder is good for, or 0.
+    Return the number of the error that using a folder would cause, or 0.
 
-    :param mode: what is to be done there, as access(2) has it.
+    :param mode: the kind of use, as access(2) has it.
     """
     if not os.path.isdir(folder):
         return errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT

@@ -1,6 +1,6 @@
 """
-Command lines whose options are declared beside the fields of settings (see
-:mod:`echotwist.commandline.declaration`): what ``usage.Options`` wants to know of them.
+Command lines made from the options that settings declare (see
+:mod:`echotwist.commandline.declaration`), in the form that ``usage.Options`` needs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.python import usage
 
 from echotwist.commandline.declaration import Flag, Option, optionsOf
 
-#: Words that shells know how to complete; they name what comes in place of others.
+#: How shells complete the value of an option, by its placeholder.
 _COMPLETERS: dict[str, Any] = {
     "path": usage.CompleteFiles,
     "network interface": usage.CompleteNetInterfaces,
@@ -24,7 +24,7 @@ class DeclaredOptions(usage.Options):
     """
     A command line with an option for each field of settings.
 
-    A subclass names them: ``class Options(DeclaredOptions, settings=Settings)``.
+    A subclass names the settings: ``class Options(DeclaredOptions, settings=Settings)``.
     """
 
     optParameters: list[list[Any]]
@@ -56,7 +56,7 @@ class DeclaredOptions(usage.Options):
         )
         for option in options:
             if option.kind.isRepeatable:
-                add = _repeatable(option)  # one for both names: so Twisted knows them for one
+                add = _repeatable(option)  # one method for both names: Twisted then sees one option
                 for name in filter(None, (option.name, option.short)):
                     setattr(cls, f"opt_{name.replace('-', '_')}", add)
 
@@ -68,7 +68,7 @@ class DeclaredOptions(usage.Options):
 
     def chosen(self) -> Iterator[tuple[str, Any]]:
         """
-        Give the options that were used, by the names of the settings.
+        Return the options that were used, by the names of the settings.
         """
         for setting, option in self._declared:
             value = self[option.name]
@@ -80,7 +80,7 @@ class DeclaredOptions(usage.Options):
 
 def _parameters(declared: list[tuple[Attribute[Any], Option]]) -> Iterator[list[Any]]:
     """
-    Give the options that take one value, as ``optParameters`` has them.
+    Return the options that take one value, in the form of ``optParameters``.
     """
     for setting, option in declared:
         if not (option.kind.isFlag or option.kind.isRepeatable):
@@ -106,7 +106,7 @@ def _completer(option: Option) -> usage.Completer:
 
 def _repeatable(option: Option) -> Callable[[usage.Options, str], None]:
     """
-    Make the method that takes one of several values.
+    Make the method that adds a value to an option that may be repeated.
     """
     coerce = _coerce(option)
 

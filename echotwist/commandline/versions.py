@@ -1,5 +1,5 @@
 """
-Which versions run.
+The versions of this program and of what it runs on.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import twisted
 
 def program() -> str:
     """
-    Name this program with its version.
+    Return the name and version of this program.
     """
     try:
         return f"echotwist {version('echotwist')}"
-    except PackageNotFoundError:  # It runs from its source, and was never installed.
+    except PackageNotFoundError:  # The program runs from its source, and was never installed.
         return "echotwist of unknown version"
 
 
 def versions() -> str:
     """
-    Name what runs, and what it runs on.
+    Return the versions of this program, and of what it runs on.
     """
     return f"{program()}, Twisted {twisted.__version__}"
