@@ -15,6 +15,8 @@ from echotwist.probe.places import ProbeError
 from echotwist.probe.stdout import WriteError
 from echotwist.sockets.errors import inWords
 
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+
 #: Inches: the width of a drawing, and the height of each of its rows.
 _WIDTH, _HEIGHT = 10.0, 3.2
 
@@ -34,7 +36,8 @@ class Drawing:
             raise ProbeError(f"--plot {path}: drawing needs matplotlib: {hint}")
         isNew = not os.path.lexists(path)
         try:
-            open(path, "ab").close()
+            # A FIFO that nobody reads from must not be waited for.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | _AT_ONCE, 0o666))
             if isNew:  # Until it is drawn there is no file.
                 os.unlink(path)
         except OSError as error:

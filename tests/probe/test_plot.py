@@ -4,6 +4,7 @@ A measurement, drawn into a file.
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 import sys
@@ -136,6 +137,11 @@ def test_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for command in ([], ["load"]):
             assert run([*command, "udp:127.0.0.1:9", "--count=1", f"--plot={path}"]) == 2
             assert capsys.readouterr() == ("", f"echoprobe: {said}\n")
+    os.mkfifo(tmp_path / "a.svg")
+    assert run(["udp:127.0.0.1:9", f"--plot={tmp_path}/a.svg"]) == 2
+    said = f"--plot {tmp_path}/a.svg: No such device or address (errno 6)"
+    assert capsys.readouterr() == ("", f"echoprobe: {said}\n")
+    os.unlink(tmp_path / "a.svg")
     assert run(["udp:nonesuch.invalid", f"--plot={tmp_path}/a.svg"]) == 2
     assert not list(tmp_path.iterdir())
     words = ["udp:127.0.0.1:9", f"--plot={tmp_path}/a.svg"]

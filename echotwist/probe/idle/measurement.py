@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -225,8 +225,16 @@ class Idle:
             "program": program(),
             "results": results,
             "verdicts": judged,
-            "status": SILENCE if any(one["fault"] for one in results) else status,
+            "status": SILENCE if any(map(_isSilent, results)) else status,
         }
+
+
+def _isSilent(result: Mapping[str, Any]) -> bool:
+    """
+    Tell whether a service does not answer, or never did until somebody stopped the search.
+    """
+    isUnheard = result["sent"] and not result["back"] and not result["trials"]
+    return bool(result["fault"] or isUnheard)
 
 
 def _causeOf(failure: Failure) -> Failure:

@@ -11,6 +11,9 @@ from typing import Any
 from echotwist.probe.idle.search import Search, Trial
 from echotwist.probe.verdict import Metrics
 
+#: Times are below that: 64 bits have them.
+_LIMIT = 2**63
+
 #: What may be judged.
 METRICS: Metrics = {"survived": ("time", ("survivedNs",))}
 
@@ -36,7 +39,7 @@ def trialFrom(values: Mapping[str, Any]) -> Trial:
     """
     numbers = [values[name] for name in ("silenceNs", "round", "settledNs")]
     texts = [values[name] for name in ("ending", "reason")]
-    if not all(type(one) is int and one >= 0 for one in numbers):
+    if not all(type(one) is int and 0 <= one < _LIMIT for one in numbers):
         raise ValueError(numbers)
     if not all(one is None or isinstance(one, str) for one in texts):
         raise ValueError(texts)

@@ -86,7 +86,7 @@ class Paths(Measurement[Bundle]):
             turns,
             self._payload(),
             self._timeout,
-            int((self._timeout + SECOND) / turns.interval),
+            min(settings.count, int((self._timeout + SECOND) / turns.interval)),
             partial(alarm, self._reactor),
             heard,
             memory=_MEMORY,

@@ -63,6 +63,8 @@ class Metrics:
         [self._port] = heard or [None]
         if isinstance(self._port, Failure):
             raise self._fault(self._port.value) from None
+        if self._port is not None and not hasattr(self._port, "stopListening"):
+            raise self._fault(ValueError("it does not listen"))  # But speaks at once: stdio.
 
     def _fault(self, error: BaseException | None) -> ProbeError:
         cause = error.socketError if isinstance(error, CannotListenError) else error

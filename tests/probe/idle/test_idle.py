@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,23 @@ def test_nobody() -> None:
     assert done.stdout.count("ICMP port unreachable from 127.0.0.1") == 2
 
 
+def test_unheard() -> None:
+    """
+    So it is if somebody stops it before it gives up.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(PATIENCE)
+        target = f"udp:127.0.0.1:{silent.getsockname()[1]}"
+        words = [*PROGRAM, "idle", target, "--timeout=60", "--only=once"]
+        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        silent.recv(2**16)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert "nothing is known yet" in said
+    assert process.returncode == 3
+
+
 def test_verdict() -> None:
     """
     A silence that should have survived and did not makes for status 1.
@@ -193,6 +211,7 @@ def test_states(tmp_path: Path) -> None:
         json.dumps({**right, "searches": 1}),
         json.dumps({**right, "version": 2, "searches": []}),
         json.dumps({**right, "searches": [{**one, "trials": [trial]}]}),
+        json.dumps({**right, "searches": [{**one, "trials": [{**trial, "silenceNs": 10**400}]}]}),
         json.dumps({**right, "searches": [{**one, "mode": [], "trials": []}]}),
     ):
         state.write_text(text)

@@ -167,6 +167,17 @@ def test_silent() -> None:
     assert (found["outliers"], found["lost"]["reported"]["count"]) == (0, 24)
 
 
+@pytest.mark.oneWay
+def test_patient() -> None:
+    """
+    Memory is for as many probes as there are, however long replies are waited for.
+    """
+    words = ("--ports=2", "--count=4", "--rate=100000", "--timeout=2000000")
+    with service(lambda port, count: 0) as target:
+        [found] = reported("paths", target, *words)["results"]
+    assert (found["sent"], found["back"]) == (8, 8)
+
+
 def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
     """
     A mistake is one line.

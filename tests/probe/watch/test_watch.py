@@ -173,6 +173,7 @@ def test_metrics(tmp_path: Path) -> None:
         (["a", "b"], "more than one file; echoprobe watch --help says more"),
         (["/nowhere"], "/nowhere: No such file or directory (errno 2)"),
         (["FILE", "--metrics=tcp:x"], "--metrics tcp:x: "),
+        (["FILE", "--metrics=stdio:"], "--metrics stdio:: it does not listen"),
         (["FILE", "--metrics=nothing:1"], "--metrics nothing:1: "),
         (["FILE", "--metrics=tcp:1:interface=192.0.2.77"], "Cannot assign requested address"),
         (["FILE", "--size=70000"], "size 70000: a datagram there has 65507 at the most"),
