@@ -1,3 +1,3 @@
 """
-How a service misbehaves on purpose, without any I/O.
+Impairments: how a service misbehaves on purpose, without any I/O.
 """

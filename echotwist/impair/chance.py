@@ -1,9 +1,9 @@
 """
-Chance that comes out the same each time.
+Chance that gives the same results in each run.
 
-Numbers are made of hashes of a key: each datagram has a key of its own, so that its
-fate hangs on no other's.  To seed ``random.Random`` for each would take 25 µs in place
-of 2.5.
+The numbers are hashes of a key.  Each datagram has its own key, so its fate does not
+depend on any other datagram.  To seed ``random.Random`` for each would take 25 µs
+instead of 2.5.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SUMMANDS = 12
 
 class Chance:
     """
-    Numbers from 0 up to 1 that a key decides.
+    Numbers from 0 up to 1 that depend on a key alone.
 
     :param key: any text.
     """
@@ -34,7 +34,7 @@ class Chance:
 
     def number(self) -> float:
         """
-        Give the next number, which is less than 1.
+        Return the next number, which is less than 1.
         """
         if not self._left:
             text = f"{self._key}/{self._blocks}".encode("ascii")
@@ -44,19 +44,19 @@ class Chance:
 
     def happens(self, share: float) -> bool:
         """
-        Tell whether something happens that does so in a share of all cases.
+        Tell whether an event happens whose probability is ``share``.
         """
         return self.number() < share
 
     def between(self, least: int, most: int) -> int:
         """
-        Give a whole number, both ends included.
+        Return a whole number in a range, both ends included.
         """
         return least + int(self.number() * (most - least + 1))
 
     def deviation(self, jitter: Jitter) -> float:
         """
-        Give seconds, by which a delay deviates.
+        Return by how many seconds a delay deviates.
         """
         if not jitter.isNormal:
             return jitter.seconds * (2 * self.number() - 1)
@@ -65,7 +65,7 @@ class Chance:
 
     def cut(self, datagram: bytes, cut: Cut) -> bytes:
         """
-        Cut a datagram, if it is its turn.
+        Cut a datagram, if chance says so.
         """
         size = len(datagram) if cut.most is None else cut.most
         if self.happens(cut.share):
@@ -76,7 +76,7 @@ class Chance:
         """
         Flip a share of a datagram's bits.
 
-        :return: it, and how many were flipped.
+        :return: the datagram, and how many bits were flipped.
         """
         flipped = bytearray(datagram)
         bits, count, place = 8 * len(datagram), 0, self._gap(share, 8 * len(datagram))
@@ -88,8 +88,8 @@ class Chance:
 
     def _gap(self, share: float, most: int) -> int:
         """
-        Give the number of bits before the next that is flipped (geometric
-        distribution), ``most`` for all that are longer.
+        Return the number of bits before the next flipped one (geometric distribution),
+        at most ``most``.
         """
         if share in (0.0, 1.0):
             return 0 if share else most

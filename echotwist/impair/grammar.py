@@ -1,7 +1,7 @@
 """
-What ``--impair`` says: words such as ``loss=1%``, with commas between them.
+The grammar of ``--impair``: words such as ``loss=1%``, separated by commas.
 
-The words are those of tc-netem(8) where that has them.
+Where tc-netem(8) has a word for an impairment, this is the same word.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from echotwist.impair.values import (
 @frozen(kw_only=True)
 class Impairments:
     """
-    All that a service does wrong on purpose; by default nothing.
+    The impairments of a service; by default none.
 
-    :param loss: of datagrams.
+    :param loss: the loss of datagrams.
     :param delay: seconds.
-    :param jitter: of the delay.
+    :param jitter: the jitter of the delay.
     :param duplicate: share of the datagrams that leave twice.
-    :param reorder: share of the datagrams that leave at once, before those delayed.
+    :param reorder: share of the datagrams that leave at once, before the delayed ones.
     :param corrupt: share of the bits that are flipped.
-    :param truncate: datagrams.
+    :param truncate: how datagrams are cut.
     :param rate: bits a second, of each peer or connection.
-    :param chunk: bytes of the pieces of a stream, from and to.
-    :param reset: connections.
-    :param stall: read and answer no more.
-    :param close: connections, before all is given back.
-    :param halfclose: is ignored: its connection never ends.
-    :param seed: of all that is left to chance.
-    :param words: what was said.
+    :param chunk: the smallest and the largest piece of a stream, in bytes.
+    :param reset: when connections are reset.
+    :param stall: when a connection stops reading and answering.
+    :param close: when connections are closed before all bytes are echoed.
+    :param halfclose: ignore half-closes: such a connection never ends.
+    :param seed: the seed of all chance.
+    :param words: the words as given.
     """
 
     loss: Loss = field(factory=Loss)
@@ -73,9 +73,9 @@ class Impairments:
     @classmethod
     def of(cls, texts: Iterable[str]) -> Impairments:
         """
-        Read what ``--impair`` said, all times that it did.
+        Parse the texts of all ``--impair`` options.
 
-        :raise ValueError: the first word that is wrong, and why.
+        :raise ValueError: for the first wrong word; the text says why.
         """
         said: dict[str, str] = {}
         values: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class Impairments:
 
     def only(self, kind: str) -> list[str]:
         """
-        Give the words that act on nothing but one kind.
+        Return the words that act on one kind only.
 
         :param kind: :data:`OF_DATAGRAMS` or :data:`OF_STREAMS`.
         """
@@ -100,14 +100,14 @@ class Impairments:
 
     def effects(self, kind: str) -> list[Effect]:
         """
-        Give what may happen to a kind, if anything.
+        Return the effects that these impairments may have on a kind.
         """
         found = [_effectsOf(word).get(kind, ()) for word in self.words]
         return list(dict.fromkeys(chain(*found)))
 
     def seeded(self, seed: int) -> Impairments:
         """
-        Give the same with a seed, unless it has one.
+        Return the same impairments with this seed, unless they have one.
         """
         if self.seed is not None or not self.words:
             return self
@@ -118,15 +118,15 @@ def _effectsOf(word: str) -> Effects:
     return _MEANINGS[word.partition("=")[0]][1]
 
 
-#: Nothing goes wrong.
+#: No impairments.
 UNIMPAIRED = Impairments()
 
 
 def wordsOf(text: str) -> Iterator[tuple[str, str, Any]]:
     """
-    Give the words of a text, each with its name and value.
+    Return the words of a text, each with its name and value.
 
-    :raise ValueError: the first that is wrong, and why.
+    :raise ValueError: for the first wrong word; the text says why.
     """
     for word in text.split(","):
         name, _, value = word.partition("=")
@@ -138,10 +138,10 @@ def wordsOf(text: str) -> Iterator[tuple[str, str, Any]]:
             raise ValueError(f"{word}: {error}") from None
 
 
-#: What words act on.
+#: The kinds that words act on.
 OF_DATAGRAMS, OF_STREAMS = "datagrams", "streams"
 
-#: What is counted: the unit, and what happened to it.
+#: An effect that is counted: the unit, and what happened to it.
 Effect = tuple[str, str]
 
 Effects = dict[str, tuple[Effect, ...]]
@@ -160,7 +160,7 @@ _DELAYS: Effects = {
     OF_STREAMS: (("bytes", "delayed"),),
 }
 
-#: What reads the value of each word, and what may come of it, by what that happens to.
+#: For each word the parser of its value, and its effects on each kind.
 _MEANINGS: dict[str, tuple[Callable[[str], Any], Effects]] = {
     "loss": (lossOf, _datagrams("lost")),
     "duplicate": (shareOf, _datagrams("duplicated")),

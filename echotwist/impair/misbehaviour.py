@@ -15,20 +15,20 @@ from echotwist.impair.grammar import Impairments, wordsOf
 @frozen
 class Misbehaviour(Texts):
     """
-    What a service does wrong on purpose, in words with commas between them.
+    The impairments of a service, in words separated by commas.
     """
 
     takes = "words"
 
     def read(self, text: str) -> None:
         """
-        See that all words of a text mean something.
+        Check that every word of a text is known, and its value right.
         """
         list(wordsOf(text))
 
     def check(self, name: str, value: Any) -> None:
         """
-        See that they mean something together.
+        Check that the words make sense together.
         """
         super().check(name, value)
         try:

@@ -1,5 +1,5 @@
 """
-A bad network between an echo of datagrams and its peers, acted out.
+A simulated bad network between a datagram echo and its peers.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from attrs import define, frozen
 from echotwist.impair.chance import Chance
 from echotwist.impair.grammar import Effect, Impairments
 
-#: Bytes that may be under way, and what a datagram takes beside its own.
+#: Bytes that may be under way, and the memory of a datagram besides its content.
 HELD_BYTES, OVERHEAD = 16_777_216, 512
 
-#: Peers that are remembered; one that comes again later is a new one.
+#: How many peers are remembered; a forgotten peer counts as new when it comes back.
 PEERS = 4096
 
 
 @define(eq=False)
 class Path:
     """
-    The way to one peer.
+    The path to one peer.
 
-    :param number: of the peer, in the order in which they came.
-    :ivar asked: datagrams so far.
-    :ivar isBad: the state of its model of loss.
-    :ivar free: when the last datagram will have gone, at the rate there is.
-    :ivar newest: number of the newest datagram that has left.
+    :param number: the peer's number, in the order in which peers came.
+    :ivar asked: the number of datagrams so far.
+    :ivar isBad: the model of loss is in its bad state.
+    :ivar free: when the last datagram will have left, at the limited rate.
+    :ivar newest: the number of the newest datagram that has left.
     """
 
     number: int
@@ -45,10 +45,10 @@ class Path:
 @frozen(eq=False)
 class UnderWay:
     """
-    A datagram that has yet to leave.
+    A delayed datagram that has not left yet.
 
-    :param number: among those to its peer; 0 for a copy.
-    :param rest: what else is needed to send it.
+    :param number: its number among those to its peer; 0 for a copy.
+    :param rest: what the port needs besides to send it.
     """
 
     path: Path
@@ -64,9 +64,9 @@ class Network:
     Each peer has a path of its own: what happens to its n-th datagram depends on the
     seed, on how many peers there were before it, and on nothing that others do.
 
-    :param impairments: what goes wrong.
-    :param name: of the transport.
-    :param counts: is counted up.
+    :param impairments: the impairments to apply.
+    :param name: the name of the transport.
+    :param counts: the counts of effects, which this class increases.
     """
 
     def __init__(self, impairments: Impairments, name: str, counts: Counter[Effect]) -> None:
@@ -83,8 +83,8 @@ class Network:
         Take a datagram.
 
         :param now: seconds.
-        :param peer: whom it is for.
-        :param rest: what else is needed to send it.
+        :param peer: the peer that it goes to.
+        :param rest: what the port needs besides to send it.
         """
         path = self._pathTo(peer)
         path.asked += 1
@@ -106,7 +106,7 @@ class Network:
 
     def due(self, now: float) -> Iterator[tuple[bytes, Any, Any]]:
         """
-        Give the datagrams that leave by now, in order, each with its peer and the rest.
+        Return the datagrams that leave by now, in order, each with its peer and the rest.
         """
         while self._underWay and self._underWay[0][0] <= now:
             one = heappop(self._underWay)[2]
@@ -119,13 +119,13 @@ class Network:
     @property
     def next(self) -> float | None:
         """
-        When the next datagram leaves, if there is one.
+        Return when the next datagram leaves, if there is one.
         """
         return self._underWay[0][0] if self._underWay else None
 
     def drop(self) -> None:
         """
-        Give up what is under way.
+        Drop the datagrams under way.
         """
         self._note("dropped", len(self._underWay))
         self._underWay.clear()

@@ -1,5 +1,5 @@
 """
-A bad path of a stream, acted out.
+A simulated bad path of a stream.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ SEGMENT, PARTS = 1460, 10
 
 class StreamPath:
     """
-    Decide when each byte of an answer leaves, in which pieces, and how it all ends.
+    Decide when each byte of an answer leaves, in which pieces, and how the stream ends.
 
     What happens depends on the seed, on how many connections there were before, and
     on when bytes come, but not on how they are cut into segments on their way here.
 
-    :param impairments: what goes wrong.
-    :param name: of the transport.
-    :param number: of the connection.
-    :param counts: is counted up.
-    :ivar ending: how it ends: ``reset``, ``stall``, ``close``, or nothing.
-    :ivar held: bytes that have yet to leave.
+    :param impairments: the impairments to apply.
+    :param name: the name of the transport.
+    :param number: the number of the connection.
+    :param counts: the counts of effects, which this class increases.
+    :ivar ending: how the stream ends: ``reset``, ``stall``, ``close``, or an empty text.
+    :ivar held: how many bytes have not left yet.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StreamPath:
 
     def admit(self, size: int) -> int:
         """
-        Tell how many of so many bytes are given back; what comes after these ends it.
+        Return how many of ``size`` bytes are echoed; the byte after these ends the stream.
         """
         admitted = int(min(size, self._left))
         self._left -= admitted
@@ -63,7 +63,7 @@ class StreamPath:
     @property
     def isOver(self) -> bool:
         """
-        Tell whether it ends, once all that was admitted has left.
+        Tell whether the stream ends as soon as all admitted bytes have left.
         """
         return not self._left
 
@@ -85,7 +85,7 @@ class StreamPath:
 
     def take(self, now: float) -> bytes:
         """
-        Give the next piece, if it leaves by now.
+        Return the next piece, if it leaves by now.
         """
         if self._piece is None or self._piece[0] > now:
             return b""
@@ -97,7 +97,7 @@ class StreamPath:
     @property
     def next(self) -> float | None:
         """
-        When the next piece leaves, if there is one.
+        Return when the next piece leaves, if there is one.
         """
         return self._piece[0] if self._piece else None
 
@@ -117,8 +117,8 @@ class StreamPath:
 
     def _pieceSize(self, size: int) -> int:
         """
-        Tell how long a piece of so many bytes may be: up to the next cut, whose places
-        in the stream do not depend on how it came.
+        Return the size of the next piece of ``size`` bytes: it ends at the next cut.  The places
+        of cuts in the stream do not depend on the segments that came.
         """
         if self._chosen.chunk is None:
             return size
@@ -128,5 +128,5 @@ class StreamPath:
         return min(size, self._untilCut)
 
 
-#: What may end a connection.
+#: How a connection may end.
 _ORDER = ("reset", "stall", "close")

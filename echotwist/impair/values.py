@@ -1,7 +1,7 @@
 """
-The values that words of ``--impair`` have, and how they are read.
+The values of the words of ``--impair``, and their parsers.
 
-Units are those of tc-netem(8) and tc(8), where these have them.
+The units are those of tc-netem(8) and tc(8), where these have them.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 class Loss:
     """
     A model of loss with two states, good at first (Gilbert-Elliott, ``gemodel`` of
-    tc-netem(8)).  Independent losses need but the good one.
+    tc-netem(8)).  Independent losses need only the good one.
 
-    :param toBad: share of datagrams after which the good state turns bad.
-    :param toGood: the same of the bad one.
-    :param inBad: share of the datagrams in the bad state that are lost.
-    :param inGood: the same in the good one.
+    :param toBad: share of the datagrams in the good state after which it turns bad.
+    :param toGood: share of the datagrams in the bad state after which it turns good.
+    :param inBad: share of the datagrams lost in the bad state.
+    :param inGood: share of the datagrams lost in the good state.
     """
 
     toBad: float = 0.0
@@ -50,8 +50,8 @@ class Jitter:
     """
     How a delay varies.
 
-    :param seconds: its largest deviation; or the standard deviation, if it is normal.
-    :param isNormal: it has a normal distribution, not a uniform one.
+    :param seconds: the largest deviation; or the standard deviation of a normal distribution.
+    :param isNormal: the distribution is normal, not uniform.
     """
 
     seconds: float = 0.0
@@ -63,8 +63,8 @@ class Cut:
     """
     How datagrams are cut.
 
-    :param share: of those that are cut at any length.
-    :param most: bytes that are left of any; none for no limit.
+    :param share: share of the datagrams that are cut at a random length.
+    :param most: the most bytes left of any datagram; ``None`` for no limit.
     """
 
     share: float = 0.0
@@ -76,8 +76,8 @@ class Ending:
     """
     When a connection goes wrong.
 
-    :param after: bytes that are given back first.
-    :param share: of the connections that do.
+    :param after: how many bytes are echoed first.
+    :param share: share of the connections that go wrong.
     """
 
     after: int = 0
@@ -86,7 +86,7 @@ class Ending:
 
 def shareOf(text: str) -> float:
     """
-    Read a share: from 0 to 1.
+    Parse a share: from 0 to 1.
     """
     found = re.fullmatch(
         r"(\d{1,3}(?:\.\d{1,20})?)%|([01]?\.\d{1,20}|0|\d(?:\.\d+)?e-\d{1,2})", text, re.ASCII
@@ -99,7 +99,7 @@ def shareOf(text: str) -> float:
 
 def lossOf(text: str) -> Loss:
     """
-    Read a model of loss.
+    Parse a model of loss.
     """
     model, *rest = text.split(":")
     if model != "gilbert":
@@ -111,7 +111,7 @@ def lossOf(text: str) -> Loss:
 
 def timeOf(text: str) -> float:
     """
-    Read a time, in seconds.
+    Parse a time, in seconds.
     """
     found = re.fullmatch(r"(\d{1,10}(?:\.\d{1,10})?)(s|ms|us)", text, re.ASCII)
     value = float(found[1]) * _SECONDS[found[2]] if found else inf
@@ -122,7 +122,7 @@ def timeOf(text: str) -> float:
 
 def jitterOf(text: str) -> Jitter:
     """
-    Read how a delay varies.
+    Parse how a delay varies.
     """
     kind, colon, time = text.rpartition(":")
     if colon and kind not in ("uniform", "normal"):
@@ -132,7 +132,7 @@ def jitterOf(text: str) -> Jitter:
 
 def sizeOf(text: str) -> int:
     """
-    Read a number of bytes.
+    Parse a number of bytes.
     """
     found = re.fullmatch(r"(\d{1,12})([kmg]?)", text, re.ASCII)
     if not found:
@@ -142,14 +142,14 @@ def sizeOf(text: str) -> int:
 
 def cutOf(text: str) -> Cut:
     """
-    Read how datagrams are cut.
+    Parse how datagrams are cut.
     """
     return Cut(share=shareOf(text)) if re.search(r"[%.e]", text) else Cut(most=sizeOf(text))
 
 
 def rateOf(text: str) -> float:
     """
-    Read a rate, in bits a second.
+    Parse a rate, in bits a second.
     """
     found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kmg]?)bit", text, re.ASCII)
     value = float(found[1]) * _BITS[found[2]] if found else 0.0
@@ -160,7 +160,7 @@ def rateOf(text: str) -> float:
 
 def chunkOf(text: str) -> tuple[int, int]:
     """
-    Read the bytes of a piece, from and to.
+    Parse the smallest and the largest size of a piece, in bytes.
     """
     found = re.fullmatch(r"(\d{1,5})(?:\.\.(\d{1,5}))?", text, re.ASCII)
     least, most = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
@@ -171,7 +171,7 @@ def chunkOf(text: str) -> tuple[int, int]:
 
 def endingOf(text: str) -> Ending:
     """
-    Read when a connection goes wrong.
+    Parse when a connection goes wrong.
     """
     word, colon, size = text.partition(":")
     if colon and word == "after":
@@ -184,14 +184,14 @@ def endingOf(text: str) -> Ending:
 
 def closeOf(text: str) -> Ending:
     """
-    Read the same of a close, which may be early.
+    Parse when a connection is closed, or ``early``.
     """
     return Ending(1, 1.0) if text == "early" else endingOf(text)
 
 
 def isIgnored(text: str) -> bool:
     """
-    Read that a half-close is ignored.
+    Parse whether a half-close is ignored.
     """
     if text != "ignore":
         raise ValueError("a half-close can only be ignored: halfclose=ignore")
@@ -200,7 +200,7 @@ def isIgnored(text: str) -> bool:
 
 def seedOf(text: str) -> int:
     """
-    Read a seed.
+    Parse a seed.
     """
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
         raise ValueError("not a whole number of up to 18 figures")
