@@ -1,3 +1,3 @@
 """
-From what was asked for to ports that serve.
+From the sockets that the settings ask for to ports that serve.
 """

@@ -1,5 +1,5 @@
 """
-Files of keys and certificates, where OpenSSL and Twisted would say too little, or too late.
+Checks of key and certificate files whose errors OpenSSL and Twisted report badly, or late.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 
 def checkKey(path: str) -> None:
     """
-    Check that a key needs no pass phrase: there may be nobody to type it for each
-    process, each time that it starts.
+    Check that a key needs no pass phrase: each process would ask for it at each start,
+    when nobody may be there to type it.
 
-    :raise ValueError: it does.
+    :raise ValueError: it needs one.
     """
     file = Path(path)
     if file.is_file() and b"ENCRYPTED" in file.read_bytes():
@@ -24,7 +24,7 @@ def checkIsFolder(path: str) -> None:
     """
     Check that a folder exists.
 
-    :raise ValueError: it is not.
+    :raise ValueError: it does not.
     """
     if not os.path.isdir(path):
         raise ValueError("there is no such folder of certificates and keys (PEM)")
@@ -32,9 +32,9 @@ def checkIsFolder(path: str) -> None:
 
 def checkCertificates(path: str) -> None:
     """
-    Check that a folder has a certificate.
+    Check that a folder contains a certificate.
 
-    :raise ValueError: it has none.
+    :raise ValueError: it contains none.
     """
     if not any(name.endswith(".pem") for name in os.listdir(path)):
         raise ValueError("there is no certificate with its key (PEM) in that folder")

@@ -1,6 +1,5 @@
 """
-What the description of an endpoint says, read and checked before anything is
-opened (pure).
+The description of an endpoint, parsed and checked before anything is opened (pure).
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from twisted.internet.endpoints import _tokenize
 
 from echotwist.commandline.declaration import BACKLOGS, PORTS, Number
 
-#: Twisted's kinds: their parameters in order, of which the first must be given; and
-#: an example.
+#: Twisted's kinds of endpoints: their parameters in order, of which the first must be
+#: given; and an example.
 _KINDS: Mapping[str, tuple[Sequence[str], str]] = {
     "tcp": (("port", "interface", "backlog"), "tcp:1234:interface=127.0.0.1"),
     "tcp6": (("port", "backlog", "interface"), r"tcp6:1234:interface=\:\:1"),
@@ -36,7 +35,7 @@ _KINDS: Mapping[str, tuple[Sequence[str], str]] = {
     "systemd": (("domain", "index", "name"), "systemd:INET:index=0"),
 }
 
-#: Which texts some parameters take, and what these are called.
+#: The texts that some parameters take, and the name of these texts in an error.
 _TEXTS = {
     "mode": (r"0?[0-7]{1,3}", "not a mode in octal digits, such as 660"),
     "index": (r"[0-9]{1,9}", "not a whole number from 0"),
@@ -51,11 +50,11 @@ _RANGES = {"port": PORTS, "backlog": BACKLOGS}
 @frozen
 class Description:
     """
-    The description of an endpoint, as Twisted's documentation has it.
+    The description of an endpoint, in the form of Twisted's documentation.
 
-    :param text: what Twisted is to be given.
+    :param text: the description to give to Twisted.
     :param kind: the word before the first colon.
-    :param parameters: what is said, by name; of a plugin's kind only what has one.
+    :param parameters: the parameters given, by name; for a plugin's kind only named ones.
     :param isProxied: each connection begins with a PROXY header.
     """
 
@@ -67,11 +66,11 @@ class Description:
     @classmethod
     def of(cls, text: str) -> Description:
         r"""
-        Read a description.
+        Parse a description.
 
         :param text: as a person writes it; ``\0`` begins the abstract name of a
-            UNIX socket, ``haproxy:`` stands before what comes through a proxy.
-        :raise ValueError: it cannot be meant.
+            UNIX socket, ``haproxy:`` stands before an endpoint behind a proxy.
+            :raise ValueError: the description is wrong.
         """
         text = text.replace("\\0", "\0")
         words = _split(text)
@@ -88,14 +87,14 @@ class Description:
     @property
     def port(self) -> int:
         """
-        The number of its port; 0 if it is not known before it listens.
+        The number of its port; 0 if it is only known once the endpoint listens.
         """
         return int(self.parameters.get("port", "443" if self.kind == "tls" else "0"))
 
 
 def _split(text: str) -> list[list[str]]:
     """
-    Split what stands between colons, each into a value, or a name and a value.
+    Split a description at its colons, and each part into a value, or a name and a value.
     """
     parts: list[list[str]] = [[]]
     try:
@@ -104,7 +103,7 @@ def _split(text: str) -> list[list[str]]:
                 parts[-1].append(word)
             elif word == ":":
                 parts.append([])
-    except RuntimeError:  # of an iterator that ends too soon
+    except RuntimeError:  # Twisted's iterator ended too soon
         raise ValueError("it ends with a single backslash; two of them are one") from None
     return parts
 

@@ -1,5 +1,5 @@
 """
-Why an endpoint does not listen, in words.
+Error messages for endpoints that do not listen.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _OF_TLS = ("OpenSSL", "SNIConnectionCreator")
 
 def endpointError(text: str, error: Exception, what: str) -> ListenError:
     """
-    Say why an endpoint does not listen.
+    Explain why an endpoint does not listen.
 
-    :param what: it is for.
+    :param what: what the endpoint is for.
     """
     if isinstance(error, ListenError):
         return error
@@ -42,9 +42,9 @@ def endpointError(text: str, error: Exception, what: str) -> ListenError:
 
 def _reasonOf(error: Exception) -> str:
     """
-    Say what an endpoint raised.
+    Explain what an endpoint raised.
     """
     if reason := reasonOfTLS(error):
         return f"OpenSSL finds fault with key, certificate or parameters (PEM): {reason}"
-    # Of parameters that are missing or unknown, after the name of a function.
+    # A message on missing or unknown parameters follows the name of a function.
     return re.sub(r"^\w+\(\) ", "", str(error)) or type(error).__name__

@@ -1,5 +1,5 @@
 """
-Streams on any of Twisted's endpoints.
+Listen for streams on any of Twisted's endpoints.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from echotwist.sockets.opening import (
 
 class DeferredFactory(Factory):
     """
-    Stands for the factory until it is known.
+    A factory that stands in for the real one until that is known.
 
-    :param otherwise: gives the real factory, if the endpoint listens without our knowledge.
-    :ivar factory: the real factory, set when it is known what comes in here.
+    :param otherwise: makes the real factory, if the endpoint listens without our reactor.
+    :ivar factory: the real factory, set when the transport is known.
     """
 
     noisy = False
@@ -52,28 +52,28 @@ class DeferredFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """
-        Have the real one make the protocol.
+        Let the real factory make the protocol.
         """
         return (self.factory or self._otherwise()).buildProtocol(addr)
 
 
 class EndpointReactor:
     """
-    Stands for the reactor while an endpoint listens.
+    A reactor that stands in for the real one while an endpoint listens.
 
     It makes our ports in place of Twisted's.  They have their sockets at once,
     and serve when the service starts.
 
-    :param reactor: does all else.
-    :param binding: for sockets, where the endpoint says nothing else.
-    :param text: the endpoint.
-    :param ports: makes the ports.
-    :param others: all endpoints there are, to share one port among families.
-    :param given: sockets to use in place of new ones, for each time that it listens.
-    :param what: what the endpoint is for, in a word.
-    :ivar listeners: what the endpoint listens on.
-    :ivar sizes: how many of them it got each time that it listened.
-    :ivar isAnywhere: it names no interface, so it listens where ``--interface`` says.
+    :param reactor: the real reactor, which does everything else.
+    :param binding: how to bind sockets, where the endpoint does not say.
+    :param text: the description of the endpoint.
+    :param ports: the maker of the ports.
+    :param others: all endpoints of the service, to share one port among families.
+    :param given: open sockets to use, for each time that the endpoint listens.
+    :param what: the purpose of the endpoint, in a word.
+    :ivar listeners: the listeners of the endpoint.
+    :ivar sizes: how many listeners it got each time that it listened.
+    :ivar isAnywhere: the endpoint names no interface, so ``--interface`` decides.
     """
 
     isAnywhere = False
@@ -112,8 +112,8 @@ class EndpointReactor:
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """
-        Make the ports of TCP: one, unless ``--interface`` names several interfaces and
-        the endpoint none.
+        Make the TCP ports: one, unless ``--interface`` names several interfaces and the
+        endpoint none.
 
         :return: the first.
         """
@@ -128,7 +128,7 @@ class EndpointReactor:
         interface: str = "",
     ) -> IListeningPort:
         """
-        Make a port of TLS.
+        Make a TLS port.
         """
         from echotwist.streams.tls import overTLS
 
@@ -145,7 +145,7 @@ class EndpointReactor:
         wantPID: bool = False,
     ) -> IListeningPort:
         """
-        Make a port of UNIX streams.
+        Make a port for UNIX streams.
         """
         from echotwist.sockets.unix import MODE, named, openUnix
 
@@ -160,7 +160,7 @@ class EndpointReactor:
         self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
     ) -> IListeningPort:
         """
-        Make a port of a socket that listens already.
+        Make a port for a socket that already listens.
         """
         from echotwist.sockets.passed import check
 
@@ -212,15 +212,15 @@ class EndpointReactor:
 
     def _saysMode(self) -> bool:
         """
-        Tell whether the text says a mode, which may just be Twisted's default.
+        Tell whether the text gives a mode; without one, Twisted passes its default.
         """
         return "mode" in self._said.parameters
 
     def open(self) -> list[Listener]:
         """
-        Have the endpoint listen.
+        Let the endpoint listen.
 
-        :raise ListenError: it cannot.
+        :raise ListenError: it cannot listen.
         """
         try:
             port = self._start()
@@ -230,14 +230,14 @@ class EndpointReactor:
         except Exception as error:
             closeAll(self.listeners)
             raise endpointError(self._text, error, self._what) from None
-        # Some kinds of endpoints listen without the reactor's help.
+        # Some kinds of endpoints listen without this reactor.
         self.listeners = self.listeners or [Listener(None, self._kind, port)]
         return self.listeners
 
     def _start(self) -> IListeningPort:
         kind, parameters = self._said.kind, self._said.parameters
         if self._given is not None and kind == "systemd":
-            # The descriptor was passed to our parent, which gave us this socket.
+            # systemd passed the descriptor to our parent, which gave us this socket.
             return self.adoptStreamPort(-1, socket.AF_UNSPEC, self.deferredFactory)
         if kind == "ssl":
             checkKey(parameters.get("privateKey", "server.pem"))
@@ -263,10 +263,10 @@ def _hasTLS(factory: IProtocolFactory) -> bool:
 
 def listenAtOnce(reactor: Any, text: str, factory: IProtocolFactory) -> IListeningPort:
     """
-    Listen on an endpoint, as Twisted's own do: at once.
+    Listen on an endpoint at once, as Twisted's own endpoints do.
 
     :return: the port.
-    :raise Exception: whatever the endpoint says.
+    :raise Exception: the error of the endpoint.
     """
     Description.of(text)
     outcome: list[Any] = []

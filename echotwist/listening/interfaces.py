@@ -1,5 +1,5 @@
 """
-What the parts that listen know of each other.
+Interfaces between the parts that listen.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from echotwist.streams.port import StreamPort
 
 class IServing(Interface):
     """
-    What serves: this process, or several.
+    The part that serves: this process, or several workers.
 
-    It is opened, started and stopped once.
+    The service opens, starts and stops it once.
     """
 
     listeners: Sequence[Listener] = Attribute("What is open, but for what our ports serve.")
@@ -32,22 +32,22 @@ class IServing(Interface):
 
     def open() -> None:
         """
-        Open all sockets, or none, and import what serves them: a service may be confined
-        to a folder before it starts (chroot(2)).
+        Open all sockets, or none, and import the modules that serve them: a service may be
+        confined to a folder before it starts (chroot(2)).
 
-        :raise StartError: one cannot be opened, or something else keeps us from serving.
+        :raise StartError: a socket cannot be opened, or the service cannot start.
         """
 
     def start() -> Deferred[None]:
         """
-        Begin to serve.
+        Start serving.
 
-        :return: fires when peers are served and signals no longer end us without a drain.
+        :return: fires when peers are served, and a signal no longer ends us without a drain.
         """
 
     def refresh() -> Deferred[None]:
         """
-        Bring the counters up to date.
+        Update the counters.
         """
 
     def checkAlive() -> None:
@@ -57,7 +57,7 @@ class IServing(Interface):
 
     def stop() -> Deferred[None]:
         """
-        Listen no more, and give back what has come and still comes.
+        Stop listening, and echo bytes that have come and still come.
 
         :return: fires when nothing is left open.
         """
@@ -70,15 +70,15 @@ class IServing(Interface):
 
 class IPortMaker(Interface):
     """
-    Makes the ports and factories for an endpoint's sockets.
+    A maker of the ports and factories for an endpoint's sockets.
     """
 
     def factory(transport: str) -> IConnectionOwner:
         """
-        Give what makes the protocols of a transport (``IProtocolFactory``).
+        Return the factory for the protocols of a transport (``IProtocolFactory``).
         """
 
     def stream(listener: socket.socket, transport: str, factory: IProtocolFactory) -> StreamPort:
         """
-        Make the port of a socket that listens.
+        Make the port for a listening socket.
         """

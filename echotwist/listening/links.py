@@ -1,10 +1,10 @@
 """
-Network interfaces that are deleted and made again.
+Follow network interfaces that are deleted and made again.
 
 A socket is bound to the number of its network interface (``SO_BINDTODEVICE``,
-socket(7)).  When VPNs, containers and drivers delete one and make it again, it has
-another number: the socket gets nothing more, and no error.  The kernel tells a program
-that asks of each change (rtnetlink(7)); that costs nothing meanwhile.
+socket(7)).  When a VPN, container or driver deletes an interface and makes it again,
+it has another number: the socket gets nothing more, and no error.  The kernel reports
+each change to a program that subscribes (rtnetlink(7)); that costs nothing meanwhile.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from echotwist.recovery import bindToDevice, deviceOf
 from echotwist.sockets.addresses import interfaceName
 from echotwist.sockets.errors import inWords
 
-#: Of ``linux/netlink.h`` and ``linux/rtnetlink.h``.
+#: From ``linux/netlink.h`` and ``linux/rtnetlink.h``.
 _NETLINK_ROUTE, _SOL_NETLINK, _NETLINK_NO_ENOBUFS, _RTMGRP_LINK = 0, 270, 5, 1
 
-#: Messages taken in one go, before others have their turn.
+#: Messages read in one go, before other sockets have their turn.
 _MESSAGES = 64
 
 _log = Logger()
@@ -38,7 +38,7 @@ class Link:
 
     :param listener: the socket.
     :param text: where it listens, as a person reads it.
-    :ivar fault: why it hears nothing, in words; nothing while it may.
+    :ivar fault: why the socket receives nothing, in words; empty while it can.
     """
 
     def __init__(self, listener: socket.socket, text: str) -> None:
@@ -57,7 +57,7 @@ class Link:
 
     def follow(self) -> None:
         """
-        Bind the socket again, if its network interface was deleted and made again.
+        Bind the socket again if its network interface was deleted and made again.
         """
         before, self.fault = self.fault, self._follow()
         if self.fault and self.fault != before:
@@ -83,11 +83,11 @@ class Link:
 
 class Links(FileDescriptor):
     """
-    Hear of each change of network interfaces.
+    Listen for changes of network interfaces.
 
-    :param links: those of the sockets.
-    :param reactor: waits for them.
-    :raise OSError: the system does not tell us.
+    :param links: the network interfaces of the sockets.
+    :param reactor: the reactor that waits for changes.
+    :raise OSError: the system does not report changes.
     """
 
     def __init__(self, links: Iterable[Link], reactor: IReactorFDSet) -> None:
@@ -95,7 +95,7 @@ class Links(FileDescriptor):
         self._links = list(links)
         family = socket.AF_NETLINK
         self._socket = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_ROUTE)
-        # If one message is lost, another of the same moment will do.
+        # If the kernel drops a message, another one of the same change is enough.
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         self._socket.bind((0, _RTMGRP_LINK))
         self.startReading()
@@ -104,19 +104,19 @@ class Links(FileDescriptor):
     @property
     def fault(self) -> str:
         """
-        Why a socket hears nothing, in words; nothing while all may.
+        Why a socket receives nothing, in words; empty while all can.
         """
         return next((link.fault for link in self._links if link.fault), "")
 
     def fileno(self) -> int:
         """
-        Give the descriptor.
+        Return the descriptor.
         """
         return self._socket.fileno()
 
     def doRead(self) -> None:
         """
-        Look after the sockets, whatever has changed.
+        Check all sockets after any change.
         """
         with suppress(BlockingIOError):
             for _ in range(_MESSAGES):
@@ -129,7 +129,7 @@ class Links(FileDescriptor):
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Hear no more.
+        Stop listening for changes.
         """
         super().connectionLost(reason)
         self._socket.close()
@@ -137,9 +137,9 @@ class Links(FileDescriptor):
 
 def watchLinks(listeners: Iterable[Listener], reactor: IReactorFDSet) -> Links | None:
     """
-    Follow the network interfaces of sockets.
+    Follow the network interfaces that sockets are bound to.
 
-    :return: nothing if none is bound to one.
+    :return: ``None`` if no socket is bound to one.
     """
     links = [Link(one.socket, one.text) for one in listeners if one.socket is not None]
     needed = [link for link in links if link.isNeeded]

@@ -1,5 +1,6 @@
 """
-The sockets that the settings ask for; :mod:`~echotwist.listening.endpoints` opens its own.
+Open the sockets that the settings ask for, except those of endpoints
+(:mod:`~echotwist.listening.endpoints`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Binding:
     :param reuse: share address and port with other processes (``SO_REUSEPORT``).
     :param backlog: connections that may wait to be accepted.
     :param linger: seconds that a close waits for the peer (``SO_LINGER``); 0 resets the
-        connection; ``None`` leaves it to the kernel.
+        connection; ``None`` leaves the rest to the kernel.
     """
 
     interfaces: Sequence[str]
@@ -40,14 +41,14 @@ class Binding:
 @frozen(kw_only=True)
 class Sockets:
     """
-    Which sockets are asked for.
+    The sockets that the settings ask for.
 
     :param binding: where and how they are bound.
-    :param port: the number for all of ``transports``; 0 takes one that is free.
-    :param transports: what is served on the port: ``TCP``, ``UDP`` or both.
-    :param endpoints: Twisted's, for streams.
+    :param port: the number for all of ``transports``; 0 takes a free one.
+    :param transports: the transports on the port: ``TCP``, ``UDP`` or both.
+    :param endpoints: Twisted endpoints for streams.
     :param unixDatagrams: names of UNIX datagram sockets.
-    :param systemd: all that systemd passes, but for those that endpoints take.
+    :param systemd: serve the sockets that systemd passes, except those that endpoints take.
     :param raw: the number of an IP protocol, if any.
     """
 
@@ -65,9 +66,9 @@ class Listener:
     """
     One bound socket to serve on.
 
-    :param socket: the socket; nothing if an endpoint keeps it to itself.
-    :param transport: the name of what goes through it: ``TCP``, ``TLS``...
-    :param port: serves it, if it belongs to an endpoint.
+    :param socket: the socket; ``None`` if an endpoint does not show it.
+    :param transport: the name of the transport: ``TCP``, ``TLS``...
+    :param port: the port that serves it, if it belongs to an endpoint.
     """
 
     socket: Socket | None
@@ -77,7 +78,7 @@ class Listener:
     @classmethod
     def of(cls, opened: Socket) -> Listener:
         """
-        Make a listener of a socket that itself tells what it is.
+        Make a listener for a socket, which itself tells its transport.
         """
         return cls(opened, transportOf(opened))
 
@@ -92,7 +93,7 @@ class Listener:
 
     def close(self) -> None:
         """
-        Close the socket, or have the endpoint do so.
+        Close the socket, or let the endpoint close it.
         """
         if self.socket is not None:
             self.socket.close()
@@ -103,7 +104,7 @@ class Listener:
 @contextmanager
 def allOrNone() -> Iterator[list[Listener]]:
     """
-    Give a list for what is opened; close all that is on it if something goes wrong.
+    Collect opened listeners in a list; close them all on an error.
     """
     opened: list[Listener] = []
     try:
@@ -115,7 +116,7 @@ def allOrNone() -> Iterator[list[Listener]]:
 
 def openPlain(sockets: Sockets) -> list[Listener]:
     """
-    Open all sockets but those of endpoints.
+    Open all sockets except those of endpoints.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
@@ -127,7 +128,7 @@ def openPlain(sockets: Sockets) -> list[Listener]:
 
 def openOwn(sockets: Sockets) -> list[Listener]:
     """
-    Open the sockets of the port, of which each worker has its own.
+    Open the sockets of the port; each worker has its own.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
@@ -146,7 +147,7 @@ def openOwn(sockets: Sockets) -> list[Listener]:
 
 def openShared(sockets: Sockets) -> list[Listener]:
     """
-    Open the sockets that workers share.
+    Open the sockets that all workers share.
 
     :raise ListenError: for the first that cannot be opened; nothing is left open.
     """
@@ -169,13 +170,13 @@ def openShared(sockets: Sockets) -> list[Listener]:
 
 def _rawAddresses(interfaces: Iterable[str], protocol: int) -> list[Address]:
     """
-    Find where to listen for raw packets.
+    Find the addresses to listen on for raw packets.
 
-    :raise ListenError: there is no such place; or one packet would come to two
-        sockets, and be answered twice, which bind(2) allows.
+    :raise ListenError: there is no such address; or two sockets would get the same
+        packets and answer them twice, which bind(2) does not prevent.
     """
     found = findAll(tuple(interfaces), None, [f"raw {protocol}"])
-    # No raw socket takes both families.
+    # A raw socket takes only one family.
     four = [
         evolve(address, family=socket.AF_INET, host="0.0.0.0", dual=False)
         for address in found
@@ -192,7 +193,7 @@ def _rawAddresses(interfaces: Iterable[str], protocol: int) -> list[Address]:
 
 def textOf(listeners: Iterable[Listener]) -> str:
     """
-    Write where sockets listen, as a person reads it.
+    Format the places where sockets listen for a person.
     """
     return ", ".join(listener.text for listener in listeners)
 
@@ -207,7 +208,7 @@ def closeAll(listeners: Iterable[Listener]) -> None:
 
 def startAll(listeners: Iterable[Listener], ports: Iterable[IListeningPort]) -> None:
     """
-    Have ports listen, but for those of endpoints that do so already.
+    Let ports listen, except those of endpoints, which already do.
     """
     for listener, port in zip(listeners, ports, strict=True):
         if listener.socket is not None:

@@ -1,5 +1,5 @@
 """
-At which addresses an endpoint listens.
+The addresses that an endpoint listens on.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from echotwist.listening.description import Description
 from echotwist.sockets.addresses import Address, addressesOf, half
 from echotwist.sockets.opening import findAll
 
-#: The kind of endpoint that has IPv6 alone, where another has IPv4.
+#: The kind of endpoint that takes only IPv6, where another one takes IPv4.
 _SIX = "tcp6"
 
 
 def namesInterface(said: Description, interface: str) -> bool:
     """
-    Tell whether an endpoint itself says where to listen.
+    Tell whether an endpoint itself names an interface.
 
-    :param interface: what Twisted made of it.
+    :param interface: the interface that Twisted read from it.
     """
-    if said.kind in (_SIX, "tls"):  # Twisted fills one in.
+    if said.kind in (_SIX, "tls"):  # Twisted fills in a default.
         return "interface" in said.parameters
     return bool(interface)
 
@@ -35,15 +35,15 @@ def addressesFor(
     others: Iterable[str],
 ) -> list[Address]:
     """
-    Find where to listen.
+    Find the addresses that an endpoint listens on.
 
     ``tcp6`` leaves IPv4 to other endpoints of the same port, and they leave IPv6
     to it.
 
-    :param interface: where, if ``anywhere`` is ``None``.
-    :param anywhere: the words of ``--interface``; if there are none, everywhere.
-    :param others: all endpoints there are.
-    :raise OSError: nowhere.
+    :param interface: the interface, if ``anywhere`` is ``None``.
+    :param anywhere: the words of ``--interface``; if there are none, every address.
+    :param others: all endpoints of the service.
+    :raise OSError: there is no such address.
     """
     isSix = said.kind == _SIX
     family = socket.AF_INET6 if isSix else socket.AF_INET
@@ -67,10 +67,10 @@ def _addressOf(interface: str) -> Address:
 
 def _withPort(port: int, texts: Iterable[str]) -> Iterator[Description]:
     """
-    Find the endpoints of one port; port 0 is never the same.
+    Find the endpoints of one port; each port 0 is another port.
     """
     for text in texts if port else ():
-        with suppress(ValueError):  # It is reported in its turn.
+        with suppress(ValueError):  # A wrong endpoint is reported when it is opened.
             one = Description.of(text)
             if one.port == port:
                 yield one

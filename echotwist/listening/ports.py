@@ -1,5 +1,5 @@
 """
-What serves a socket: its port, and for streams the factory of the echoes.
+Make the port that serves a socket, and for streams the factory of the echoes.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Ports:
     """
     Make the ports of a service.
 
-    :param rules: for what comes in.
-    :param binding: of the sockets.
-    :param counters: those of each transport; more are added as they are needed.
-    :param reactor: runs the ports.
-    :param giveUp: is told, in words, that a port can serve no more.
+    :param rules: the rules for connections and datagrams.
+    :param binding: how the sockets are bound.
+    :param counters: the counters of each transport; this class adds those it needs.
+    :param reactor: the reactor that runs the ports.
+    :param giveUp: called with the reason, in words, when a port can no longer serve.
     :param connection: the class of connections.
-    :param udpPort: the class of ports of UDP.
-    :ivar factories: those of the streams, by transport.
+    :param udpPort: the class of UDP ports.
+    :ivar factories: the factories of streams, by transport.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Ports:
 
     def limitedLog(self, transport: str) -> RateLimitedLog:
         """
-        Give the log of a transport, which counts as well.
+        Return the log of a transport, which also counts.
         """
         if transport not in self._limitedLogs:
             known = [one for one in self._counters if one.transport == transport]
@@ -85,7 +85,7 @@ class Ports:
 
     def factory(self, transport: str) -> EchoFactory:
         """
-        Give the factory of the streams of a transport.
+        Return the factory for the streams of a transport.
         """
         if transport not in self.factories:
             self.factories[transport] = self._makeFactory(
@@ -103,7 +103,7 @@ class Ports:
         self, listener: socket.socket, transport: str, factory: IProtocolFactory
     ) -> StreamPort:
         """
-        Make the port of a socket that listens.
+        Make the port for a listening socket.
 
         :param factory: makes the protocols.
         """
@@ -116,7 +116,7 @@ class Ports:
 
     def on(self, listeners: Sequence[Listener]) -> list[IListeningPort]:
         """
-        Make ports for the sockets that have none yet.
+        Make ports for sockets; leave out those whose endpoint already has one.
         """
         if self._limits.most is None:
             self._limits.most = self._mostConnections()
@@ -124,13 +124,13 @@ class Ports:
 
     def _mostConnections(self) -> int | None:
         """
-        Tell how many connections there may be at a time.  With ``--metrics`` some files
-        are kept for that, however many connections the settings allow.
+        Return how many connections there may be at a time.  With ``--metrics`` some files
+        are kept for requests, however many connections the settings allow.
         """
         chosen, isScraped = self._rules.streams.maxConnections, self._rules.streams.isScraped
         if chosen and not isScraped:
             return chosen
-        # select(2) knows no file above 1,023.
+        # select(2) takes no descriptor above 1,023.
         most = 1024 if hasattr(self._reactor, "doSelect") else None
         room = roomForConnections(most, roomForScrapers(most) if isScraped else 0)
         return min(filter(None, (chosen, room)), default=None)
@@ -149,8 +149,8 @@ class Ports:
 
     def load(self, listeners: Sequence[Listener]) -> None:
         """
-        Import what serves them, while its files can be read: a service may be confined
-        to a folder before it starts (chroot(2)).
+        Import the modules that serve them, while their files can be read: a service may be
+        confined to a folder before it starts (chroot(2)).
         """
         for listener in listeners:
             self._kindOf(listener.transport)
@@ -190,9 +190,9 @@ class Ports:
 
 def portOf(listener: socket.socket, *arguments: Any) -> StreamPort:
     """
-    Make the port of a socket that listens for streams, as its family has it.
+    Make the port for a socket that listens for streams, by its family.
 
-    :param arguments: of :class:`StreamPort`.
+    :param arguments: the arguments of :class:`StreamPort`.
     """
     isUnix = listener.family == getattr(socket, "AF_UNIX", None)
     return (UnixPort if isUnix else StreamPort)(listener, *arguments)

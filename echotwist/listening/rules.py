@@ -1,5 +1,5 @@
 """
-The values that ports work by: how they answer what comes in.
+The rules by which ports handle connections and datagrams.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ class StreamRules:
     """
     The rules for connections.
 
-    :param maxConnections: at a time; 0 for what the limit on open files allows.
-    :param maxPerPeer: of one peer at a time; 0 for no limit.
-    :param isScraped: some open files are kept for requests for ``/metrics``.
+    :param maxConnections: connections at a time; 0 for as many as the limit on open
+        files allows.
+    :param maxPerPeer: connections of one peer at a time; 0 for no limit.
+    :param isScraped: keep some open files for requests for ``/metrics``.
     :param stallTimeout: reset a peer that has taken none of its waiting bytes for so
         many seconds; 0 for never.
-    :param idleTimeout: end a connection on which nothing came for so many seconds;
+    :param idleTimeout: end a connection that received nothing for so many seconds;
         0 for never.
     :param drain: seconds that connections may go on when the service stops.
     """
@@ -42,7 +43,7 @@ class DatagramRules:
     :param rate: replies a second for each source; 0 for no limit.
     :param loopRate: repeats a second (the same bytes from one source) that are no loop;
         0 for no guard against loops.
-    :param answerLowPorts: answer those from ports below 1024.
+    :param answerLowPorts: answer datagrams from ports below 1024.
     """
 
     rate: int
@@ -53,14 +54,14 @@ class DatagramRules:
 @frozen(kw_only=True)
 class Rules:
     """
-    The rules for both, and for each.
+    The rules for streams, for datagrams, and for both.
 
     :param prefix: bytes put before each line of a stream and each datagram.
     :param verbose: log each connection and each datagram.
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
-    :param allow: networks whose peers are served; if there are any, no others are.
-    :param deny: networks whose peers are not.
-    :param impair: what goes wrong on purpose.
+    :param allow: networks whose peers are served; if there are any, no other peers are.
+    :param deny: networks whose peers are not served.
+    :param impair: the impairments to apply.
     """
 
     prefix: bytes

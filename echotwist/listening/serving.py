@@ -1,5 +1,5 @@
 """
-One process serves.
+The service in a single process.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 @frozen(eq=False)
 class Given:
     """
-    Sockets that are open already.
+    Sockets that are already open.
 
-    :param plain: those to serve as they are.
-    :param endpoints: those for endpoints, for each time that one listens.
+    :param plain: the sockets to serve as they are.
+    :param endpoints: the sockets for endpoints, for each time that one listens.
     """
 
     plain: Sequence[Socket]
@@ -49,12 +49,11 @@ class Given:
     @classmethod
     def of(cls, own: Sequence[Socket], shared: Sequence[Socket], sizes: Sequence[int]) -> Given:
         """
-        Deal them out.
+        Sort open sockets into plain ones and those for endpoints.
 
-        :param own: those of ``--port``.
-        :param shared: all others.
-        :param sizes: the last of these belong to endpoints: how many for each time
-            that one listens.
+        :param own: the sockets of ``--port``.
+        :param shared: all other sockets, with those for endpoints at the end.
+        :param sizes: how many sockets an endpoint takes, for each time that one listens.
         """
         rest = iter(shared)
         plain = [*own, *islice(rest, len(shared) - sum(sizes))]
@@ -66,12 +65,12 @@ class Serving:
     """
     Serve in this process.
 
-    :param sockets: those asked for.
-    :param rules: for what comes in.
-    :param counters: those of each transport; more are added as they are needed.
-    :param reactor: runs the ports.
-    :param giveUp: is told, in words, that a port can serve no more.
-    :param given: sockets to take, in place of new ones.
+    :param sockets: the sockets that the settings ask for.
+    :param rules: the rules for connections and datagrams.
+    :param counters: the counters of each transport; this class adds those it needs.
+    :param reactor: the reactor that runs the ports.
+    :param giveUp: called with the reason, in words, when a port can no longer serve.
+    :param given: open sockets to use in place of new ones.
     """
 
     isServing = True
@@ -100,12 +99,12 @@ class Serving:
 
     def open(self) -> None:
         """
-        Open all sockets, or none, and import what serves them.
+        Open all sockets, or none, and import the modules that serve them.
 
         :raise ListenError: for the first that cannot be opened.
         """
         with allOrNone() as opened:
-            # Endpoints may take sockets of systemd's; the rest is for --systemd.
+            # Endpoints may take sockets from systemd; --systemd serves the rest.
             endpoints = self._openEndpoints()
             opened += listenersOf(endpoints)
             opened[:0] = self._openPlain()
@@ -124,10 +123,10 @@ class Serving:
 
     def start(self) -> Deferred[None]:
         """
-        Begin to serve.
+        Start serving.
 
-        :return: fires when the reactor runs: an earlier signal would end it without a
-            drain.
+        :return: fires when the reactor runs: an earlier signal would end the process
+            without a drain.
         """
         opened, self.listeners = self.listeners, []
         self.ports = self._ports.on(opened)
@@ -138,7 +137,7 @@ class Serving:
 
     def add(self, opened: Sequence[Listener]) -> list[IListeningPort]:
         """
-        Make ports of more sockets; they stop with the others.
+        Make ports for more sockets; they stop with the others.
 
         :return: the ports, which do not listen yet.
         """
@@ -154,13 +153,13 @@ class Serving:
 
     def checkAlive(self) -> None:
         """
-        Do nothing: this process lives, as it asks.
+        Do nothing: a process that runs this is alive.
         """
 
     @inlineCallbacks
     def stop(self) -> Generator[Deferred[Any], object, None]:
         """
-        Listen no more, and give back what has come and still comes.
+        Stop listening, and echo bytes that have come and still come.
 
         :return: fires when nothing is left open.
         """
@@ -168,7 +167,7 @@ class Serving:
         ports, self.ports, self.listeners = self.ports, [], []
         for port in ports:
             getattr(port, "handleRest", lambda: None)()
-        # Ports that delay replies drain as well.
+        # Ports that delay replies drain too.
         drained = [port for port in ports if hasattr(port, "drain")]
         self._draining = [*self._ports.factories.values(), *drained]
         rest = [port for port in ports if port not in drained]
@@ -194,14 +193,14 @@ def openEndpoints(
     given: Iterable[Sequence[Socket]] | None = None,
 ) -> list[EndpointReactor]:
     """
-    Have all endpoints listen, or none.
+    Let all endpoints listen, or none.
 
-    :param given: sockets for them, for each time that one listens, if they are open already.
-    :raise ListenError: for the first that does not.
+    :param given: open sockets for them, for each time that one listens, if there are any.
+    :raise ListenError: for the first that cannot listen.
     """
     if not sockets.endpoints:
         return []
-    # This takes longer to import than everything else.
+    # This import takes longer than all others.
     from echotwist.listening.endpoints import EndpointReactor
 
     left = None if given is None else iter(given)
@@ -216,14 +215,14 @@ def openEndpoints(
 
 def listenersOf(endpoints: Iterable[EndpointReactor]) -> list[Listener]:
     """
-    Give what endpoints listen on.
+    Return the listeners of endpoints.
     """
     return [one for endpoint in endpoints for one in endpoint.listeners]
 
 
 def usesInterfaces(sockets: Sockets, endpoints: Iterable[EndpointReactor]) -> bool:
     """
-    Tell whether some sockets are bound where ``--interface`` says.
+    Tell whether ``--interface`` decides where some sockets are bound.
     """
     isBound = bool(sockets.transports) or sockets.raw is not None
     return isBound or any(endpoint.isAnywhere for endpoint in endpoints)

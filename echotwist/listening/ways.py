@@ -1,5 +1,5 @@
 """
-Two ways of doing the work: with what only Linux has, or with stock Twisted's parts alone.
+Choose between two ways: the faster parts for Linux, or the parts of stock Twisted alone.
 
 No other module imports from ``fast/``.
 """
@@ -32,7 +32,7 @@ def installReactor() -> None:
 
 def wayOf(portable: bool) -> str:
     """
-    Tell which way serves.
+    Name the way that serves.
     """
     if portable or not _LINUX:
         return "portable"
@@ -43,12 +43,12 @@ def wayOf(portable: bool) -> str:
 
 def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
     """
-    Choose the classes of connections and of UDP ports, while we may read their files
-    and have descriptors.
+    Choose the classes of connections and of UDP ports while the process can still read
+    their files and open descriptors.
     """
     if rules.portable or not _LINUX:
         return Connection, DatagramPort
-    import echotwist.fast.bare  # noqa: F401  # lighten() may come when it cannot be read
+    import echotwist.fast.bare  # noqa: F401  # lighten() may run when it cannot be read
     from echotwist.fast.batch import works
     from echotwist.fast.connection import FastConnection
     from echotwist.fast.port import BatchPort
@@ -61,7 +61,7 @@ def kindsFor(rules: Rules) -> tuple[type[Connection], type[DatagramPort]]:
 
 def lighten(port: StreamPort) -> None:
     """
-    Have a port make no more of a connection than it takes, if that can be.
+    Keep the connections of a port bare, if that is possible.
     """
     if port.transport is not Connection and _LINUX:
         from echotwist.fast.bare import acceptBare
@@ -71,7 +71,7 @@ def lighten(port: StreamPort) -> None:
 
 def echoesFor(rules: Rules) -> Callable[..., EchoFactory]:
     """
-    Choose what makes the factories of streams.
+    Choose the class or function that makes the factories of streams.
     """
     if not rules.impair.effects(OF_STREAMS):
         return EchoFactory
@@ -82,9 +82,9 @@ def echoesFor(rules: Rules) -> Callable[..., EchoFactory]:
 
 def portFor(rules: Rules, kind: type[DatagramPort]) -> type[DatagramPort]:
     """
-    Choose the class of ports of datagrams.
+    Choose the class of datagram ports.
 
-    :param kind: what they are if nothing goes wrong.
+    :param kind: the class of ports without impairments.
     """
     if not rules.impair.effects(OF_DATAGRAMS):
         return kind
