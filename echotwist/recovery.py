@@ -1,10 +1,10 @@
 """
-Ports that go on when the system takes their socket away.
+Ports that go on when something outside breaks their socket.
 
-``ss -K`` (``SOCK_DESTROY``, sock_diag(7)) has the kernel forget what a socket is
-for, and so does shutdown(2) by another process that has the socket too.  Twisted
-takes such an event, and any error that waits at a socket, for the end of a
-connection: it closes the port for good.
+``ss -K`` (``SOCK_DESTROY``, sock_diag(7)) makes the kernel unbind a socket, and
+shutdown(2) by another process that shares the socket makes it stop listening.  Twisted
+takes such an event, and any pending error of a socket, for the end of a connection:
+it closes the port for good.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from echotwist.sockets.errors import inWords
 from echotwist.sockets.opening import Socket, listenerText
 from echotwist.sockets.options import ignoreReports
 
-#: ``SO_BINDTOIFINDEX`` of Linux' ``asm-generic/socket.h``; Python has no name for it.
+#: ``SO_BINDTOIFINDEX`` from Linux's ``asm-generic/socket.h``; Python has no name for it.
 _BIND_TO_INDEX = 62 if sys.platform == "linux" else None
 
 _log = Logger()
 
 _INTERNET_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-#: Events of poll(2): an error waits; nothing can be read or written any more.
+#: Events of poll(2): an error is pending; the socket can no longer read or write.
 _ERROR = getattr(select, "POLLERR", 0)
 _SHUT = getattr(select, "POLLHUP", 0) | getattr(select, "POLLRDHUP", 0)
 
-#: Errors taken from one socket in one go, before others have their turn.
+#: Errors read from one socket in one go, before other sockets have their turn.
 _ERRORS_AT_ONCE = 64
 
 
 class Place(NamedTuple):
     """
-    What a socket is bound to.
+    The address and network interface that a socket is bound to.
 
     :param name: its address, as bind(2) takes it.
     :param interface: the name of the network interface, if any.
@@ -55,16 +55,16 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, listener: socket.socket) -> Place:
         """
-        Ask a socket.
+        Return the place of a socket.
         """
         return cls(listener.getsockname(), interfaceName(deviceOf(listener)))
 
     def restore(self, listener: socket.socket) -> None:
         """
-        Bind a socket to it again, as far as the kernel has forgotten it: for UDP the
+        Bind a socket to this place again, as far as the kernel has unbound it: for UDP the
         network interface, and a port number that the kernel had chosen.
 
-        :raise OSError: another socket has it by now.
+        :raise OSError: another socket has taken the place.
         """
         if listener.family not in _INTERNET_FAMILIES:
             return
@@ -73,13 +73,13 @@ class Place(NamedTuple):
         try:
             listener.bind(self.name)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # It is still bound.
+            if error.errno != errno.EINVAL:  # The socket is still bound.
                 raise
 
 
 def deviceOf(listener: socket.socket) -> int:
     """
-    Give the index of the network interface that a socket is bound to, or 0.
+    Return the index of the network interface that a socket is bound to, or 0.
     """
     if _BIND_TO_INDEX is None or listener.family not in _INTERNET_FAMILIES:
         return 0
@@ -90,7 +90,7 @@ def bindToDevice(listener: socket.socket, index: int) -> None:
     """
     Bind a socket to a network interface.
 
-    :raise OSError: there is none; or we may not, if it was bound to one before.
+    :raise OSError: there is no such interface; or the process may not bind a socket again.
     """
     assert _BIND_TO_INDEX is not None
     listener.setsockopt(socket.SOL_SOCKET, _BIND_TO_INDEX, index)
@@ -98,7 +98,7 @@ def bindToDevice(listener: socket.socket, index: int) -> None:
 
 def _eventsOf(listener: socket.socket) -> int:
     """
-    Give the events that poll(2) tells unasked; none on systems without it.
+    Return the events that poll(2) always reports; none on systems without it.
     """
     if not _SHUT:
         return 0
@@ -109,7 +109,7 @@ def _eventsOf(listener: socket.socket) -> int:
 
 def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
     """
-    Take the errors that wait at a socket, and whatever else waits with them.
+    Take the pending errors of a socket, and the messages that come with them.
     """
     if listener.family in _INTERNET_FAMILIES:
         ignoreReports(listener)
@@ -117,7 +117,7 @@ def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
         number = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             yield OSError(number, os.strerror(number))
-        # A UNIX socket would give a datagram instead.
+        # A UNIX socket would return a datagram instead.
         if listener.family not in _INTERNET_FAMILIES or not hasattr(socket, "MSG_ERRQUEUE"):
             return
         try:
@@ -132,15 +132,15 @@ def _say(why: str) -> None:
 
 class IReactor(IReactorCore, IReactorFDSet, IReactorTime):
     """
-    What runs ports: any of Twisted's reactors.
+    The reactor that runs ports: any of Twisted's.
     """
 
 
 class RecoveringPort(FileDescriptor):
     """
-    The base of ports of streams and datagrams: no event closes them.
+    The base of stream and datagram ports: no event closes them.
 
-    :ivar giveUp: is told, in words, that the port can serve no more.
+    :ivar giveUp: called with the reason, in words, when the port can no longer serve.
     """
 
     giveUp: Callable[[str], object] = staticmethod(_say)
@@ -149,16 +149,16 @@ class RecoveringPort(FileDescriptor):
 
     def remember(self, listener: Socket, transport: str) -> None:
         """
-        Remember what a socket is bound to.
+        Remember where a socket is bound.
 
-        :param transport: the name of what goes through it.
+        :param transport: the name of the transport.
         """
         self._place = Place.of(listener)
         self._text = listenerText(listener, transport)
 
     def survives(self) -> bool:
         """
-        Go on after an event that a reactor takes for the end, unless we are to stop.
+        Go on after an event that a reactor takes for the end, unless the port is closing.
         """
         if self.disconnecting or not self.reactor.running:
             return False
@@ -168,7 +168,7 @@ class RecoveringPort(FileDescriptor):
 
     def examine(self) -> None:
         """
-        Find out what has woken us, if nothing has come in.
+        Find out which event woke the port, if nothing has come in.
         """
         events = _eventsOf(self.socket)
         if events & _ERROR:
@@ -179,23 +179,23 @@ class RecoveringPort(FileDescriptor):
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note an error, and see whether the socket is still what it was.
+        Note an error, and restore the socket if it is broken.
 
-        :param call: what failed, in a word: ``receive``.
+        :param call: the action that failed, in a word: ``receive``.
         """
         raise NotImplementedError
 
     def restore(self) -> None:
         """
-        Make the socket what it was.
+        Restore the socket.
 
-        :raise OSError: that cannot be done.
+        :raise OSError: the socket cannot be restored.
         """
         self._place.restore(self.socket)
 
     def renew(self) -> None:
         """
-        Make the socket what it was, or else give up.
+        Restore the socket, or else give up.
         """
         try:
             self.restore()
@@ -208,9 +208,9 @@ class RecoveringPort(FileDescriptor):
 
     def lose(self, error: OSError) -> None:
         """
-        Give up.
+        Give up the port.
 
-        :param error: says what the socket lacks.
+        :param error: the error that says what the socket lacks.
         """
         self.stopReading()
         self.giveUp(f"{self._text} was taken away: {inWords(error)}")

@@ -1,5 +1,5 @@
 """
-The service: opens the listeners, starts them, and stops them without loss.
+The service, which opens the listeners, starts them, and stops them without loss.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class EchoService(Service):
     The echo service, in this process or in several, as the settings say.
 
     It opens its sockets when it joins an application, or else when it is
-    started.  The former is the last moment when ``twistd``, before it daemonises,
-    can still tell the user what is wrong.  (Open a service yourself if it joins by
-    way of a ``MultiService``.)
+    started.  When it joins, ``twistd`` has not daemonised yet, and can still show the user
+    an error.  (Call :meth:`open` yourself if the service joins through a
+    ``MultiService``.)
 
-    :param settings: what was chosen.
-    :param reactor: runs the service; by default the global one.  From then on it
-        waits by a clock that nobody can set (:func:`keepSteady`).
-    :param options: those of ``twistd`` itself, as far as they are known.
+    :param settings: the settings.
+    :param reactor: the reactor that runs the service; by default the global one.  From
+        then on it times calls by a clock that cannot be set (:func:`keepSteady`).
+    :param options: the options of ``twistd`` itself, as far as they are known.
     """
 
     _log = Logger()
@@ -58,7 +58,7 @@ class EchoService(Service):
         reactor: Any = None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        # The quota may have changed the next time that we look.
+        # The quota may have changed the next time that it is read.
         self.settings = evolve(settings, workers=settings.processes)
         self._counters = [Counters(transport) for transport in settings.transports]
         impair = Impairments.of(settings.impair)
@@ -67,7 +67,7 @@ class EchoService(Service):
         self._options = options
         self._process: Any = None
         self._versions = self._way = ""
-        # Set if this service is the whole program: signals, status and systemd are ours.
+        # Set if this service is the whole program: it then handles signals, status and systemd.
         self._signals: StopSignals | None = None
         self._serving: IServing | None = None
         self._monitoring = Monitoring(
@@ -80,8 +80,8 @@ class EchoService(Service):
     @property
     def counters(self) -> list[Counters]:
         """
-        What has happened up to now, for each transport; ask again for what happens later.
-        With workers these are the sums, as old as the last look at ``/metrics``.
+        The present counters of each transport; read the attribute again for later events.
+        With workers these are the sums, as old as the last request for ``/metrics``.
         """
         return [one.settle() for one in self._counters]
 
@@ -89,7 +89,7 @@ class EchoService(Service):
     def ports(self) -> list[Any]:
         """
         The listening ports while the service runs (``IListeningPort``), TCP before UDP
-        at each address; with workers none, as they have the ports.
+        at each address; empty with workers, which have the ports themselves.
         """
         return list(self._serving.ports) if self._serving else []
 
@@ -110,10 +110,10 @@ class EchoService(Service):
 
     def open(self) -> None:
         """
-        Open all sockets, or none; once they are open, do nothing.
+        Open all sockets, or none; do nothing if they are open already.
 
         :raise ListenError: for the first that cannot be opened.
-        :raise StartError: something else keeps it from starting.
+        :raise StartError: the service cannot start for another reason.
         """
         if self._isOpen:
             return
@@ -136,8 +136,8 @@ class EchoService(Service):
 
     def _load(self) -> None:
         """
-        Import what is needed later, while its files can be read: ``--chroot`` and
-        ``--uid`` take them away before we start.
+        Import the modules needed later while their files can be read: ``--chroot`` and
+        ``--uid`` may prevent that before the service starts.
         """
         if self._reactor is None:
             from twisted.internet import reactor
@@ -150,7 +150,7 @@ class EchoService(Service):
 
     def _choose(self, sockets: Sockets) -> IServing:
         """
-        Choose what serves: this process, or several.
+        Choose the part that serves: this process, or several workers.
         """
         rules = rulesOf(self.settings, self._impair)
         if self.settings.workers == 1:
@@ -164,9 +164,9 @@ class EchoService(Service):
 
     def _check(self, serving: IServing) -> None:
         """
-        Check that the service has something to do with all settings.
+        Check that each setting applies to a socket of the service.
 
-        :raise StartError: it is not.
+        :raise StartError: a setting applies to none.
         """
         if not serving.listeners:
             why = OSError("endpoints took all of them; leave --systemd out")
@@ -182,8 +182,8 @@ class EchoService(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Do what needs privileges: open the sockets, as of ports below 1024; and see that no
-        reader of the log can block us, for which a terminal must be opened.
+        Do the steps that need privileges: open the sockets, such as those of ports below 1024;
+        and open a terminal again, so that no reader of the log can block the service.
         """
         self.open()
         if self._signals is not None:
@@ -192,7 +192,7 @@ class EchoService(Service):
 
     def startService(self) -> None:
         """
-        Begin to serve.
+        Start serving.
         """
         self.privilegedStartService()
         super().startService()
@@ -213,7 +213,7 @@ class EchoService(Service):
 
     def _announce(self, _: object, text: str) -> None:
         """
-        Tell the log and systemd that peers are served.
+        Tell the log and systemd that the service serves peers.
         """
         count = self.settings.workers
         if count == 1:
@@ -232,9 +232,9 @@ class EchoService(Service):
 
     def fail(self, why: str) -> None:
         """
-        End the program in order, with status 1: a supervisor then starts it again.
+        Stop the program with a drain, and with status 1, so that a supervisor restarts it.
 
-        :param why: in words.
+        :param why: the reason, in words.
         """
         self._log.critical("{why}", why=why)
         hadFailed, self._hasFailed = self._hasFailed, True
@@ -244,8 +244,8 @@ class EchoService(Service):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], object, None]:
         """
-        Stop without losing a byte: stop listening, give back what has come
-        and still comes, then end.
+        Stop without losing a byte: stop listening, echo bytes that have come and still come,
+        then end.
 
         :return: fires when nothing is left open.
         """

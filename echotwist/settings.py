@@ -1,5 +1,5 @@
 """
-What a person can choose, checked once.
+All settings of the service, checked once.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ PORT = 1234
 #: Seconds of ``SO_LINGER`` (socket(7)).  The BSDs store a short integer.
 LINGERS = range(32768)
 
-#: What can be counted.
+#: The range of numbers that count something.
 COUNTS = range(10**9 + 1)
 
 
 @frozen(kw_only=True, field_transformer=checked)
 class Settings:
     """
-    Everything that can be chosen about an echo service.
+    The settings of an echo service.
 
-    Command lines and tac files both end here.
+    Command lines and tac files both make one of these.
 
-    :param port: the port of TCP and UDP alike; 0 takes one that is free.  By
+    :param port: the port of both TCP and UDP; 0 takes a free one.  By
         default 1234, unless there are other listeners: endpoints, UNIX
         datagrams, raw IP, or those of systemd.
     :param interfaces: addresses, host names or network interfaces' names to
@@ -53,7 +53,7 @@ class Settings:
     :param listen: Twisted endpoints to echo streams on.
     :param unixDatagrams: names of UNIX datagram sockets; abstract ones begin
         with NUL, or with a backslash and a zero.
-    :param systemd: serve on all sockets that systemd passes, but for those that
+    :param systemd: serve on all sockets that systemd passes, except those that
         endpoints take.
     :param raw: the number of an IP protocol whose packets are echoed, if any.
     :param reuse: share address and port with other processes
@@ -62,14 +62,14 @@ class Settings:
     :param udp: echo datagrams on the port.
     :param prefix: bytes put before each line of a stream and each datagram.
     :param linger: seconds that a close waits for the peer (``SO_LINGER``); 0
-        resets the connection; ``None`` leaves it to the kernel.
+        resets the connection; ``None`` leaves the rest to the kernel.
     :param backlog: connections that may wait to be accepted.
     :param verbose: log each connection and each datagram.
     :param answerLowPorts: answer datagrams from ports below 1024.
     :param allow: networks, or addresses, whose peers are served; if there are any,
         no other peers are served.  The longest prefix decides.
-    :param deny: networks, or addresses, whose peers are not served.  They do not
-        apply to UNIX sockets and the metrics.
+    :param deny: networks, or addresses, whose peers are not served.  ``allow`` and
+        ``deny`` do not apply to UNIX sockets and the metrics.
     :param udpRate: replies a second to each peer; 0 for no limit.
     :param loopRate: repeats a second (the same bytes from one address and port) that
         are not taken for a loop; 0 for no guard against loops.
@@ -78,14 +78,14 @@ class Settings:
     :param maxPerPeer: connections of one peer at a time; 0 for no limit.
     :param stallTimeout: reset a peer that has taken none of its waiting bytes for
         so many seconds; 0 for never.
-    :param idleTimeout: end a connection on which nothing came for so many seconds;
+    :param idleTimeout: end a connection that received nothing for so many seconds;
         0 for never.
     :param drain: seconds that connections may go on when the service stops.
     :param metrics: a Twisted endpoint to serve Prometheus on, if any.
     :param portable: run on stock Twisted's parts alone, where Linux has faster ones.
     :param workers: processes that share the port; 0 for one on each core that
         this process may use, by its affinity and the quota of its container.
-    :param impair: what the service does wrong on purpose: ``loss=1%,delay=50ms``.
+    :param impair: the impairments to apply: ``loss=1%,delay=50ms``.
     :raise ValueError: no service could run with this value.
     :raise TypeError: a value that should be text is not.
     """
@@ -277,7 +277,7 @@ class Settings:
     @property
     def _hasAddresses(self) -> bool:
         """
-        Tell whether there may be a listener whose peers have addresses.
+        Tell whether peers of a listener may have addresses.
         """
         hasNumber = self.port is not None or self.raw is not None
         return hasNumber or self.systemd or not all(one.startswith("unix:") for one in self.listen)
@@ -285,14 +285,14 @@ class Settings:
     @property
     def processes(self) -> int:
         """
-        How many processes serve.
+        The number of processes that serve.
         """
         return self.workers or cores()
 
     @property
     def transports(self) -> tuple[str, ...]:
         """
-        The names of what is served on the port: ``TCP``, ``UDP`` or both.
+        The names of the transports on the port: ``TCP``, ``UDP`` or both.
         """
         if self.port is None:
             return ()

@@ -1,6 +1,6 @@
 """
-What ends the program: a signal, after which it drains; a second, which ends it at once;
-and a failure, which its status tells.
+How the program ends: a first signal drains it; a second one ends it at once; and a
+failure ends it with status 1.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from types import FrameType
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
-#: The signal of a terminal that closes; Windows has none.
+#: The signal that a closing terminal sends; Windows has none.
 _HANG_UP: int | None = getattr(signal, "SIGHUP", None)
 
 
 def stop(reactor: IReactorCore) -> bool:
     """
-    End the program in order, with status 0.
+    Stop the program in order, with status 0.
 
-    :param reactor: runs it.
-    :return: whether it did not do so already.
+    :param reactor: the reactor of the program.
+    :return: false if the program was stopping already.
     """
     try:
         reactor.stop()
@@ -34,16 +34,16 @@ def stop(reactor: IReactorCore) -> bool:
 
 def stopAsFailed(reactor: IReactorCore) -> None:
     """
-    End it in order, with status 1: a supervisor then starts it again.
+    Stop the program in order, with status 1, so that a supervisor restarts it.
     """
-    # twistd itself would end with status 0, whatever its reactor was stopped for.
+    # twistd itself would end with status 0, whatever stopped its reactor.
     atexit.register(os._exit, 1)
     stop(reactor)
 
 
 class IReactorOfProgram(IReactorCore, IReactorFromThreads):
     """
-    What runs the program: any of Twisted's reactors.
+    The reactor that runs the program: any of Twisted's.
     """
 
 
@@ -51,12 +51,12 @@ class StopSignals:
     """
     Let a signal stop the program, and report the signals after it.
 
-    SIGHUP of a terminal that closes stops it too, unless it is ignored, as after
+    The SIGHUP of a closing terminal stops the program too, unless it is ignored, as under
     nohup(1).  A daemon has no terminal, and no configuration to read again: it ignores
     SIGHUP.
 
-    :param first: is called with the name of the signal that stops the program.
-    :param more: is called for each later signal but SIGHUP, which a closing terminal
+    :param first: called with the name of the signal that stops the program.
+    :param more: called for each later signal except SIGHUP, which a closing terminal
         may send twice: the shell sends it, and so does the kernel.
     """
 
@@ -73,9 +73,9 @@ class StopSignals:
 
     def take(self, reactor: IReactorOfProgram) -> None:
         """
-        Handle the signals, if the reactor does: then it runs the whole program.
+        Handle the signals, if the reactor handles signals: then it runs the whole program.
 
-        :param reactor: runs already.
+        :param reactor: a running reactor.
         """
         self._reactor = reactor
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,14 +90,14 @@ class StopSignals:
         self, number: int, handler: Callable[[int, FrameType | None], None] | signal.Handlers
     ) -> None:
         signal.signal(number, handler)
-        # Python restores the default actions before it ends; a signal then would end it
-        # with another status.
+        # Python restores the default actions before it exits; a signal at that time would
+        # end it with another status.
         self._reactor.addSystemEventTrigger(
             "after", "shutdown", signal.signal, number, signal.SIG_IGN
         )
 
     def _received(self, number: int, _: FrameType | None) -> None:
-        # A signal may come at any moment, also while another is handled.
+        # A signal may come at any moment, even while another one is handled.
         self._reactor.callFromThread(self._end, number)
 
     def _end(self, number: int) -> None:

@@ -1,3 +1,3 @@
 """
-HTTP pages that tell about the service: metrics and health.
+HTTP pages about the service: metrics and health.
 """

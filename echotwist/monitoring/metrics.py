@@ -1,5 +1,5 @@
 """
-The metrics for Prometheus, and whether the service is healthy and ready.
+The pages with metrics for Prometheus, and with the health of the service.
 
 Needs the extra ``echotwist[metrics]``.
 """
@@ -38,7 +38,7 @@ _BOTH = [
     ("sent_bytes", "sentBytes", "Bytes of content sent back."),
 ]
 
-#: Errors that are likely, each with the call that fails; others are added when they happen.
+#: Likely errors, each with the call that fails; others are added when they happen.
 _NO_FILES = [("accept", "EMFILE"), ("accept", "ENFILE")]
 _NO_WAY = [
     ("send", name)
@@ -50,7 +50,7 @@ _ERRORS = {
     "raw": _NO_WAY,
 }
 
-#: What is done wrong on purpose, by what is counted.
+#: The metrics of impairments, by the unit that is counted.
 _IMPAIRED = {
     "datagrams": "Replies lost, delayed or damaged on purpose.",
     "bits": "Bits flipped on purpose.",
@@ -62,13 +62,13 @@ _IMPAIRED = {
 
 class EchoCollector(Collector):
     """
-    Read the counters when a request asks for them.
+    Read the counters for each request.
 
     Each series that can ever have a value has one from the start: ``rate()`` of
     Prometheus ignores the first value of a series.
 
-    :param counters: those of each transport.
-    :param impairments: what goes wrong on purpose.
+    :param counters: the counters of each transport.
+    :param impairments: the impairments that the service applies.
     """
 
     def __init__(self, counters: Sequence[Counters], impairments: Impairments = UNIMPAIRED) -> None:
@@ -77,7 +77,7 @@ class EchoCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """
-        Give all metrics.
+        Return all metrics.
         """
         for one in self._counters:
             one.settle()
@@ -157,14 +157,14 @@ def site(
     """
     Make the site: ``/metrics``, ``/healthz`` and ``/readyz``.
 
-    :param counters: those of each transport.
-    :param impairments: what goes wrong on purpose.
-    :param state: tells the state in a word; ``ready`` while new peers are
+    :param counters: the counters of each transport.
+    :param impairments: the impairments that the service applies.
+    :param state: returns the state in a word; ``ready`` while new peers are
         served.
-    :param health: tells the health; it begins with ``healthy`` unless only a
+    :param health: returns the health; it begins with ``healthy`` unless only a
         restart would help.
-    :param refresh: brings the counters up to date.
-    :param reactor: calls later (``IReactorTime``).
+    :param refresh: updates the counters.
+    :param reactor: the clock of timeouts (``IReactorTime``).
     """
     registry = CollectorRegistry()
     registry.register(EchoCollector(counters, impairments))

@@ -1,5 +1,5 @@
 """
-The factory of the pages: how the service listens for those who ask for them.
+The factory of the pages, with the ports that accept requests for them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from echotwist.telemetry.log import RateLimitedLog
 @implementer(IPortMaker, IConnectionOwner)
 class Site(Pages):
     """
-    Serve pages where the service is told to.
+    Serve pages on the endpoint of ``--metrics``.
 
-    It takes the place of the echoes' factory and of :class:`Ports` for its endpoint
-    (:class:`EndpointReactor`).
+    For this endpoint (:class:`EndpointReactor`) it stands in for the factory of echoes and
+    for :class:`Ports`.
 
-    :param pages: by their paths.
-    :param reactor: calls later (``IReactorTime``).
+    :param pages: the pages by their paths.
+    :param reactor: the clock of timeouts (``IReactorTime``).
     :param most: connections at a time.
     """
 
@@ -45,7 +45,7 @@ class Site(Pages):
 
     def factory(self, transport: str) -> Site:
         """
-        Give what makes the protocols, for any transport.
+        Return the factory of the protocols: this one, for any transport.
         """
         return self
 
@@ -53,10 +53,10 @@ class Site(Pages):
         self, listener: socket.socket, transport: str, factory: IProtocolFactory
     ) -> StreamPort:
         """
-        Make the port of a socket that listens.
+        Make the port for a listening socket.
         """
         port = portOf(listener, factory, self.limitedLog, self._reactor)
-        # The connection that gives way is closed before the next is accepted.
+        # The oldest connection is closed before the next one is accepted.
         port.accepts = 1
         return port
 
@@ -66,5 +66,5 @@ class Site(Pages):
         """
         return True
 
-    #: For a peer that has yet to send a PROXY header.
+    #: For a peer that has not sent its PROXY header yet.
     handshakeStarted, handshakeFinished = Pages.opened, Pages.closed

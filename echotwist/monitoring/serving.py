@@ -1,5 +1,5 @@
 """
-Opens, starts and stops the HTTP pages.
+Open, start and stop the HTTP pages.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class Monitoring:
     """
     Serve metrics and health, if the settings ask for them.
 
-    :param endpoint: where, as Twisted describes it; nothing for nowhere.
-    :param counters: those of each transport.
-    :param impairments: what goes wrong on purpose.
-    :param state: tells the state of the service in a word.
-    :param health: tells its health.
-    :param refresh: brings the counters up to date.
-    :ivar listeners: what is open and served by no port yet.
-    :ivar usesInterfaces: the endpoint names none, so it listens where ``--interface`` says.
+    :param endpoint: the description of a Twisted endpoint; empty for no pages.
+    :param counters: the counters of each transport.
+    :param impairments: the impairments that the service applies.
+    :param state: returns the state of the service in a word.
+    :param health: returns its health.
+    :param refresh: updates the counters.
+    :ivar listeners: the open listeners that no port serves yet.
+    :ivar usesInterfaces: the endpoint names no interface, so ``--interface`` decides.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Monitoring:
         """
         Open the sockets.
 
-        :param binding: of the service's sockets.
-        :param others: its endpoints.
-        :param reactor: runs the ports.
-        :raise ListenError: that cannot be done.
+        :param binding: how the service's sockets are bound.
+        :param others: the endpoints of the service.
+        :param reactor: the reactor that runs the ports.
+        :raise ListenError: the endpoint cannot listen.
         """
         if self._endpoint is None:
             return
-        # Only this needs both, and they take longer to import than everything else.
+        # Only this function needs both, and their import takes longer than all others.
         from echotwist.listening.endpoints import EndpointReactor
 
         try:
@@ -67,7 +67,7 @@ class Monitoring:
             why = OSError(f"{error}; pip install 'echotwist[metrics]'")
             raise ListenError("metrics", self._endpoint, why) from None
         pages = site(*self._sources, reactor)
-        # Each page is to come whole, and from this service.
+        # A client gets each page whole, and from this service.
         binding = evolve(binding, linger=None, reuse=False)
         found = EndpointReactor(reactor, binding, self._endpoint, pages, others, what="metrics")
         self.listeners = found.open()
@@ -75,7 +75,7 @@ class Monitoring:
 
     def start(self) -> None:
         """
-        Begin to serve.
+        Start serving.
         """
         opened, self.listeners = self.listeners, []
         self._ports = [one.port for one in opened if one.port is not None]
@@ -83,7 +83,7 @@ class Monitoring:
 
     def stop(self) -> Deferred[Any]:
         """
-        Listen no more.
+        Stop listening.
         """
         closeAll(self.listeners)
         ports, self._ports, self.listeners = self._ports, [], []

@@ -1,3 +1,3 @@
 """
-Pages for programs that ask by HTTP, of the service and of the probe.
+HTTP pages for programs, used by the service and by the probe.
 """

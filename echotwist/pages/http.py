@@ -1,5 +1,5 @@
 """
-Requests and replies, just enough of HTTP/1.1 (RFC 9110, RFC 9112) for pages (pure).
+Requests and replies: as much of HTTP/1.1 (RFC 9110, RFC 9112) as pages need (pure).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RequestError(Exception):
     """
     A request that no page can answer.
 
-    :param status: says why.
+    :param status: the status that says why.
     """
 
     def __init__(self, status: HTTPStatus) -> None:
@@ -39,11 +39,12 @@ class RequestError(Exception):
 @frozen
 class Request:
     """
-    What is asked for.
+    A request for a page.
 
-    :param path: of the page, without a query.
+    :param path: the path of the page, without a query.
     :param withBody: whether the reply has a body; it has none for ``HEAD``.
-    :param accept: which kinds of pages are liked (RFC 9110, section 12.5.1).
+    :param accept: the field ``Accept``: the media types that the client prefers (RFC 9110,
+        section 12.5.1).
     """
 
     path: bytes
@@ -54,10 +55,10 @@ class Request:
 @frozen
 class Reply:
     """
-    What is answered.
+    A reply to a request.
 
     :param body: the page.
-    :param contentType: of the page.
+    :param contentType: the media type of the page.
     """
 
     body: bytes
@@ -67,13 +68,13 @@ class Reply:
     @classmethod
     def of(cls, status: HTTPStatus) -> Reply:
         """
-        Say no more than a status.
+        Make a reply that only tells a status.
         """
         return cls(f"{status.value} {status.phrase}\n".encode("ascii"), status=status)
 
     def toBytes(self, withBody: bool) -> bytes:
         """
-        Write it as it goes to the peer.
+        Format the reply as bytes for the peer.
         """
         lines = [
             f"HTTP/1.1 {self.status.value} {self.status.phrase}",
@@ -90,10 +91,10 @@ class Reply:
 
 def parse(head: bytes) -> tuple[Request, bytes] | None:
     """
-    Read a request.
+    Parse a request.
 
-    :param head: what has come so far, from the request line on.
-    :return: the request and what came after it; nothing while it is not whole.
+    :param head: the bytes so far, from the request line on.
+    :return: the request and the bytes after it; ``None`` while it is not whole.
     :raise RequestError: as soon as it is clear that no page can answer it.
     """
     start = head[:LONGEST_HEAD]

@@ -1,8 +1,8 @@
 """
-Pages for programs that ask by HTTP: Prometheus and health checks.
+Serve HTTP pages for programs such as Prometheus and health checks.
 
-One request is answered on each connection, nothing after its head is kept, and
-every wait has an end.
+Each connection gets one reply; bytes after the head of its request are thrown away,
+and every wait has a limit.
 ``twisted.web`` stores bodies on the disk, starts its timeout anew with each byte,
 stops it for the reply, and logs each connection that it ends; only private parts of
 it could change that.
@@ -24,16 +24,16 @@ from zope.interface import implementer
 from echotwist.pages.http import Reply, Request, RequestError, parse
 from echotwist.sockets.options import roomForScrapers
 
-#: Bytes that are thrown away after a request.
+#: Bytes after a request that are read and thrown away.
 LONGEST_REST = 65_536
 
-#: Seconds in which a request must come.
+#: Seconds within which a request must come.
 REQUEST_TIMEOUT = 5.0
 
-#: Seconds in which its reply must then be made and read: Prometheus waits as long.
+#: Seconds within which the reply must then be made and read: Prometheus waits as long.
 REPLY_TIMEOUT = 10.0
 
-#: Makes a reply.
+#: A function that makes the reply to a request.
 Page = Callable[[Request], Reply | Deferred[Reply]]
 
 
@@ -42,7 +42,7 @@ class PageProtocol(Protocol):
     """
     One request and its reply.
 
-    :param site: has the pages.
+    :param site: the pages.
     """
 
     transport: Any
@@ -56,13 +56,13 @@ class PageProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Wait for the request, but not for ever.
+        Wait for the request, for a limited time.
         """
         self._site.opened(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Answer the first request, and throw away what comes after it.
+        Answer the first request, and throw away the bytes after it.
         """
         if self._isAsked:
             self._throwAway(data)
@@ -94,8 +94,8 @@ class PageProtocol(Protocol):
             return
         self.transport.write(reply.toBytes(withBody))
         if isMoreToCome and not isinstance(self.transport, ProtocolWrapper):
-            # To close while something is unread resets the connection, and a peer
-            # that still sends may never see the reply (RFC 9112, section 9.6).
+            # A close with unread bytes resets the connection, and a peer that still
+            # sends may never see the reply (RFC 9112, section 9.6).
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
@@ -107,7 +107,7 @@ class PageProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         """
-        The peer has sent its last byte: a request that is whole is answered.
+        The peer has sent its last byte: refuse a request that is not whole; close if there is none.
         """
         if self._head and not self._isAsked:
             self._refuse(HTTPStatus.BAD_REQUEST)
@@ -121,7 +121,7 @@ class PageProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone.
+        The connection is closed.
         """
         self._isLost = True
         self._site.closed(self)
@@ -131,9 +131,9 @@ class Pages(Factory):
     """
     Serve pages on a few connections at a time; the oldest gives way to a new one.
 
-    :param pages: by their paths.
-    :param reactor: calls later (``IReactorTime``).
-    :param broke: hears, while it is being handled, of an error of ours in a page.
+    :param pages: the pages by their paths.
+    :param reactor: the clock of timeouts (``IReactorTime``).
+    :param broke: called while an error of ours in a page is being handled.
     :param most: connections at a time.
     """
 
@@ -160,9 +160,9 @@ class Pages(Factory):
 
     def opened(self, protocol: Any) -> None:
         """
-        End a connection that does not ask in time.
+        Start the time limit for the request of a new connection.
 
-        :param protocol: of the connection.
+        :param protocol: the protocol of the connection.
         """
         if len(self._open) >= self._most:
             self._end(next(iter(self._open)))
@@ -170,14 +170,14 @@ class Pages(Factory):
 
     def asked(self, protocol: Any) -> None:
         """
-        End a connection that does not take its reply in time.
+        Start the time limit for the reply of a connection.
         """
         self.closed(protocol)
         self._open[protocol] = self._reactor.callLater(REPLY_TIMEOUT, self._end, protocol)
 
     def closed(self, protocol: Any) -> None:
         """
-        Hear that a connection is gone.
+        Forget a connection that is closed.
         """
         deadline = self._open.pop(protocol, None)
         if deadline is not None and deadline.active():

@@ -1,3 +1,3 @@
 """
-What the system knows of sockets; no Twisted here.
+Sockets of the operating system; no module here imports Twisted.
 """

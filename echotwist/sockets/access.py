@@ -1,5 +1,5 @@
 """
-Which peers are served, by their addresses (pure).
+Decide by their addresses which peers are served (pure).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from ipaddress import (
     ip_network,
 )
 
-#: Bits before an IPv4 address in the IPv6 address that stands for it (RFC 4291,
+#: Bits before the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291,
 #: section 2.5.5.2).
 _MAPPED = 96
 
 
 def networkOf(text: str) -> IPv4Network | IPv6Network:
     """
-    Read an address, or a network as CIDR writes it: ``10.0.0.0/8``.
+    Parse an address, or a network in CIDR notation: ``10.0.0.0/8``.
 
     Bits after the prefix are ignored, as nginx, nftables and xinetd do:
     ``192.0.2.7/24`` is the network that this address is in.
 
-    :raise ValueError: it is neither; the text says why.
+    :raise ValueError: the text is neither; the error says why.
     """
     if "%" in text:
         raise ValueError("an address counts on every network interface; leave out % and its name")
@@ -48,19 +48,18 @@ class Access:
     """
     Decide by its address whether a peer is served.
 
-    The network with the longest prefix decides; if the same network is allowed and
-    denied, it is denied.  Peers in none of the networks are served unless some
-    network is allowed.
+    The network with the longest prefix decides; a network that is both allowed and denied
+    is denied.  Peers in none of the networks are served unless any network is allowed.
 
     :param allow: networks whose peers are served.
-    :param deny: networks whose peers are not.
-    :raise ValueError: one is no network.
+    :param deny: networks whose peers are not served.
+    :raise ValueError: a text is not a network.
     """
 
     def __init__(self, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
         allowed, denied = set(map(networkOf, allow)), set(map(networkOf, deny))
         self._servesOthers = not allowed
-        # By version, then by bits after the prefix, fewest first, then by the prefix.
+        # Sorted by version, then by bits after the prefix, fewest first, then by the prefix.
         self._tables: dict[int, dict[int, dict[int, bool]]] = {4: {}, 6: {}}
         for network in sorted(allowed | denied, key=lambda one: -one.prefixlen):
             rest = network.max_prefixlen - network.prefixlen
@@ -69,16 +68,16 @@ class Access:
 
     def refusal(self, host: str) -> str:
         """
-        Say why a peer must not be served, or nothing.
+        Return why a peer must not be served; an empty text if it may be.
 
-        :param host: its address.
+        :param host: the peer's address.
         """
         return "" if self._serves(host) else "not allowed"
 
     def _serves(self, host: str) -> bool:
         try:
             address = _unmapped(ip_address(host))
-        except ValueError:  # The endpoint of a plugin may have addresses of its own.
+        except ValueError:  # The endpoint of a plugin may have its own form of addresses.
             return self._servesOthers
         number = int(address)
         for rest, table in self._tables[address.version].items():

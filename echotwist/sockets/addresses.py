@@ -1,5 +1,5 @@
 """
-How a user names a place to listen on, and how we write a place.
+Find the addresses that a user's words name, and format addresses for people.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from attrs import evolve, frozen
 
 from echotwist.sockets.altname import indexOf
 
-#: ``SO_BINDTODEVICE`` of socket(7); other systems have nothing like it.
+#: ``SO_BINDTODEVICE`` of socket(7); only Linux has it.
 BIND_TO_DEVICE: int | None = getattr(socket, "SO_BINDTODEVICE", None)
 
-#: What ``accept``, ``recvfrom`` and ``getsockname`` give of IPv4 and IPv6: host and port,
-#: and of IPv6 flow and scope.
+#: What ``accept``, ``recvfrom`` and ``getsockname`` return for IPv4 and IPv6: host and
+#: port, and for IPv6 also flow label and scope.
 InternetName = tuple[str, int] | tuple[str, int, int, int]
 
-#: The same of UNIX sockets: a path, or an abstract name as bytes that begin with NUL.
+#: The same for UNIX sockets: a path, or an abstract name as bytes that begin with NUL.
 UnixName = str | bytes | None
 
-#: The same of any socket that has a name.
+#: The same for any socket that has a name.
 SocketName = InternetName | str | bytes
 
 _NAT64 = ip_network("64:ff9b::/96")
@@ -33,14 +33,14 @@ _NAT64 = ip_network("64:ff9b::/96")
 @frozen
 class Address:
     """
-    One place to listen on.
+    One address to listen on.
 
     :param family: ``AF_INET`` or ``AF_INET6``.
-    :param host: an address in figures.
+    :param host: a numeric address.
     :param scope: the index of the network interface that an IPv6 link-local
         address belongs to, otherwise 0 (RFC 4007).
     :param device: the network interface that the socket is bound to, if any.
-    :param dual: an IPv6 wildcard takes IPv4 as well (RFC 3493, section 5.3).
+    :param dual: an IPv6 wildcard address that takes IPv4 as well (RFC 3493, section 5.3).
     """
 
     family: socket.AddressFamily
@@ -51,7 +51,7 @@ class Address:
 
     def withPort(self, port: int) -> InternetName:
         """
-        Give the form that bind(2) takes in Python.
+        Return the form that ``bind`` takes in Python.
         """
         if self.family == socket.AF_INET6:
             return (self.host, port, 0, self.scope)
@@ -59,7 +59,7 @@ class Address:
 
     def overlaps(self, other: Address) -> bool:
         """
-        Tell whether a packet may come to both.
+        Tell whether one packet may come to both addresses.
         """
         anywhere = ("0.0.0.0", "::")
         hosts, devices = (self.host, other.host), (self.device, other.device)
@@ -73,7 +73,7 @@ class Address:
 
     def inWords(self, port: int | None = None) -> str:
         """
-        Give the form that a person reads: ``127.0.0.1:7``, ``[::1]:7``, or
+        Format the address for a person: ``127.0.0.1:7``, ``[::1]:7``, or
         without a port ``127.0.0.1``, ``[::1]``.
         """
         device = f" on {self.device}" if self.device else ""
@@ -83,12 +83,12 @@ class Address:
 
 def peerText(address: InternetName) -> str:
     """
-    Write a socket's address as a person reads it.
+    Format a socket's address for a person.
 
-    IPv4 addresses that came through an IPv6 socket are written as IPv4, and
-    link-local ones bear the name of their network interface.
+    An IPv4-mapped address is written as IPv4, and a link-local one with the name of its
+    network interface.
 
-    :param address: what ``recvfrom`` or ``getsockname`` gave.
+    :param address: the address that ``recvfrom`` or ``getsockname`` returned.
     """
     host, port = unmapped(str(scoped(address)[0])), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -96,7 +96,7 @@ def peerText(address: InternetName) -> str:
 
 def placeOf(listener: socket.socket) -> tuple[str, int]:
     """
-    Give the address and port that a socket is bound to; a UNIX socket has none.
+    Return the address and port that a socket is bound to; a UNIX socket has none.
     """
     if listener.family not in (socket.AF_INET, socket.AF_INET6):
         return ("", 0)
@@ -106,8 +106,8 @@ def placeOf(listener: socket.socket) -> tuple[str, int]:
 
 def nameText(name: UnixName) -> str:
     """
-    Write the name of a UNIX socket as a person reads it: abstract ones begin
-    with ``@`` (unix(7)), and most clients have none.
+    Format the name of a UNIX socket for a person: an abstract name begins with ``@``
+    (unix(7)), and most clients have no name.
     """
     if not name:
         return "(unnamed)"
@@ -117,10 +117,10 @@ def nameText(name: UnixName) -> str:
 
 def whoText(peer: object) -> str:
     """
-    Write a peer as a person reads it: an address with its port, if it has one, or
-    the name of a UNIX socket.
+    Format a peer for a person: an address with its port, if it has one, or the name of a
+    UNIX socket.
 
-    :param peer: what ``accept`` or ``recvfrom`` gave, a host alone, a name, or
+    :param peer: what ``accept`` or ``recvfrom`` returned, a host alone, a name, or
         an ``IAddress``.
     """
     if isinstance(peer, tuple):
@@ -136,7 +136,7 @@ def scoped(address: InternetName) -> InternetName:
     Write the scope of a link-local IPv6 address into the address itself, as
     Twisted does: ``fe80::1%eth0`` (RFC 4007, section 11).
 
-    :param address: what ``accept`` or ``recvfrom`` gave.
+    :param address: the address that ``accept`` or ``recvfrom`` returned.
     """
     if len(address) < 4 or not address[3] or "%" in address[0]:
         return address
@@ -145,19 +145,19 @@ def scoped(address: InternetName) -> InternetName:
 
 def unmapped(host: str) -> str:
     """
-    Give the IPv4 address that an IPv4-mapped one stands for (RFC 4291,
-    section 2.5.5.2); other addresses stay as they are.
+    Return the IPv4 address of an IPv4-mapped one (RFC 4291, section 2.5.5.2); leave other
+    addresses as they are.
     """
     return host[7:] if host.startswith("::ffff:") and "." in host else host
 
 
 def peerNetwork(address: IPv4Address | IPv6Address) -> str:
     """
-    Give what stands for one peer: an IPv4 address, or the /64 of an IPv6 one,
-    from which a host may take as many addresses as it likes (RFC 4291,
+    Return the network that counts as one peer: an IPv4 address, or the /64 of an IPv6
+    address, in which a host may use as many addresses as it likes (RFC 4291,
     section 2.5.4).
 
-    All links have the same network (fe80::/10), so there it is the address with
+    All links share one link-local network (fe80::/10), so there it is the address with
     its network interface; behind NAT64 it is the IPv4 address (RFC 6052, section 2.1).
     """
     if address.version == 4 or address.is_link_local:
@@ -169,9 +169,9 @@ def peerNetwork(address: IPv4Address | IPv6Address) -> str:
 
 def interfaceName(index: int, default: str = "") -> str:
     """
-    Give the name of a network interface.
+    Return the name of a network interface.
 
-    :param default: is given if there is none of that index.
+    :param default: the name if there is no interface of that index.
     """
     try:
         return socket.if_indextoname(index)
@@ -181,15 +181,15 @@ def interfaceName(index: int, default: str = "") -> str:
 
 def addressesOf(word: str) -> list[Address]:
     """
-    Find the addresses that a word of the user means.
+    Find the addresses that a user's word names.
 
     :param word: an IPv4 or IPv6 address, with its scope if link-local; or the
         name of a network interface; or a host name.
-    :raise OSError: it is none of these, or no service can listen there.
+    :raise OSError: the word is none of these, or no service can listen there.
     """
     if _isFigures(word):
         host, percent, scope = word.partition("%")
-        with suppress(OSError):  # Perhaps it is a number.
+        with suppress(OSError):  # Perhaps the scope is a number.
             word = f"{host}%{indexOf(scope)}" if percent else word
         return _lookUp(unmapped(word), socket.AI_NUMERICHOST)
     if device := _networkInterface(word):
@@ -210,8 +210,8 @@ def addressesOf(word: str) -> list[Address]:
 
 def wildcards() -> list[Address]:
     """
-    Every address of both families, in one if the system can, or of IPv4 alone
-    where there is no IPv6.
+    Return every address of both families, as one wildcard if the system allows that; or
+    of IPv4 alone where there is no IPv6.
     """
     if socket.has_dualstack_ipv6():
         return [Address(socket.AF_INET6, "::", dual=True)]
@@ -221,9 +221,9 @@ def wildcards() -> list[Address]:
 
 def half(address: Address, family: socket.AddressFamily) -> Address:
     """
-    Give the part of an address that belongs to one family.
+    Return the part of an address that belongs to one family.
 
-    :param address: of that family, or a wildcard of both.
+    :param address: an address of that family, or a wildcard of both.
     """
     if not address.dual:
         return address
@@ -241,7 +241,7 @@ def _isFigures(text: str) -> bool:
 
 def _networkInterface(name: str) -> str:
     """
-    Give the main name of a network interface; nothing if there is no such interface.
+    Return the main name of a network interface; an empty text if there is none.
 
     :param name: the main name, or an alternative one.
     """

@@ -1,5 +1,5 @@
 """
-Network interfaces by any of their names.
+Find network interfaces by any of their names.
 
 Besides its main name an interface may have alternative names, of up to 127 bytes
 (ip-link(8), ``altname``).  The C library knows only names of up to 15 bytes;
@@ -19,19 +19,19 @@ from echotwist.sockets import netlink
 #: Bytes of a name that the C library knows: ``IFNAMSIZ`` of ``linux/if.h``, without the NUL.
 _SHORT_NAME = 15
 
-#: Of ``linux/rtnetlink.h`` and ``linux/if_link.h``.
+#: From ``linux/rtnetlink.h`` and ``linux/if_link.h``.
 _RTM_GETLINK, _RTM_NEWLINK, _IFLA_ALT_IFNAME = 18, 16, 53
 
-#: ``struct ifinfomsg``, with the index in it.
+#: ``struct ifinfomsg``, which contains the index.
 _INTERFACE = struct.Struct("=BxHiII")
 
 
 def indexOf(name: str) -> int:
     """
-    Give the index of a network interface.
+    Return the index of a network interface.
 
     :param name: its main name, or an alternative one.
-    :raise OSError: there is none of that name.
+    :raise OSError: no interface has that name.
     """
     text = os.fsencode(name)
     if sys.platform == "linux" and len(text) > _SHORT_NAME and b"\0" not in text:

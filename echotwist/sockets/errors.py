@@ -1,12 +1,12 @@
 """
-What went wrong, in words (pure).
+Turn errors into words (pure).
 """
 
 from __future__ import annotations
 
 import errno
 
-#: What helps, where the reason alone does not say it.
+#: Remedies for errors whose reason alone does not suggest one.
 _HINTS = {
     errno.EADDRINUSE: "another program has it; --reuse shares it with programs that do the same",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
@@ -15,7 +15,7 @@ _HINTS = {
 
 class StartError(Exception):
     """
-    What keeps the service from starting; its text is one line for a person.
+    An error that keeps the service from starting; its text is one line for a person.
     """
 
 
@@ -26,8 +26,8 @@ class ListenError(StartError):
     :param transport: ``TCP``, ``UDP`` or both.
     :param place: the address and port.
     :param error: the system's error, or ours, which has no number.
-    :param hint: what may help, if anything is known.
-    :ivar number: the number of a system's error.
+    :param hint: a remedy, if one is known.
+    :ivar number: the number of the system's error.
     """
 
     def __init__(self, transport: str, place: str, error: OSError, hint: str = "") -> None:
@@ -39,7 +39,7 @@ class ListenError(StartError):
 
 def oneLine(error: Exception) -> str:
     """
-    Say what keeps the program from running, as its last line.
+    Format the error that ends the program, as its last line.
     """
     return f"echo: {_inOneLine(str(error))}"
 
@@ -50,17 +50,17 @@ def _inOneLine(text: str) -> str:
 
 def inWords(error: OSError) -> str:
     """
-    Say what went wrong, and the number of an error of the system.
+    Format an error: its text, and its number if it is the system's.
     """
-    if error.errno is None:  # It is our own.
+    if error.errno is None:  # The error is our own.
         return str(error)
     return f"{error.strerror or error} (errno {error.errno})"
 
 
 def reasonOfTLS(error: BaseException | None) -> str:
     """
-    Say what OpenSSL found wrong, if this is one of its errors: a list of library,
-    function and reason, from the first to the last.
+    Return the reason of an OpenSSL error, which lists library, function and reason, from
+    the first to the last; an empty text for any other error.
     """
     said = error.args[0] if error and error.args else ""
     return str(said[0][-1]) if isinstance(said, list) and said else ""
@@ -68,6 +68,6 @@ def reasonOfTLS(error: BaseException | None) -> str:
 
 def errorName(error: OSError) -> str:
     """
-    Give the symbol of an error: ``ENOBUFS``, or its number where it has none.
+    Return the symbol of an error: ``ENOBUFS``, or its number where it has none.
     """
     return errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -1,5 +1,5 @@
 """
-Messages to and from the kernel (netlink(7)), as bytes (pure).
+Encode and decode messages to and from the kernel (netlink(7)) (pure).
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-#: ``NLM_F_REQUEST``, and with it ``NLM_F_DUMP``: ask for one, or for all.
+#: ``NLM_F_REQUEST`` asks for one object; with ``NLM_F_DUMP`` it asks for all.
 ASK_ONE, ASK_ALL = 0x001, 0x301
 
 #: ``struct nlmsghdr``: size, type, flags, two numbers.
@@ -26,14 +26,14 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
 
 def attribute(kind: int, value: bytes) -> bytes:
     """
-    Make an attribute, which ends a message.
+    Make an attribute, to append to a message.
     """
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """
-    Give type and body of each message that the kernel sent in one go.
+    Return type and body of each message that the kernel sent in one go.
     """
     at = 0
     while at + _MESSAGE.size <= len(data):
@@ -44,9 +44,9 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def attributes(body: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """
-    Give type and value of each attribute of a message.
+    Return type and value of each attribute of a message.
 
-    :param start: where they begin in its body, in bytes.
+    :param start: where the attributes begin in the body, in bytes.
     """
     at = start
     while at + _ATTRIBUTE.size <= len(body):
