@@ -1,5 +1,5 @@
 """
-Sockets that listen.
+Open the sockets that listen.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from echotwist.sockets.addresses import (
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.options import setLinger, stopLingering
 
-#: How often to look for a port number that is free on all addresses.
+#: How often to try to find a port number that is free on all addresses.
 PORT_TRIES = 20
 
 _INTERNET_NAMES = {socket.SOCK_STREAM: "TCP", socket.SOCK_DGRAM: "UDP", socket.SOCK_RAW: "raw"}
@@ -34,7 +34,7 @@ _UNIX_NAMES = {socket.SOCK_STREAM: "UNIX", socket.SOCK_DGRAM: "UNIX datagram"}
 
 Socket = socket.socket
 
-#: Opens a socket at an address, on a port.
+#: A function that opens a socket at an address, on a port.
 Opener = Callable[[Address, int], Socket]
 
 
@@ -53,8 +53,8 @@ def findAll(
     Find the addresses to listen on.
 
     :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
-    :param port: only for the text of an error, like ``transports``.
-    :raise ListenError: for the first word that names no place.
+    :param port: the port, only for the text of an error, like ``transports``.
+    :raise ListenError: for the first word that names no address.
     """
     found = []
     for interface in interfaces:
@@ -79,7 +79,7 @@ def openAll(
     Open all listeners, or none.
 
     :param interfaces: words that :func:`addressesOf` knows; none means everywhere.
-    :param port: the number for all of them; 0 takes one that is free.
+    :param port: the number for all of them; 0 takes a free one.
     :param transports: ``TCP``, ``UDP`` or both.
     :raise ListenError: for the first listener that cannot be opened.
     """
@@ -95,8 +95,8 @@ def openAt(addresses: Iterable[Address], port: int, openers: Sequence[Opener]) -
     """
     Open all listeners at some addresses, on one port, or none.
 
-    :param port: the number for all of them; 0 takes one that is free.
-    :param openers: what to open at each address.
+    :param port: the number for all of them; 0 takes a free one.
+    :param openers: the functions that open a socket at each address.
     :raise ListenError: for the first listener that cannot be opened.
     """
     places = list(product(addresses, openers))
@@ -104,7 +104,7 @@ def openAt(addresses: Iterable[Address], port: int, openers: Sequence[Opener]) -
         try:
             return _openEach(places, port)
         except ListenError as error:
-            # A number that was free for the first may be taken for the others.
+            # A number that is free for the first socket may be taken for the others.
             if port or error.number != errno.EADDRINUSE or not left:
                 raise
     raise AssertionError("never reached")
@@ -129,10 +129,10 @@ def openStream(
     """
     Open a TCP socket that listens.
 
-    :raise ListenError: nothing is left open then.
+    :raise ListenError: it cannot be opened; nothing is left open.
     """
     with opening(address, socket.SOCK_STREAM, port, reuse) as listener:
-        if sys.platform != "win32":  # On Windows it would steal the port.
+        if sys.platform != "win32":  # On Windows the option would steal the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         prepareStream(listener, linger)
         listener.bind(address.withPort(port))
@@ -142,14 +142,14 @@ def openStream(
 
 def prepareStream(listener: socket.socket, linger: int | None) -> None:
     """
-    Set options for accepted TCP connections, once: they inherit them, on Linux, the
-    BSDs, macOS and Windows alike.  A socket that systemd keeps may have had
-    other settings before.
+    Set the options of accepted TCP connections on the listening socket: they inherit
+    them, on Linux, the BSDs, macOS and Windows alike.  A socket that systemd keeps may
+    still have options from an earlier run.
 
-    ``SO_OOBINLINE``: urgent bytes come back like all others, in their places
-    (RFC 862).  ``SO_KEEPALIVE`` finds peers that have silently gone.  ``TCP_USER_TIMEOUT``
-    (RFC 5482) is not set: Linux 6.18 then resets peers with small windows too,
-    although they take bytes.
+    ``SO_OOBINLINE`` echoes urgent bytes like all others, in their places (RFC 862).
+    ``SO_KEEPALIVE`` finds peers that have silently gone.  ``TCP_USER_TIMEOUT`` (RFC 5482)
+    is not set: with it, Linux 6.18 also resets peers with small windows, although they
+    take bytes.
     """
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
@@ -162,13 +162,13 @@ def prepareStream(listener: socket.socket, linger: int | None) -> None:
 
 def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
     """
-    Open and bind a UDP socket, and have it tell the local address that each
-    datagram was sent to.
+    Open and bind a UDP socket, which tells the local address that each datagram was
+    sent to.
 
-    ``SO_REUSEADDR`` is never set: another user's process could then bind
-    beside ours and take the datagrams.
+    ``SO_REUSEADDR`` is never set: with it, another user's process could bind to the same
+    port and take the datagrams.
 
-    :raise ListenError: nothing is left open then.
+    :raise ListenError: it cannot be opened; nothing is left open.
     """
     with opening(address, socket.SOCK_DGRAM, port, reuse) as listener:
         packetinfo.ask(listener)
@@ -179,9 +179,9 @@ def openDatagram(address: Address, port: int, *, reuse: bool) -> socket.socket:
 
 def listenerText(listener: socket.socket, transport: str) -> str:
     """
-    Write where a socket listens, as a person reads it.
+    Format where a socket listens for a person.
 
-    :param transport: the name of what goes through it.
+    :param transport: the name of the transport.
     """
     if listener.family == getattr(socket, "AF_UNIX", None):
         return f"{transport} {nameText(listener.getsockname())}"
@@ -202,11 +202,11 @@ def _deviceOf(listener: socket.socket) -> str:
 
 def ownSockets() -> Iterator[socket.socket]:
     """
-    Find the sockets that this process has open; only look at them.
+    Find the sockets that this process has open, to look at and not to use.
     """
     try:
         names = os.listdir("/dev/fd")
-    except OSError:  # Other systems, and a bare folder after chroot(2), have none.
+    except OSError:  # Other systems, and a bare folder after chroot(2), have no /proc.
         return
     for fd in map(int, names):
         with suppress(OSError):
@@ -219,7 +219,7 @@ def ownSockets() -> Iterator[socket.socket]:
 
 def _whichOfOurs(kind: socket.SocketKind, address: Address, port: int) -> str:
     """
-    Say which of our sockets has a place already, if any.
+    Name the socket of ours that already has an address and port, if any.
     """
     for one in ownSockets():
         isLike = one.type == kind and one.family in (socket.AF_INET, socket.AF_INET6)
@@ -247,12 +247,12 @@ def opening(
     hint: str = "",
 ) -> Iterator[socket.socket]:
     """
-    Make a socket, to be bound; close it if that fails.
+    Make a socket for the caller to bind; close it if that fails.
 
-    :param protocol: of raw packets.
-    :param place: what an error calls the place, if not address and port.
-    :param hint: what may help if we are not permitted.
-    :raise ListenError: for anything that goes wrong.
+    :param protocol: the number of the IP protocol of a raw socket.
+    :param place: the place as an error names it, if not by address and port.
+    :param hint: a remedy for a lack of permission.
+    :raise ListenError: for any error.
     """
     listener = None
     try:
@@ -265,7 +265,7 @@ def opening(
         if address.device and BIND_TO_DEVICE is not None:
             listener.setsockopt(socket.SOL_SOCKET, BIND_TO_DEVICE, address.device.encode())
         yield listener
-    except (OSError, OverflowError) as error:  # A plugin may ask for any number.
+    except (OSError, OverflowError) as error:  # A plugin may pass any number.
         if listener is not None:
             listener.close()
         cause = error if isinstance(error, OSError) else OSError(str(error))

@@ -1,5 +1,5 @@
 """
-What the kernel holds of a connection, and how many connections there may be.
+Socket options, the kernel's queues of a connection, and limits on open files.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
     ioctl = None  # type: ignore[assignment]
 
-#: ``struct linger``: two integers, but short ones on Windows.
+#: ``struct linger``: two integers, or two short ones on Windows.
 _LINGER = "hh" if sys.platform == "win32" else "ii"
 
-#: Files that stay free for everything else: logs, a spare one.
+#: Files that stay free for all other uses: logs, a spare one.
 RESERVED_FILES = 16
 
-#: Connections for metrics at a time; fewer where there are few files.
+#: Connections for metrics at a time; fewer where few files may be open.
 SCRAPERS = 32
 
 
-#: ``IP_RECVERR`` and ``IPV6_RECVERR`` of Linux' ``in.h`` and ``in6.h``.
+#: ``IP_RECVERR`` and ``IPV6_RECVERR`` from Linux's ``in.h`` and ``in6.h``.
 _REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform == "linux" else []
 
 
@@ -40,7 +40,7 @@ class HasFileno(Protocol):
 
     def fileno(self) -> int:
         """
-        Give its descriptor.
+        Return its descriptor.
         """
 
 
@@ -48,30 +48,30 @@ def setLinger(stream: socket.socket, seconds: int) -> None:
     """
     Set ``SO_LINGER`` (socket(7)).
 
-    :param seconds: how long a close waits; with 0 it resets the connection.
+    :param seconds: how long a close waits; with 0 the close resets the connection.
     """
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, seconds))
 
 
 def stopLingering(stream: socket.socket) -> None:
     """
-    Clear ``SO_LINGER``: close does not wait, and the kernel sends the rest.
+    Clear ``SO_LINGER``: a close does not wait, and the kernel sends the rest.
     """
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 0, 0))
 
 
 def queued(stream: HasFileno) -> int:
     """
-    Tell how many bytes the kernel keeps until the peer has taken them
-    (``SIOCOUTQ``, tcp(7)); 0 where it does not say.
+    Return how many bytes the kernel keeps until the peer has acknowledged them
+    (``SIOCOUTQ``, tcp(7)); 0 where the kernel does not tell.
     """
     return 0 if ioctl is None else _count(stream, TIOCOUTQ)
 
 
 def unread(stream: HasFileno) -> int:
     """
-    Tell how many bytes the kernel keeps until we read them (``SIOCINQ``,
-    tcp(7)); 0 where it does not say.
+    Return how many bytes the kernel keeps until we read them (``SIOCINQ``,
+    tcp(7)); 0 where the kernel does not tell.
     """
     return 0 if ioctl is None else _count(stream, FIONREAD)
 
@@ -85,9 +85,9 @@ def _count(stream: HasFileno, request: int) -> int:
 
 def mostFiles(most: int | None = None) -> int | None:
     """
-    Tell how many files may be open (``RLIMIT_NOFILE``, getrlimit(2)).
+    Return how many files may be open (``RLIMIT_NOFILE``, getrlimit(2)).
 
-    :param most: a limit that the reactor has itself, if any.
+    :param most: the reactor's own limit, if it has one.
     :return: ``None`` where there is no limit.
     """
     if resource is None:
@@ -99,17 +99,17 @@ def mostFiles(most: int | None = None) -> int | None:
 
 def roomForScrapers(most: int | None = None) -> int:
     """
-    Tell how many connections for metrics there may be; the echo leaves as many files
-    to them.
+    Return how many connections for metrics there may be; the echo keeps that many files
+    free for them.
     """
     return min(SCRAPERS, (mostFiles(most) or 8 * SCRAPERS) // 8)
 
 
 def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None:
     """
-    Tell how many connections the limit on open files leaves room for.
+    Return how many connections the limit on open files leaves room for.
 
-    :param most: a limit that the reactor has itself, if any.
+    :param most: the reactor's own limit, if it has one.
     :param reserved: files for other uses.
     :return: ``None`` where there is no limit.
     """
@@ -125,8 +125,8 @@ def roomForConnections(most: int | None = None, reserved: int = 0) -> int | None
 
 def ignoreReports(listener: socket.socket) -> None:
     """
-    Have the kernel not report that replies did not arrive (``IP_RECVERR``, ip(7)): the
-    report on one would make another fail.
+    Turn off the kernel's reports of undelivered replies (``IP_RECVERR``, ip(7)): the
+    report on one reply would make the next call fail.
     """
     for level, option in _REPORTS:
         with suppress(OSError):
@@ -135,10 +135,10 @@ def ignoreReports(listener: socket.socket) -> None:
 
 def openSpare() -> int | None:
     """
-    Open a descriptor that can be given up for another one; none if there is no room.
+    Open a spare descriptor, which can be given up for another one; ``None`` without room.
     """
     try:
-        if hasattr(os, "eventfd"):  # It needs no file; after chroot(2) there may be none.
+        if hasattr(os, "eventfd"):  # An eventfd needs no file; after chroot(2) there may be none.
             return os.eventfd(0)
         return os.open(os.devnull, os.O_RDONLY)
     except OSError:

@@ -1,9 +1,9 @@
 """
-Which local address a datagram was sent to, and how to answer from it.
+Find the local address that a datagram was sent to, and answer from it.
 
 A socket that is bound to every address of a machine answers from the address
-that the kernel's routing prefers.  A peer that asked another address never
-takes such a reply.  ``IP_PKTINFO`` (ip(7)) and
+that the kernel's routing prefers.  A peer that sent to another address does not
+accept such a reply.  ``IP_PKTINFO`` (ip(7)) and
 ``IPV6_PKTINFO`` (RFC 3542, section 6) tell the asked address with each
 datagram, and set the source address of each reply.
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from echotwist.sockets.addresses import SocketName
 
-#: Python has no name for it; from Linux's ``in.h`` and macOS' ``netinet/in.h``.
+#: From Linux's ``in.h`` and macOS's ``netinet/in.h``; Python has no name for it.
 _IP_PKTINFO = {"linux": 8, "darwin": 26}.get(sys.platform)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", None)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", None)
@@ -39,10 +39,10 @@ _V6 = struct.Struct("@16sI")
 #: No IPv4 address; and the first byte of multicast and higher addresses (RFC 5771).
 _NONE, _GROUPS = bytes(4), 224
 
-#: One control message: level, type and data, as recvmsg(2) and sendmsg(2) have it.
+#: One control message: level, type and data, in the form of recvmsg(2) and sendmsg(2).
 Control = tuple[int, int, bytes]
 
-#: A datagram, where it came from, what to pass to :func:`send` with the reply,
+#: A datagram, its source, the control messages to pass to :func:`send` with the reply,
 #: and whether it was sent to a multicast or broadcast address.
 Received = tuple[bytes, SocketName, list[Control], bool]
 
@@ -55,7 +55,7 @@ _CMSG, _ALIGNMENT = struct.Struct("@Nii"), struct.calcsize("@N")
 @lru_cache(maxsize=4096)
 def nameFrom(name: bytes) -> tuple[Any, ...]:
     """
-    Turn a ``struct sockaddr`` of the internet into what ``recvfrom`` would give.
+    Turn a ``struct sockaddr`` of IPv4 or IPv6 into what ``recvfrom`` would return.
     """
     [family] = struct.unpack_from("@H", name)
     [port] = struct.unpack_from("!H", name, 2)
@@ -68,7 +68,7 @@ def nameFrom(name: bytes) -> tuple[Any, ...]:
 
 def controlsIn(told: bytes) -> Iterator[Control]:
     """
-    Take control messages apart, as recvmsg(2) has left them; zeros may follow.
+    Split the control messages of recvmsg(2); zeros may follow them.
     """
     start = 0
     while start + _CMSG.size <= len(told):
@@ -81,7 +81,7 @@ def controlsIn(told: bytes) -> Iterator[Control]:
 
 def packed(control: Control) -> bytes:
     """
-    Write a control message as sendmsg(2) wants it.
+    Encode a control message for sendmsg(2).
     """
     level, kind, data = control
     return _CMSG.pack(_CMSG.size + len(data), level, kind) + data + bytes(-len(data) % _ALIGNMENT)
@@ -89,26 +89,27 @@ def packed(control: Control) -> bytes:
 
 def ask(listener: socket.socket) -> None:
     """
-    Have the kernel tell the asked address of each datagram, where it can.
+    Let the kernel tell the asked address of each datagram, where it can.
     """
     if listener.family == socket.AF_INET6 and _IPV6_RECVPKTINFO is not None:
         listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
     if _IP_PKTINFO is not None:
-        # On a dual-stack socket it tells of broadcasts, which the other does not.
+        # On a dual-stack socket this option also reports broadcasts; the other one does not.
         with nullcontext() if listener.family == socket.AF_INET else suppress(OSError):
             listener.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
 def answerFromAny(listener: socket.socket) -> None:
     """
-    Let replies have the asked address as their source, even if no network interface
-    has it: a whole network may be routed to a host (``ip -6 route add local``).  For
-    IPv4 the kernel allows that by itself.
+    Allow replies from the asked address even if no network interface has it: a whole
+    network may be routed to a host (``ip -6 route add local``).  For IPv4 the kernel
+    allows that by itself.
 
-    Only for a bound socket: others could then bind to an address that is not ours.
+    Call this only for a bound socket: another one could bind to an address that is not
+    ours.
     """
     if listener.family == socket.AF_INET6 and _IPV6_FREEBIND is not None:
-        with suppress(OSError):  # Linux before 4.15 has no such thing.
+        with suppress(OSError):  # Linux before 4.15 does not have the option.
             listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
 
 
@@ -118,17 +119,17 @@ def answering(level: int, kind: int, data: bytes) -> tuple[list[Control], bool]:
     Turn a control message of recvmsg(2) into those that make sendmsg(2)
     answer from the address that the datagram was sent to.
 
-    The interface is left to the routing table, except for link-local
-    addresses, which mean nothing without it.
+    The routing table chooses the interface, except for link-local addresses, which mean
+    nothing without one.
 
-    :return: these, and whether the address was a multicast or broadcast one.
+    :return: these, and whether the address was a multicast or broadcast address.
     """
     if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
         _, source, asked = _V4.unpack(data[: _V4.size])
         if source == _NONE:
             # The datagram came before ask() was called: systemd opens sockets earlier.
             return [(level, kind, _V4.pack(0, asked, asked))], asked[0] >= _GROUPS
-        # The two differ when the address that was asked is not one of ours.
+        # The two differ when the asked address is not one of ours.
         return [(level, kind, _V4.pack(0, source, source))], source != asked
     if level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
         asked, interface = _V6.unpack(data[: _V6.size])
@@ -145,7 +146,7 @@ def _receive(listener: socket.socket, largest: int) -> Received:
     :param largest: bytes to make room for.
     """
     datagram, told, _, peer = listener.recvmsg(largest, ROOM)
-    # For IPv4 a dual-stack socket gives two of them; the last is that of IPv4.
+    # For IPv4 a dual-stack socket gives two messages; the last one is that of IPv4.
     control, toGroup = answering(*told[-1]) if told else ([], False)
     return datagram, peer, control, toGroup
 
@@ -154,7 +155,7 @@ def _send(
     listener: socket.socket, datagram: bytes, answering: list[Control], peer: SocketName | None
 ) -> None:
     """
-    Send a datagram, from the address that :func:`receive` told of.
+    Send a datagram from the address that :func:`receive` returned.
     """
     listener.sendmsg((datagram,), answering, 0, peer)
 

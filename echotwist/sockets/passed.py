@@ -1,5 +1,5 @@
 """
-The sockets that systemd passes to a service (sd_listen_fds(3)).
+Take over the sockets that systemd passes to a service (sd_listen_fds(3)).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echotwist.sockets.opening import prepareStream
 from echotwist.sockets.options import ignoreReports
 from echotwist.sockets.unix import prepareDatagram
 
-#: The first descriptor that is passed.
+#: The first descriptor that systemd passes.
 FIRST_DESCRIPTOR = 3
 
 _WANTED = {
@@ -25,13 +25,13 @@ _WANTED = {
 }
 
 
-#: Whether they were taken over: other files may have their numbers then.
+#: Whether they were taken over: from then on other files may have their numbers.
 _taken = False
 
 
 def passed() -> int:
     """
-    Count the descriptors that were passed to this process.
+    Count the descriptors that systemd passed to this process.
     """
     for environ in (os.environ, _atStart()):
         count = environ.get("LISTEN_FDS", "")
@@ -42,7 +42,7 @@ def passed() -> int:
 
 def _atStart() -> dict[str, str]:
     """
-    Give the environment as it was at first: Twisted removes these variables when a
+    Return the environment as it was at the start: Twisted removes these variables when a
     plugin asks it for the sockets.
     """
     try:
@@ -54,9 +54,9 @@ def _atStart() -> dict[str, str]:
 
 def find() -> None:
     """
-    Check that sockets were passed, before an endpoint takes one of them.
+    Check that systemd passed sockets, before an endpoint takes one of them.
 
-    :raise ListenError: none was, or fewer than ``LISTEN_FDS`` says.
+    :raise ListenError: it passed none, or fewer than ``LISTEN_FDS`` says.
     """
     count = 0 if _taken else passed()
     if not count:
@@ -72,10 +72,10 @@ def find() -> None:
 
 def adopt(linger: int | None) -> list[socket.socket]:
     """
-    Take over all sockets that were passed, but for those that an endpoint has taken.
+    Take over all passed sockets, except those that an endpoint has taken.
 
-    :param linger: seconds of ``SO_LINGER`` for connections of TCP, if any.
-    :raise ListenError: one is of a kind that cannot be served.
+    :param linger: seconds of ``SO_LINGER`` for TCP connections, if any.
+    :raise ListenError: the service cannot serve a socket of this kind.
     """
     global _taken
     _taken = True
@@ -88,10 +88,10 @@ def adopt(linger: int | None) -> list[socket.socket]:
 
 def _isPassed(fd: int) -> bool:
     """
-    Tell whether a descriptor is still the one that was passed.
+    Tell whether a descriptor is still the one that systemd passed.
 
-    An endpoint closes it when it has taken the socket.  Then a file of ours may have
-    the number; but our files are never inheritable (PEP 446).
+    An endpoint that takes the socket closes it.  A file of ours may then get its number;
+    but our files are never inheritable (PEP 446).
     """
     try:
         return os.get_inheritable(fd)
@@ -125,9 +125,9 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
 
 def check(listener: socket.socket) -> None:
     """
-    Check that a socket is of a kind that can be served.
+    Check that the service can serve a socket of this kind.
 
-    :raise OSError: it is not.
+    :raise OSError: it cannot.
     """
     if fault := _fault(listener):
         listener.detach()

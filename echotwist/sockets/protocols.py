@@ -8,7 +8,7 @@ from __future__ import annotations
 PROTOCOLS = range(256)
 
 #: Protocols whose packets the kernel itself answers, unwraps or relies on (IANA's
-#: numbers); an echo of them would meddle.
+#: numbers); an echo of them would interfere.
 OWNED = {
     0: "IPv6 hop-by-hop options",
     1: "ICMP",

@@ -1,5 +1,5 @@
 """
-Sockets of the UNIX family (unix(7)): opening them, and their files.
+Open sockets of the UNIX family (unix(7)), and look after their files.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ except ImportError:  # Windows, which has no UNIX sockets in Python either
 #: The default mode of the file: owner and group may connect.
 MODE = 0o660
 
-#: Bytes; more than any system allows.  We then get as much as a peer can get.
+#: Bytes; more than any system allows.  The kernel then gives us as much as any peer.
 SEND_BUFFER = 2**30
 
-#: How often to try a lock when another process removes its file meanwhile.
+#: How often to try a lock whose file another process removes meanwhile.
 LOCK_TRIES = 20
 
-#: How to open the file of a lock, whatever is there already.
+#: The flags to open the file of a lock, whether it exists or not.
 _LOCK = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 _FILE_HINTS = {
@@ -50,13 +50,13 @@ class FileSocket(socket.socket):
         """
         Bind to a file; replace a socket that no process listens on.
 
-        :param mode: of the file: who may connect or send.
-        :raise OSError: a process listens there, or the file is no socket.
+        :param mode: the mode of the file, which says who may connect or send.
+        :raise OSError: a process listens there, or the file is not a socket.
         """
         path = os.path.join(os.getcwd(), name)
         with _folderOf(path) as (folder, base):
             _removeStale(name, self.type, folder, base)
-            # chmod(2) afterwards would leave a moment with another mode.
+            # With chmod(2) the file would have another mode for a moment.
             before = os.umask(0o777 & ~mode)
             try:
                 self.bind(name)
@@ -66,7 +66,7 @@ class FileSocket(socket.socket):
 
     def close(self) -> None:
         """
-        Close it, and remove its file.
+        Close the socket, and remove its file.
         """
         if self._file is not None:
             path, made = self._file
@@ -82,10 +82,10 @@ def _folderOf(path: str) -> Iterator[tuple[int, str]]:
     """
     Open the folder of a file.
 
-    The owner of a folder on the path may lead it elsewhere between two looks.  With
-    this descriptor we remove the file from the folder that we looked at.
+    The owner of a folder on the path may change where it leads at any time.  With this
+    descriptor we remove the file from the same folder in which we checked it.
 
-    :return: a descriptor, and the name of the file in there.
+    :return: a descriptor, and the name of the file in that folder.
     """
     folder = os.open(os.path.dirname(path) or ".", getattr(os, "O_PATH", os.O_RDONLY))
     try:
@@ -119,14 +119,14 @@ def _inUse() -> OSError:
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
     """
-    Keep other services from opening a socket at the same path meanwhile.  If two find
-    an abandoned socket, the first replaces it; its own does not listen yet, so the
-    second would take it for abandoned too, and remove it.
+    Lock a path, so that no other service opens a socket there meanwhile.  Without the
+    lock, when two services find an abandoned socket, the first replaces it; its new
+    socket does not listen yet, so the second takes it for abandoned too, and removes it.
 
-    The file of the lock is removed in the end.  Where none can be made we go on
-    without it.
+    The file of the lock is removed in the end.  Where no lock can be made the service
+    goes on without one.
 
-    :raise OSError: another service does so right now.
+    :raise OSError: another service has the lock.
     """
     with _folderOf(f"{name}.lock") as (folder, base):
         lock = _lock(folder, base)
@@ -148,11 +148,11 @@ def _lock(folder: int, base: str) -> int | None:
         except BlockingIOError:
             os.close(lock)
             break
-        except OSError:  # This file system has no locks.
+        except OSError:  # The file system has no locks.
             return lock
         if _isThere(lock, folder, base):
             return lock
-        # Its last holder removed the file before we had the lock.
+        # The last holder removed the file before we had the lock.
         os.close(lock)
     raise _inUse()
 
@@ -174,12 +174,12 @@ def openUnix(
     name: str, kind: socket.SocketKind, *, mode: int = MODE, backlog: int = 0
 ) -> socket.socket:
     """
-    Open and bind a UNIX socket; one for streams listens.
+    Open and bind a UNIX socket; let one for streams listen.
 
     :param name: a path, or an abstract name, which begins with NUL.
-    :param mode: of the file.
+    :param mode: the mode of the file.
     :param backlog: connections that may wait to be accepted.
-    :raise ListenError: nothing is left open then.
+    :raise ListenError: it cannot be opened; nothing is left open.
     """
     listener = FileSocket(socket.AF_UNIX, kind)
     isFile = not name.startswith("\0")
@@ -209,7 +209,7 @@ def openUnix(
 
 def _isTakenByUs(name: str) -> bool:
     """
-    Tell whether this process has a socket of that name already.
+    Tell whether this process already has a socket of that name.
     """
     names = [one.getsockname() for one in ownSockets() if one.family == socket.AF_UNIX]
     if name.startswith("\0"):
@@ -227,15 +227,15 @@ def openUnixDatagram(name: str) -> socket.socket:
     """
     Open and bind a UNIX datagram socket.
 
-    :raise ListenError: nothing is left open then.
+    :raise ListenError: it cannot be opened; nothing is left open.
     """
     return openUnix(name, socket.SOCK_DGRAM)
 
 
 def prepareDatagram(listener: socket.socket) -> None:
     """
-    Have the kernel tell the sender of each datagram, and make room to send back the
-    largest that a peer can send.
+    Let the kernel tell the user who sent each datagram, and make room to send back the
+    largest datagram that a peer can send.
 
     :raise OSError: the kernel does not tell; only Linux does.
     """
@@ -247,7 +247,7 @@ def prepareDatagram(listener: socket.socket) -> None:
 
 def named(text: str) -> str:
     r"""
-    Give the name that a text means.  In the text an abstract name begins with ``\0``,
+    Return the name that a text means.  In the text an abstract name begins with ``\0``,
     or with ``@`` as systemd and our log write it.
     """
     for start in ("\\0", "@"):

@@ -1,5 +1,6 @@
 """
-Which user owns a UNIX socket, and which sockets leave datagrams unread (sock_diag(7)).
+Ask the kernel who owns a UNIX socket, and which sockets leave datagrams unread
+(sock_diag(7)).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from echotwist.sockets import netlink
 
 #: Seconds until a peer that the kernel does not show counts as a reader again, and until
-#: we ask again about a peer that has not read.
+#: we ask the kernel again about a peer that has not read.
 UNSEEN_PAUSE, UNREAD_PAUSE = 0.1, 0.001
 
 #: How many peers are remembered.
@@ -22,7 +23,7 @@ KNOWN_PEERS = 4096
 
 #: ``SOCK_DIAG_BY_FAMILY``.
 _BY_FAMILY = 20
-#: ``UDIAG_SHOW_NAME``, ``..._RQLEN`` and ``..._UID``, and the attributes that they bring.
+#: ``UDIAG_SHOW_NAME``, ``..._RQLEN`` and ``..._UID``, and the attributes that they ask for.
 _SHOW, _BOUND_NAME, _QUEUES, _USER = 0x01 | 0x10 | 0x40, 0, 4, 7
 #: ``INET_DIAG_NOCOOKIE``, twice.
 _ANY = 2**64 - 1
@@ -35,12 +36,12 @@ _SOCKET = struct.Struct("=BBBxIQ")
 
 class Peer(NamedTuple):
     """
-    A UNIX socket, as the kernel tells of it.
+    A UNIX socket, as the kernel describes it.
 
-    :param inode: its number.
-    :param name: what it is bound to; of a file, with the NUL at its end.
-    :param unread: bytes that wait for it; of datagrams, those of the first.
-    :param user: its owner; Linux tells from 5.3 on.
+    :param inode: the number of its inode.
+    :param name: the name that it is bound to; a file name ends with NUL.
+    :param unread: bytes that it has not read; for datagrams, those of the first one.
+    :param user: its owner; known from Linux 5.3 on.
     """
 
     inode: int
@@ -51,10 +52,10 @@ class Peer(NamedTuple):
 
 class Readers:
     """
-    Find out by asking the kernel who owns a peer's socket, and whether the peer reads.
+    Ask the kernel who owns a peer's socket, and whether the peer reads.
 
-    :param clock: tells the time in seconds.
-    :ivar searches: how often we searched all sockets, which may take milliseconds.
+    :param clock: returns the time in seconds.
+    :ivar searches: how often all sockets were searched, which may take milliseconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -65,10 +66,10 @@ class Readers:
 
     def hasRead(self, name: bytes) -> bool:
         """
-        Tell whether a peer has read all that it got, apart from empty datagrams.
+        Tell whether a peer has read all its datagrams, apart from empty ones.
 
-        A peer that the kernel does not show (it is in another network namespace, or
-        this is not Linux) counts as a reader now and then.
+        A peer that the kernel does not show (because it is in another network namespace, or
+        the system is not Linux) counts as a reader now and then.
         """
         now = self._clock()
         if now < self._until.get(name, 0.0):
@@ -82,7 +83,7 @@ class Readers:
 
     def owner(self, name: bytes) -> int | None:
         """
-        Give the user who owns the socket of a name, if there is one and the kernel tells.
+        Return the user who owns the socket of a name, if there is one and the kernel tells.
         """
         peer = self._ask(name) or self._search(name, self._clock())
         return peer.user if peer else None
@@ -114,10 +115,10 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
     """
     Ask the kernel for a datagram socket by its name.
 
-    :param inode: its number, if it is known; otherwise all are searched.
-    :return: of two sockets that had the name the later one, which has it now.
+    :param inode: the number of its inode, if known; otherwise all sockets are searched.
+    :return: the socket; of two that had the name, the later one, which has it now.
     """
-    # The name of a file ends with NUL; an abstract one begins with it.
+    # The name of a file ends with NUL; an abstract name begins with it.
     bound = name if name.startswith(b"\0") else name + b"\0"
     sought = netlink.attribute(_BOUND_NAME, bound)
     found = [_parsed(message) for message in _tell(inode, sought) if sought in message]
@@ -126,10 +127,10 @@ def _find(name: bytes, inode: int = 0) -> Peer | None:
 
 def _tell(inode: int, sought: bytes = b"") -> list[bytes]:
     """
-    Ask the kernel about a datagram socket, or about all.
+    Ask the kernel about one datagram socket, or about all.
 
-    :param sought: leave out replies of the kernel that do not hold these bytes.
-    :return: nothing where the kernel does not tell.
+    :param sought: leave out replies of the kernel that do not contain these bytes.
+    :return: an empty list where the kernel does not tell.
     """
     try:
         told = [

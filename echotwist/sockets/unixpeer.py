@@ -1,5 +1,5 @@
 """
-Which user sent a UNIX datagram, and where the sender's name leads (unix(7)).
+Find the user who sent a UNIX datagram, and where the sender's name leads (unix(7)).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from echotwist.sockets.packetinfo import Control
 #: ``struct ucred``: process, user and group.
 _CREDENTIALS = struct.Struct("=iII")
 
-#: Bytes of control messages to make room for: the credentials, which come first.
-#: There is no room for descriptors that a sender passes, so the kernel closes them.
+#: Bytes of room for control messages: the credentials, which come first.  Without
+#: room for the descriptors that a sender passes, the kernel closes them.
 CREDENTIALS_ROOM = socket.CMSG_SPACE(_CREDENTIALS.size)
 
 #: Bytes of the longest possible name, which has no NUL at its end.
 LONGEST_NAME = 108
 
-#: Names in this folder lead to the files that we have open, and nowhere else.
+#: Names in this folder lead only to the files that this process has open.
 OPENED = "/proc/self/fd"
 
 
@@ -39,19 +39,19 @@ def _areAllKnown() -> bool:
     return False
 
 
-#: The number of users whom the kernel does not know (proc_sys_kernel(5))...
+#: The number that stands for users unknown to the kernel (proc_sys_kernel(5))...
 NOBODY = _overflow()
 
-#: ...and whether it knows all users: in a user namespace many users have that number
-#: (user_namespaces(7)).
+#: ...and whether the kernel knows all users: in a user namespace many users have that
+#: number (user_namespaces(7)).
 ALL_KNOWN = _areAllKnown()
 
 
 def senderOf(control: Iterable[Control]) -> int | None:
     """
-    Give the user who sent a datagram (``SCM_CREDENTIALS``).
+    Return the user who sent a datagram (``SCM_CREDENTIALS``).
 
-    :return: nothing for a user who is not known here, or if the datagram came
+    :return: ``None`` for a user unknown in this namespace, or if the datagram came
         before ``SO_PASSCRED`` was set.
     """
     for level, kind, data in control:
@@ -67,23 +67,23 @@ def opened(name: bytes) -> int:
     Open the file of a socket, so that no other file can take its place.  Do not follow
     a symbolic link at the end of the path.
 
-    Links on the way to it are followed, such as ``/var/run``; the caller checks who
+    Links earlier on the path, such as ``/var/run``, are followed; the caller checks who
     owns the socket.
 
     :return: a descriptor, with ``O_PATH`` (open(2)).
-    :raise OSError: there is none.
+    :raise OSError: the file cannot be opened.
     """
     return os.open(name, os.O_PATH | os.O_NOFOLLOW)
 
 
 def placesOf(listeners: Iterable[socket.socket]) -> set[bytes | tuple[int, int]]:
     """
-    Give the name of each UNIX socket, and device and inode of its file if it has one.
+    Return the name of each UNIX socket, and device and inode of its file if it has one.
     """
     names = {os.fsencode(one.getsockname()) for one in listeners if one.family == socket.AF_UNIX}
     places: set[bytes | tuple[int, int]] = {*names}
     for name in names:
-        with suppress(OSError, ValueError):  # It is abstract, or cannot be reached.
+        with suppress(OSError, ValueError):  # The name is abstract, or its file cannot be reached.
             found = os.stat(name)
             places.add((found.st_dev, found.st_ino))
     return places
