@@ -1,5 +1,5 @@
 """
-Connections, of TCP and UNIX, that survive what the kernel has no room for.
+TCP and UNIX connections that survive a kernel without room.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from echotwist.streams.wrappers import halfCloseTarget
 #: Seconds between two checks whether a connection can be closed: at first, and later.
 FIRST_CLOSE_CHECK, LAST_CLOSE_CHECK = 0.01, 1.0
 
-#: Errors that say "not now": the bytes stay where they are.
+#: Errors that mean "not now": the bytes stay where they are.
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 
-#: Errors that say that the peer, or the way to it, is gone.
+#: Errors that mean that the peer, or the path to it, is gone.
 _ENDINGS = (
     errno.ECONNRESET,
     errno.EPIPE,
@@ -34,7 +34,7 @@ _ENDINGS = (
     errno.ENETUNREACH,
 )
 
-#: How often a change of what the reactor watches is tried.
+#: How often to try a change of the events that the reactor watches.
 WATCH_TRIES = 3
 
 Later = TypeVar("Later", bound=int | None)
@@ -42,17 +42,17 @@ Later = TypeVar("Later", bound=int | None)
 
 class Connection(tcp.Server):
     """
-    A connection that survives what the kernel has no room for, and that knows
-    why it was lost.
+    A connection that survives when the kernel has no room, and that knows why it was
+    lost.
 
-    :ivar lastError: why, as the number of an error; 0 if there was none.
+    :ivar lastError: the number of the error that ended it; 0 if there was none.
     """
 
     #: The :class:`StreamPort` that accepted it.
     server: Any
     #: The address of the client behind a proxy, if the header named one.
     peer: IAddress | None = None
-    #: Seconds of ``SO_LINGER``; ``None`` waits as long as it takes.
+    #: Seconds of ``SO_LINGER``; ``None`` waits without a limit.
     lingers: int | None = None
     lastError = 0
     _saidAll = False
@@ -60,21 +60,21 @@ class Connection(tcp.Server):
 
     def getPeer(self) -> IAddress:
         """
-        Give the peer's address.
+        Return the peer's address.
         """
         peer: IAddress = self.peer or self.server.addressOf(self.client)
         return peer
 
     def getHost(self) -> IAddress:
         """
-        Give our own address.
+        Return our own address.
         """
         host: IAddress = self.server.addressOf(self.socket.getsockname())
         return host
 
     def setProtocol(self, protocol: IProtocol) -> None:
         """
-        Have another protocol go on from here.
+        Hand the connection over to another protocol.
         """
         self.protocol = protocol
 
@@ -90,7 +90,7 @@ class Connection(tcp.Server):
 
     def doRead(self) -> Any:
         """
-        Read what has come.
+        Read bytes that have come.
         """
         try:
             data = self.socket.recv(self.bufferSize)
@@ -100,7 +100,7 @@ class Connection(tcp.Server):
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
         """
-        Write what the kernel takes.
+        Write as much as the kernel takes.
         """
         try:
             return self.socket.send(memoryview(data)[: self.SEND_LIMIT])
@@ -120,31 +120,31 @@ class Connection(tcp.Server):
 
     def startReading(self) -> None:
         """
-        Have the reactor tell when there is something to read.
+        Let the reactor call when there is something to read.
         """
         self._watch(super().startReading)
 
     def stopReading(self) -> None:
         """
-        Let what comes wait.
+        Stop reading: bytes that come wait in the kernel.
         """
         self._watch(super().stopReading)
 
     def startWriting(self) -> None:
         """
-        Have the reactor tell when there is room to write.
+        Let the reactor call when there is room to write.
         """
         self._watch(super().startWriting)
 
     def stopWriting(self) -> None:
         """
-        There is nothing to write.
+        Stop writing: nothing waits to be written.
         """
         self._watch(super().stopWriting)
 
     def _watch(self, change: Callable[[], object]) -> None:
         """
-        Change what the reactor watches; a connection that it cannot watch is lost.
+        Change the events that the reactor watches; lose a connection that it cannot watch.
 
         :raise OSError: for a connection that has not begun yet.
         """
@@ -162,13 +162,13 @@ class Connection(tcp.Server):
 
     def _postLoseConnection(self) -> ConnectionDone | None:
         """
-        All is written: send FIN, and wait until the peer has taken everything.  If there is
-        something that we have not read, close(2) resets the connection; a FIN before that
-        would look as if all had come.
+        All is written: send FIN, and wait until the peer has taken everything.  With bytes
+        that we have not read, close(2) resets the connection; a FIN before that would tell
+        the peer that it got everything.
 
         close(2) now would leave the rest to the kernel, which does not watch for stalls;
-        and with ``SO_LINGER`` the call itself would block, on a non-blocking socket too
-        (Linux 6.18), and all other connections with it.
+        and with ``SO_LINGER`` the call would block the process and so all connections, even
+        on a non-blocking socket (Linux 6.18).
         """
         if self.lingers == 0 or not queued(self):
             return CONNECTION_DONE
@@ -195,7 +195,7 @@ class Connection(tcp.Server):
 
     def closeInBackground(self) -> None:
         """
-        Close, and leave to the kernel what the peer has yet to take.
+        Close, and leave the bytes that the peer has not taken to the kernel.
         """
         if self._saidAll and self.connected:
             self.connectionLost(Failure(CONNECTION_DONE))
@@ -210,7 +210,7 @@ class Connection(tcp.Server):
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        The connection is gone.
+        The connection is closed.
         """
         if hasattr(self, "socket") and not self.lastError:
             with suppress(OSError):
@@ -223,10 +223,10 @@ class Connection(tcp.Server):
 
     def _leaveRest(self) -> None:
         """
-        Hand the kernel all that was read from a UNIX socket, beyond its usual limit.
+        Write all bytes read from a UNIX socket into the kernel, beyond its usual limit.
 
-        UNIX sockets know no reset: the peer reads what the kernel has, and then the end,
-        as if that were all.  Only if we left something unread it gets ``ECONNRESET`` then
+        UNIX sockets have no reset: the peer reads the bytes that the kernel has, and then the
+        end, as if these were all.  It gets ``ECONNRESET`` only if we left bytes unread
         (``unix_release_sock``, Linux 6.18).
         """
         if not hasattr(self, "socket") or self.socket.family != getattr(socket, "AF_UNIX", None):
@@ -239,19 +239,19 @@ class Connection(tcp.Server):
 
 def lingering(seconds: int, connection: type[Connection] = Connection) -> type[Connection]:
     """
-    Make the class of connections that close as ``SO_LINGER`` says: wait so long for
-    the peer to take what is left, and then reset it.
+    Make a class of connections that close as ``SO_LINGER`` says: wait so long for
+    the peer to take the rest, and then reset the connection.
 
-    :param connection: what they are otherwise.
+    :param connection: the class of connections without ``SO_LINGER``.
     """
 
     class LingeringConnection(connection):  # type: ignore[misc,valid-type]
         """
-        A connection that waits so long.
+        A connection that waits ``seconds`` at its close.
         """
 
         lingers = seconds
-        # After a FIN, of shutdown(2), there would be nothing to reset.
+        # After a FIN from shutdown(2) there would be nothing to reset.
         _shouldShutdown = seconds > 0
 
     return LingeringConnection
@@ -259,7 +259,7 @@ def lingering(seconds: int, connection: type[Connection] = Connection) -> type[C
 
 def refuse(stream: socket.socket) -> None:
     """
-    Reset a connection, so that its peer knows at once.
+    Reset a connection, so that its peer knows at once that it is refused.
     """
     with suppress(OSError):
         setLinger(stream, 0)

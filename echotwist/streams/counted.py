@@ -1,5 +1,5 @@
 """
-The echo of streams as the service has it: counted, limited and watched.
+The echo of streams in the service: counted, limited and watched.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from echotwist.telemetry.counters import Counters
 
 class IEchoOwner(IConnectionOwner):
     """
-    Counts, limits and watches echoes.
+    An owner that counts, limits and watches echoes.
     """
 
     counters: Counters = Attribute("What happened.")
 
     def opened(echo: CountedEcho) -> None:
         """
-        Hear that a connection began.
+        Note that a connection began.
         """
 
     def wrote(echo: CountedEcho) -> None:
         """
-        Hear that there may be bytes that a peer has yet to take.
+        Note that bytes may wait for the peer of a connection.
         """
 
     def closed(echo: CountedEcho, reason: Failure) -> None:
         """
-        Hear that a connection ended.
+        Note that a connection ended.
         """
 
 
@@ -40,15 +40,15 @@ class CountedEcho(Echo):
     """
     An echo that is counted, limited and watched.
 
-    :param owner: counts, limits and watches.
-    :param host: the peer's address; nothing if it has none.
+    :param owner: the owner that counts, limits and watches it.
+    :param host: the peer's address; empty if it has none.
     :ivar received: how many bytes have come in.
-    :ivar watched: the owner knows that there may be bytes to take.
-    :ivar ending: no more will be read.
-    :ivar why: why we end the connection, if we do.
+    :ivar watched: the owner knows that bytes may wait for the peer.
+    :ivar ending: the echo reads no more.
+    :ivar why: the reason why the service ends the connection, if it does.
     """
 
-    #: Each byte goes out as it came in.
+    #: Whether each byte goes out as it came in.
     isExact = True
 
     def __init__(self, owner: IEchoOwner, host: str = "") -> None:
@@ -62,14 +62,14 @@ class CountedEcho(Echo):
 
     def connectionMade(self) -> None:
         """
-        Begin to be watched.
+        Tell the owner that the connection began.
         """
         super().connectionMade()
         self.owner.opened(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Give back what came in.
+        Send back the bytes that came in.
         """
         self.transport.write(data)
         self.passed(len(data))
@@ -86,7 +86,7 @@ class CountedEcho(Echo):
 
     def finish(self) -> None:
         """
-        Read no more, give back what is left, then end.
+        Read no more, send back the rest, then close.
         """
         self.ending = True
         super().finish()
@@ -94,12 +94,12 @@ class CountedEcho(Echo):
     @property
     def sent(self) -> int:
         """
-        How many bytes have gone out, or wait to.
+        How many bytes have gone out, or wait to go out.
         """
         return self.received
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone, for whatever reason.
+        The connection is closed, for whatever reason.
         """
         self.owner.closed(self, reason)

@@ -1,5 +1,5 @@
 """
-How connections end, in words.
+Describe in words how connections end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDS: dict[object, str] = {
 
 def endText(reason: Failure) -> str:
     """
-    Tell why a connection ended.
+    Describe why a connection ended.
     """
     if reason.type in _ENDS:
         return _ENDS[reason.type]

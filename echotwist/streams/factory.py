@@ -1,5 +1,5 @@
 """
-The factory of stream echoes, which knows all that are open.
+The factory of stream echoes, which keeps the set of open ones.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from echotwist.streams.timeouts import InactivityTimeout
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Seconds without a byte after which a connection is over, once the service stops.
+#: Seconds without a byte after which a stopping service ends a connection.
 DRAIN_QUIET = 0.6
 
 
 @implementer(IEchoOwner)
 class EchoFactory(Factory):
     """
-    Make an echo for each connection, and know all that are open.
+    Make an echo for each connection, and keep the set of open ones.
 
     :param prefix: bytes put before each line; none for an exact echo.
     :param verbose: log each connection when it has ended.
-    :param limits: decides which peers are served; by default all.
+    :param limits: the limits that decide which peers are served; by default no limits.
     :param stallTimeout: reset a peer that has taken none of its waiting bytes for
         so many seconds; 0 for never.
-    :param idleTimeout: end a connection on which nothing came for so many seconds;
+    :param idleTimeout: end a connection that received nothing for so many seconds;
         0 for never.
-    :param limitedLog: counts and tells what went wrong.
-    :param reactor: tells the time and calls later (``IReactorTime``), by a clock
-        that nobody can set (:func:`keepSteady`); by default the global one.
-    :ivar takesBare: connections need have no echo while they only echo.
-    :ivar bare: those that have none, for each port.
-    :ivar watch: begin to ask what peers have yet to take.
-    :ivar isWatching: tells whether that has begun.
+    :param limitedLog: counts and logs errors.
+    :param reactor: the clock (``IReactorTime``), which cannot be set
+        (:func:`keepSteady`); by default the global reactor.
+    :ivar takesBare: connections may be bare, without objects, while they only echo.
+    :ivar bare: the bare connections of each port.
+    :ivar watch: starts the checks whether peers take their bytes.
+    :ivar isWatching: tells whether these checks run.
     """
 
     noisy = False
@@ -71,7 +71,7 @@ class EchoFactory(Factory):
         self._verbose = verbose
         self.limits = limits or Limits()
         self._reactor: IReactorTime = keepSteady(reactor or globalReactor())
-        #: Since when, and where, if that is to be logged.
+        #: For each connection the time when it began, and its peer, if these are logged.
         self._open: dict[CountedEcho, tuple[float, IAddress] | None] = {}
         self.takesBare = not (prefix or verbose or idleTimeout)
         self.bare: list[IBareConnections] = []
@@ -96,7 +96,7 @@ class EchoFactory(Factory):
         """
         Make the echo for one connection.
 
-        :return: nothing for a peer that is over a limit.
+        :return: ``None`` for a peer over a limit.
         """
         host = getattr(addr, "host", "")
         if not self.admits(host, addr):
@@ -105,7 +105,7 @@ class EchoFactory(Factory):
 
     def echo(self, host: str) -> CountedEcho:
         """
-        Make the echo for a connection that is admitted.
+        Make the echo for an admitted connection.
         """
         echo = (PrefixEcho if self.prefix else CountedEcho)(self, host)
         echo.factory = self
@@ -113,9 +113,9 @@ class EchoFactory(Factory):
 
     def admits(self, host: str | None, peer: object = None) -> bool:
         """
-        Tell whether a connection is admitted; one that is not is counted.
+        Tell whether a connection is admitted; count one that is not.
 
-        :param host: its address; ``None`` while it is unknown.
+        :param host: the peer's address; ``None`` while it is unknown.
         :param peer: the peer for the log, if there is one to name.
         """
         reason = self.limits.refusal(host)
@@ -125,22 +125,22 @@ class EchoFactory(Factory):
 
     def handshakeStarted(self, connection: IHandshake) -> None:
         """
-        Reset a connection whose peer does not finish its handshake in time.
+        Start the time limit for a handshake, after which the connection is reset.
 
-        :param connection: its protocol, which names its ``handshake``.
+        :param connection: the protocol, which names its ``handshake``.
         """
         self._handshakes.started(connection)
 
     def handshakeFinished(self, connection: IHandshake) -> None:
         """
-        Hear that a handshake is finished, or the connection gone.
+        Stop the time limit: the handshake is finished, or the connection closed.
         """
         self._handshakes.finished(connection)
         self._finishIfAlone()
 
     def opened(self, echo: CountedEcho) -> None:
         """
-        Begin to look after a connection.
+        Add a connection to the open ones.
         """
         self.limits.opened(echo.host)
         self.counters.connections += 1
@@ -162,7 +162,7 @@ class EchoFactory(Factory):
 
     def settle(self) -> set[CountedEcho]:
         """
-        Have each connection count what it has not counted yet; give those that had some.
+        Let each connection count its uncounted bytes; return those that had some.
         """
         for bare in self.bare:
             bare.settle()
@@ -170,7 +170,7 @@ class EchoFactory(Factory):
 
     def closed(self, echo: CountedEcho, reason: Failure) -> None:
         """
-        Count and tell the end of a connection.
+        Count and log the end of a connection.
         """
         began = self._open.pop(echo)
         if echo.watched:
@@ -180,7 +180,7 @@ class EchoFactory(Factory):
         self._drainTimeout.forget(echo)
         self.limits.closed(echo.host)
         self.counters.active -= 1
-        # The kernel may have given up first, after many probes without an answer.
+        # The kernel may have given up first, after many unanswered probes.
         if getattr(echo.transport, "lastError", 0) == errno.ETIMEDOUT and not echo.why:
             echo.why = "stalled"
             self.counters.stalled += 1
@@ -202,7 +202,7 @@ class EchoFactory(Factory):
 
     def _finishIfAlone(self) -> None:
         """
-        If no connection is left, check no more, and end the drain.
+        If no connection is left, stop the checks, and end the drain.
         """
         if self._isBusy():
             return
@@ -217,9 +217,9 @@ class EchoFactory(Factory):
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
-        Echo on until each connection has been quiet for a moment, then end it.
+        Echo until each connection has been quiet for a moment, then end it.
 
-        :param seconds: after which all are ended, quiet or not.
+        :param seconds: the time after which all are ended, quiet or not.
         :return: fires when no connection is left.
         """
         if not self._isBusy():
@@ -258,11 +258,11 @@ class EchoFactory(Factory):
 
     def _waiting(self) -> dict[CountedEcho, int]:
         """
-        Find the connections whose peer has bytes to take, or will have soon, and how many
-        bytes each peer has taken so far.
+        Find the connections with bytes for their peer, now or soon, and how many bytes each
+        peer has taken so far.
 
         On UNIX sockets the kernel also counts its overhead for each message: a message
-        that is taken is still a step forward, a new message is not.
+        that the peer takes is still progress, a new message is not.
         """
         self._isEchoing = sum(bare.makeWaiting() for bare in self.bare) > 0
         moving = self.settle()

@@ -1,5 +1,5 @@
 """
-Connections that have not finished their handshake: of TLS, or a PROXY header.
+Time limits for handshakes: of TLS, or a PROXY header.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from echotwist.streams.interfaces import IHandshake
 from echotwist.streams.timeouts import InactivityTimeout
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Seconds in which a peer must finish its handshake: of TLS, or a PROXY header.
+#: Seconds within which a peer must finish its handshake: of TLS, or a PROXY header.
 HANDSHAKE_TIMEOUT = 10.0
 
 
 class Handshakes:
     """
-    Handshakes that have begun; one that takes too long is ended with a reset.
+    The handshakes that are going on; reset a connection whose handshake takes too long.
 
-    :param seconds: how long one may take.
-    :param limitedLog: hears of those that took longer.
-    :param reactor: tells the time and calls later.
+    :param seconds: how long a handshake may take.
+    :param limitedLog: counts and logs those that took longer.
+    :param reactor: the clock (``IReactorTime``).
     """
 
     def __init__(self, seconds: float, limitedLog: RateLimitedLog, reactor: IReactorTime) -> None:
         self._limitedLog = limitedLog
-        # Nothing but the end of a handshake counts as progress.
+        # Only the end of a handshake counts as progress.
         self._open: dict[IHandshake, int] = {}
         self._timeout = InactivityTimeout(
             seconds, lambda: self._open, self._end, reactor, lambda: bool(self)
@@ -36,14 +36,14 @@ class Handshakes:
 
     def started(self, connection: IHandshake) -> None:
         """
-        Begin to wait for a handshake.
+        Start the time limit for a handshake.
         """
         self._open[connection] = 0
         self._timeout.start()
 
     def finished(self, connection: IHandshake) -> None:
         """
-        Stop waiting for a handshake.
+        Stop the time limit for a handshake.
         """
         self._open.pop(connection, None)
         self._timeout.forget(connection)
@@ -59,7 +59,7 @@ class Handshakes:
 
     def abortAll(self) -> None:
         """
-        Reset all connections that have not finished.
+        Reset all connections whose handshake is not finished.
         """
         for connection in list(self._open):
             self._abort(connection)

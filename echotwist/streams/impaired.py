@@ -1,5 +1,5 @@
 """
-Streams that misbehave on purpose.
+Streams that are impaired on purpose.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from echotwist.streams.counted import CountedEcho
 from echotwist.streams.factory import EchoFactory
 from echotwist.streams.progress import unsent
 
-#: Bytes of one connection that may be held back before no more is read of it; a slow
-#: peer has as many waiting.
+#: Bytes of one connection that may be held back before it is no longer read; a slow peer
+#: may have as many waiting.
 HELD = 65536
 
-#: What is said of a connection that ends, by how it does.
+#: The word for a connection that ends, by the way it ends.
 _SAID = {"reset": "reset", "stall": "stalled", "close": "closed"}
 
 
 @implementer(IHalfCloseableProtocol)
 class ImpairedStream(ProtocolWrapper):
     """
-    What lies between an echo and its connection, and lets no byte through as it should.
+    The wrapper between an echo and its connection that applies the impairments.
 
-    :param factory: counts and watches.
-    :param echo: gives back each byte.
-    :param path: says when bytes leave, and how it ends.
-    :param ignoresEnd: nothing follows when the peer has sent its last byte.
+    :param factory: the factory that counts and watches it.
+    :param echo: the echo.
+    :param path: decides when bytes leave, and how the stream ends.
+    :param ignoresEnd: ignore the half-close of the peer.
     """
 
     transport: Any
@@ -57,7 +57,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """
-        Begin.
+        Connect the echo to this wrapper as its transport.
         """
         directlyProvides(self, providedBy(transport))
         Protocol.makeConnection(self, transport)
@@ -73,13 +73,13 @@ class ImpairedStream(ProtocolWrapper):
     @property
     def sent(self) -> int:
         """
-        How many bytes have gone out, or wait to, apart from those.
+        How many bytes have gone out, or wait to go out, without those held back.
         """
         return int(getattr(self.transport, "sent", self._sent))
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Have the echo give back what is to be given back.
+        Let the echo send back as many bytes as the path admits.
         """
         if self._isOver:
             return
@@ -91,7 +91,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def write(self, data: bytes) -> None:
         """
-        Write, later and in pieces.
+        Write later, and in pieces.
         """
         self._path.put(self.factory.seconds(), data)
         if self._next is None:
@@ -99,8 +99,8 @@ class ImpairedStream(ProtocolWrapper):
 
     def _send(self) -> None:
         """
-        Write the next piece, if it is time; in each turn of the reactor one, which the
-        kernel then has by itself.
+        Write the next piece, if it is due; one in each turn of the reactor, so that the kernel
+        gets each piece alone.
         """
         now = self.factory.seconds()
         self._next = None
@@ -117,7 +117,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def _goOn(self) -> None:
         """
-        Read on or wait; end, if all has left.
+        Read on or wait; end the stream if all bytes have left.
         """
         isDone = self._isOver or self._isClosing or self._inputEnded
         mayRead = not (isDone or self._isFull or self._path.held >= HELD)
@@ -148,7 +148,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def _reset(self) -> None:
         """
-        Reset the connection when its peer has all that it was to have.
+        Reset the connection when its peer has all admitted bytes.
         """
         if unsent(self.transport):
             self._last = self.factory.callLater(FIRST_CLOSE_CHECK, self._reset)
@@ -157,7 +157,8 @@ class ImpairedStream(ProtocolWrapper):
 
     def _keep(self) -> None:
         """
-        Keep the connection open, but not for ever: a peer that leaves would not be seen.
+        Keep the connection open, for a limited time: a stalled connection does not see its peer
+        leave.
         """
         if self.factory.patience:
             self._last = self.factory.callLater(self.factory.patience, self.abortConnection)
@@ -181,7 +182,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """
-        Hear ourselves when the connection takes no more.
+        Register this wrapper in place of the echo as the producer of the connection.
         """
         self.transport.registerProducer(self, True)
 
@@ -192,21 +193,21 @@ class ImpairedStream(ProtocolWrapper):
 
     def pauseProducing(self) -> None:
         """
-        The connection takes no more.
+        The connection takes no more: pause.
         """
         self._isFull = True
         self._goOn()
 
     def resumeProducing(self) -> None:
         """
-        It does again.
+        The connection takes more again: go on.
         """
         self._isFull = False
         self._goOn()
 
     def stopProducing(self) -> None:
         """
-        It never does again.
+        The connection will never take more.
         """
 
     def loseConnection(self) -> None:
@@ -225,7 +226,7 @@ class ImpairedStream(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone.
+        The connection is closed.
         """
         self._stop()
         self._echo.connectionLost(reason)
@@ -238,11 +239,11 @@ class ImpairedStream(ProtocolWrapper):
 
 class ImpairedFactory(EchoFactory):
     """
-    Make echoes that misbehave on purpose.
+    Make echoes whose streams are impaired on purpose.
 
-    :param impairments: how.
-    :param words: of :class:`EchoFactory`.
-    :ivar patience: seconds for which a connection is kept that we let stall; 0 for ever.
+    :param impairments: the impairments to apply.
+    :param words: the arguments of :class:`EchoFactory`.
+    :ivar patience: seconds for which a stalled connection is kept open; 0 for ever.
     """
 
     def __init__(self, impairments: Impairments, **words: Any) -> None:
@@ -255,7 +256,7 @@ class ImpairedFactory(EchoFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """
-        Make the echo for one connection, and what lies before it.
+        Make the echo for one connection, in the wrapper that impairs it.
         """
         echo = super().buildProtocol(addr)
         if echo is None:

@@ -1,5 +1,5 @@
 """
-What the parts of a stream know of each other.
+Interfaces between the parts of a stream.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from echotwist.telemetry.log import RateLimitedLog
 
 class IHandshake(Interface):
     """
-    A protocol whose peer must do something before it is served.
+    A protocol whose peer must finish a handshake before it is served.
     """
 
     handshake: str = Attribute("What that is, for the log: ``TLS handshake``.")
@@ -24,36 +24,36 @@ class IHandshake(Interface):
 
 class IBareConnections(Interface):
     """
-    Connections that are open, but have no objects of Twisted's yet.
+    Open connections that have no Twisted objects yet.
     """
 
     def __len__() -> int:
         """
-        Tell how many there are.
+        Return how many there are.
         """
 
     def settle() -> None:
         """
-        Count what was echoed.
+        Count the bytes echoed since the last time.
         """
 
     def makeWaiting() -> bool:
         """
-        Make the objects of those whose peer may have stopped taking its bytes, so that it
-        is watched.
+        Make the objects of connections whose peer may have stopped taking its bytes, so that
+        the factory watches them.
 
-        :return: whether to ask again.
+        :return: whether to call this again later.
         """
 
     def makeAll() -> None:
         """
-        Make the objects of all.
+        Make the objects of all connections.
         """
 
 
 class IConnectionOwner(Interface):
     """
-    Admits connections, and watches their handshakes.
+    An owner that admits connections, and watches their handshakes.
     """
 
     prefix: bytes = Attribute("What is put before each line.")
@@ -62,18 +62,18 @@ class IConnectionOwner(Interface):
 
     def admits(host: str | None, peer: object = None) -> bool:
         """
-        Tell whether a connection is admitted; one that is not is counted.
+        Tell whether a connection is admitted; count one that is not.
 
-        :param host: its address; ``None`` while it is unknown.
+        :param host: the peer's address; ``None`` while it is unknown.
         :param peer: the peer for the log, if there is one to name.
         """
 
     def handshakeStarted(connection: IHandshake) -> None:
         """
-        Reset a connection whose peer does not finish its handshake in time.
+        Start the time limit for a handshake, after which the connection is reset.
         """
 
     def handshakeFinished(connection: IHandshake) -> None:
         """
-        Hear that a handshake is finished, or the connection gone.
+        Stop the time limit: the handshake is finished, or the connection closed.
         """

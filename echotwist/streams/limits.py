@@ -1,5 +1,5 @@
 """
-Which connections a stream echo serves.
+The limits that decide which connections a stream echo serves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ class Limits:
     """
     Decide for each new connection whether it is served.
 
-    :param most: connections at a time; ``None`` for no limit.  May change.
+    :param most: connections at a time; ``None`` for no limit.  It may be changed later.
     :param mostPerPeer: connections of one peer (an IPv4 address, or a /64 of
         IPv6) at a time; ``None`` for no limit.
-    :param access: says which addresses are served; ``None`` for all.
+    :param access: decides which addresses are served; ``None`` for all.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class Limits:
         self.most = most
         self._mostPerPeer = mostPerPeer
         self._access = access
-        #: It matters who a peer is.
+        #: The decision depends on the peer's address.
         self.byPeer = access is not None or mostPerPeer is not None
         self._all = 0
         self._ofPeer: Counter[str] = Counter()
 
     def refusal(self, host: str | None) -> str:
         """
-        Say why a connection must not be served, or nothing.
+        Return why a connection must not be served; an empty text if it may be.
 
-        :param host: its address; ``None`` while it is unknown, and empty if it has
+        :param host: the peer's address; ``None`` while it is unknown, and empty if it has
             none, as on UNIX sockets.
         """
         if host and self._access is not None and (reason := self._access.refusal(host)):
@@ -62,7 +62,7 @@ class Limits:
 
     def closed(self, host: str | None) -> None:
         """
-        Count a connection that is gone.
+        Count a connection that is closed.
         """
         self._all -= 1
         if self._mostPerPeer is not None and host is not None:

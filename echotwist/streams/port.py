@@ -1,5 +1,5 @@
 """
-The ports that accept connections, of TCP and of UNIX.
+The ports that accept TCP and UNIX connections.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from echotwist.streams.connection import Connection, refuse
 from echotwist.streams.wrappers import innermostProtocol
 from echotwist.telemetry.log import RateLimitedLog
 
-#: Connections accepted in one go, before others have their turn.
+#: Connections accepted in one go, before other sockets have their turn.
 ACCEPTS_AT_ONCE = 64
 
-#: Times as many are accepted in the next go, if none of this one was asked for in vain.
+#: The factor by which the next go may accept more, if connections filled this one.
 GROWTH = 1.125
 
 #: Seconds without accepting, after the system had no room for another connection.
@@ -38,12 +38,12 @@ MAX_LOSSES = 8
 
 class StreamPort(RecoveringPort, tcp.Port):
     """
-    A port on a socket that listens already.
+    A port on a socket that already listens.
 
     :param listener: the socket, which this port takes over.
     :param factory: makes the protocol of each connection.
-    :param limitedLog: is told of the errors that were survived.
-    :param reactor: waits for connections.
+    :param limitedLog: counts and logs errors that do not close the port.
+    :param reactor: the reactor that waits for connections.
     :param backlog: connections that may wait to be accepted.
     :ivar accepts: how many are accepted in one go.
     """
@@ -70,7 +70,7 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def startListening(self) -> None:
         """
-        Begin to accept.
+        Start accepting.
 
         Twisted's own method opens a file first, which after chroot(2) may not exist.
         """
@@ -90,19 +90,19 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def _numberOf(self, listener: socket.socket) -> Any:
         """
-        Give what the log calls us by.
+        Return the number or name by which the log calls the port.
         """
         return listener.getsockname()[1]
 
     def getHost(self) -> IAddress:
         """
-        Give our own address, which is known before we listen.
+        Return our own address, which is known before the port listens.
         """
         return self.addressOf((self._preexistingSocket or self.socket).getsockname())
 
     def doRead(self) -> None:
         """
-        Accept connections that wait, about as many as last time: to ask in vain costs time.
+        Accept waiting connections, about as many as last time: a call that finds none costs time.
         """
         if not self.accept(int(self._likely)):
             self.examine()
@@ -111,8 +111,8 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Accept a connection, or raise an ``OSError``.
 
-        :return: its descriptor and the name of its peer, or true if it is served already;
-            nothing if nobody waits.
+        :return: its descriptor and the name of its peer, or true if it is already served;
+            ``None`` if no connection waits.
         """
         with suppress(BlockingIOError):
             # socket.accept() does the same, but first asks the new socket what it is.
@@ -123,7 +123,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Accept up to so many waiting connections.
 
-        :return: whether there was one, or an error.
+        :return: whether there was a connection, or an error.
         """
         for number in range(most):
             try:
@@ -154,20 +154,20 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
-        Turn what ``accept`` gave into what a connection keeps of its peer.
+        Turn the name that ``accept`` returned into the address that a connection keeps.
         """
         return scoped(name)
 
     def addressOf(self, name: Any) -> IAddress:
         """
-        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        Make an ``IAddress`` from the name that ``accept`` or ``getsockname`` returned.
         """
         return cast(IAddress, self._buildAddr(scoped(name)))
 
     def handleRest(self) -> None:
         """
-        Accept connections that the kernel has accepted already, before the port is
-        closed; but no newer ones, of which there may be no end.
+        Accept the connections that wait in the kernel's queue, before the port is
+        closed; but no newer ones, which may never stop coming.
         """
         self.accept(self.backlog + 1)  # Linux queues one more
 
@@ -192,14 +192,14 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Make the transport of a connection.
 
-        :raise OSError: it cannot be watched.
+        :raise OSError: the reactor cannot watch it.
         """
         number, self.sessionno = self.sessionno, self.sessionno + 1
         return self.transport(stream, protocol, peer, self, number, self.reactor)
 
     def _hasNoRoom(self, error: OSError) -> bool:
         """
-        Handle a lasting error, which would otherwise wake us again and again.
+        Handle a lasting error, which would otherwise wake the port again and again.
 
         :return: whether it is such an error; others concern one connection.
         """
@@ -228,9 +228,9 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note an error, and see whether the socket still listens (accept(2)).
+        Note an error, and check whether the socket still listens (accept(2)).
 
-        :param call: what failed, in a word: ``accept``.
+        :param call: the action that failed, in a word: ``accept``.
         """
         self.limitedLog.failed(call, error)
         if call != "accept" or error.errno != errno.EINVAL:
@@ -243,21 +243,21 @@ class StreamPort(RecoveringPort, tcp.Port):
 
     def restore(self) -> None:
         """
-        Have the socket listen again, unless another process that has it was faster.
+        Let the socket listen again, unless another process that shares it was faster.
 
-        :raise OSError: that cannot be done.
+        :raise OSError: the socket cannot listen.
         """
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return
         super().restore()
         self.socket.listen(self.backlog)
-        # Connections would inherit that the socket is shut down; only this clears it.
+        # Connections would inherit the shutdown of the socket; only this call clears it.
         self.socket.shutdown(socket.SHUT_RD)
         self.socket.listen(self.backlog)
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Go on after an event that the reactor takes for the end; close when we stop.
+        Go on after an event that the reactor takes for the end; close when the service stops.
         """
         if self.survives():
             return
@@ -269,7 +269,7 @@ class StreamPort(RecoveringPort, tcp.Port):
 
 class UnixPort(StreamPort):
     """
-    The same for UNIX sockets.
+    A port for UNIX sockets.
     """
 
     _type = "UNIX"
@@ -283,7 +283,7 @@ class UnixPort(StreamPort):
 
     def clientOf(self, name: Any) -> tuple[Any, ...]:
         """
-        Turn what ``accept`` gave into what a connection keeps of its peer.
+        Turn the name that ``accept`` returned into the address that a connection keeps.
         """
         return (name, None)
 
@@ -295,6 +295,6 @@ class UnixPort(StreamPort):
 
     def addressOf(self, name: Any) -> UNIXAddress:
         """
-        Make an ``IAddress`` of that, or of what ``getsockname`` gave.
+        Make an ``IAddress`` from the name that ``accept`` or ``getsockname`` returned.
         """
         return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)

@@ -1,5 +1,5 @@
 """
-A text put before each line of a stream.
+Put a text before each line of a stream.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ class LinePrefix:
     Put a text at the start of a stream and after each newline that is
     followed by more, however the stream is cut into segments.
 
-    Nothing is held back: each segment is given out at once.  Only the fact that a line
+    No byte is held back: each segment is returned at once.  Only the fact that a line
     has ended is kept for the next one.
 
     :param prefix: the text, in bytes.
@@ -22,7 +22,7 @@ class LinePrefix:
 
     def __call__(self, segment: bytes) -> bytes:
         """
-        Give the segment with its prefixes.
+        Return the segment with its prefixes.
 
         :param segment: the bytes that came next; may be empty.
         """
@@ -30,6 +30,6 @@ class LinePrefix:
             return segment
         start = self._prefix if self._lineEnded else b""
         self._lineEnded = segment.endswith(b"\n")
-        # The last byte is left out: nothing follows a newline there yet.
+        # Leave out the last byte: nothing follows a newline there yet.
         body = segment[:-1].replace(b"\n", b"\n" + self._prefix)
         return start + body + segment[-1:]

@@ -8,22 +8,22 @@ from echotwist.streams.counted import CountedEcho, IEchoOwner
 from echotwist.streams.prefix import LinePrefix
 from echotwist.streams.wrappers import lowestTransport
 
-#: Bytes read at once, and kept for a peer that is slow to take them.
+#: Bytes read at once, and kept for a slow peer.
 CHUNK = 65536
 
 
 def chunk(prefix: bytes) -> int:
     """
-    Tell how many bytes may be read at once, so that few must be kept.
+    Return how many bytes to read at once, so that few must be kept.
 
-    A segment of nothing but newlines grows a lot with a prefix.
+    A segment that contains only newlines grows a lot with a prefix.
     """
     return max(1, CHUNK // (1 + len(prefix)))
 
 
 class PrefixEcho(CountedEcho):
     """
-    Echo with the text of its owner before each line: ``You said : ``.
+    Echo with the prefix of its owner before each line: ``You said : ``.
     """
 
     isExact = False
@@ -36,7 +36,7 @@ class PrefixEcho(CountedEcho):
 
     def connectionMade(self) -> None:
         """
-        Tie reading to writing, in pieces that stay small with the prefixes.
+        Limit the size of reads, so that pieces stay small with their prefixes.
         """
         lowestTransport(self.transport).bufferSize = self._chunk
         super().connectionMade()
@@ -44,13 +44,13 @@ class PrefixEcho(CountedEcho):
     @property
     def sent(self) -> int:
         """
-        How many bytes have gone out, or wait to, prefixes and all.
+        How many bytes have gone out, or wait to go out, with prefixes.
         """
         return self.received + self._added
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Give back what came in, with the prefixes.
+        Send back the bytes that came in, with prefixes.
         """
         reply = self._prefixed(data)
         added = len(reply) - len(data)

@@ -1,5 +1,5 @@
 """
-How far a connection has come, in bytes.
+Measure the progress of a connection, in bytes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from echotwist.streams.wrappers import lowestTransport
 
 def written(echo: CountedEcho) -> int:
     """
-    Tell how many bytes have gone out to the peer, or wait to; with TLS, those that
-    TLS made.
+    Return how many bytes have gone out to the peer, or wait to go out; with TLS, those
+    that TLS made.
     """
     sent: int = getattr(echo.transport, "sent", echo.sent)
     return sent
@@ -23,22 +23,22 @@ def written(echo: CountedEcho) -> int:
 
 def unsent(transport: ITransport) -> int:
     """
-    Tell how many bytes wait for the peer, in the transport and in the kernel;
-    0 for a transport that does not say.
+    Return how many bytes wait for the peer, in the transport and in the kernel;
+    0 for a transport that does not tell.
     """
     connection = lowestTransport(transport)
     if not isinstance(connection, FileDescriptor):
         return 0
     waiting = len(connection.dataBuffer) - connection.offset + connection._tempDataLen
-    # A full send buffer of the kernel takes more only when a third of it is gone: at
+    # A full send buffer of the kernel takes more only when a third of it is free: at
     # 10 kB/s that may take minutes.
     return waiting + queued(connection)
 
 
 def pending(transport: ITransport) -> int:
     """
-    Tell how many bytes wait for us: after a pause of the machine a check may come
-    before we could read.  Bytes that are held back on purpose count too.
+    Return how many bytes wait for us: after a pause of the machine a check may come
+    before we could read.  Bytes held back on purpose count too.
     """
     connection = lowestTransport(transport)
     held: int = getattr(transport, "held", 0)

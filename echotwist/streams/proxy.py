@@ -26,7 +26,7 @@ from echotwist.streams.wrappers import innermostProtocol
 #: Bytes of the longest header of version 1, with its end.
 V1_BYTES = 107
 
-#: Bytes of a header of version 2 before its variable part; they tell the size of that.
+#: Bytes of a header of version 2 before its variable part, whose size they tell.
 V2_FIXED_BYTES = 16
 
 _START = V1Parser.PROXYSTR + b" "
@@ -38,10 +38,10 @@ _TEXT = re.compile(
 
 def split(data: bytes) -> tuple[bytes, bytes] | None:
     """
-    Split a header from what follows it.
+    Split a header from the bytes after it.
 
-    :return: nothing while the header is not whole.
-    :raise ValueError: it is no header.
+    :return: ``None`` while the header is not whole.
+    :raise ValueError: the bytes are not a header.
     """
     if data.startswith(V2Parser.PREFIX):
         end = V2_FIXED_BYTES + int.from_bytes(data[14:V2_FIXED_BYTES], "big")
@@ -59,9 +59,9 @@ def split(data: bytes) -> tuple[bytes, bytes] | None:
 
 def peerOf(header: bytes) -> IPv4Address | IPv6Address | None:
     """
-    Give the client that a header names.
+    Return the client that a header names.
 
-    :return: nothing if the proxy speaks for itself, or for a client without an IP
+    :return: ``None`` if the proxy speaks for itself, or for a client without an IP
         address.
     :raise Exception: the header makes no sense.
     """
@@ -83,11 +83,11 @@ def peerOf(header: bytes) -> IPv4Address | IPv6Address | None:
 
 def _source(header: bytes) -> tuple[IPv4 | IPv6, int]:
     """
-    Read a header of version 1 (section 2.1), strictly: Twisted's parser accepts many
+    Parse a header of version 1 (section 2.1) strictly: Twisted's parser accepts many
     texts as numbers, and any text as an address.
 
     :return: address and port that the client connected from.
-    :raise ValueError: it is no such header.
+    :raise ValueError: the header is wrong.
     """
     found = _TEXT.fullmatch(header)
     if found is None:
@@ -105,7 +105,7 @@ class ProxyHeader(Protocol):
     Read the header, then hand the connection over to the echo.
 
     :param factory: makes the protocol for the peer that the header names.
-    :param owner: counts, limits and watches (:class:`EchoFactory`).
+    :param owner: the owner that counts, limits and watches (:class:`EchoFactory`).
     """
 
     handshake = "PROXY header"
@@ -120,9 +120,9 @@ class ProxyHeader(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Wait for the header, but not for ever.
+        Wait for the header, for a limited time.
         """
-        # Bytes that come along with the header are echoed at once, with their prefixes.
+        # Bytes that come with the header are echoed at once, with their prefixes.
         self.transport.bufferSize = chunk(self._owner.prefix)
         self._isCounted = True
         self._owner.limits.opened(None)
@@ -172,7 +172,7 @@ class ProxyHeader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone before the header was whole.
+        The connection was closed before the header was whole.
         """
         self._uncount()
         self._owner.handshakeFinished(self)
@@ -180,10 +180,10 @@ class ProxyHeader(Protocol):
 
 class ProxyFactory(Factory):
     """
-    Have each connection begin with a header.
+    Make protocols that first read the header of each connection.
 
     :param factory: makes the protocols of connections whose header was read.
-    :param owner: counts, limits and watches (:class:`EchoFactory`).
+    :param owner: the owner that counts, limits and watches (:class:`EchoFactory`).
     """
 
     noisy = False
@@ -196,6 +196,6 @@ class ProxyFactory(Factory):
         """
         Make the protocol that reads the header.
 
-        :return: nothing if there are too many connections already.
+        :return: ``None`` if there are too many connections already.
         """
         return ProxyHeader(self._next, self._owner) if self._owner.admits(None, addr) else None

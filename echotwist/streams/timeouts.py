@@ -1,5 +1,5 @@
 """
-Timeouts of connections that make no progress.
+Timeouts for connections that make no progress.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: How many checks there are in the time that a connection has.
+#: How many checks there are within one timeout.
 CHECKS = 8
 
-#: Seconds until the first check: most connections are done by then, and no other check
-#: need wake us.
+#: Seconds until the first check: most connections have ended by then, and need no other
+#: check.
 FIRST_CHECK = 0.25
 
 Watched = TypeVar("Watched", bound=Hashable)
@@ -23,12 +23,12 @@ class InactivityTimeout(Generic[Watched]):
     """
     End connections that have made no progress for too long.
 
-    It wakes the process only while there is something to watch.
+    It wakes the process only while there are connections to watch.
 
-    :param seconds: how long is too long; 0 for never.
-    :param progress: gives the connections to watch now, each with how far it has come.
+    :param seconds: the timeout; 0 for never.
+    :param progress: returns the connections to watch now, each with its progress.
     :param end: ends a connection.
-    :param reactor: tells the time and calls later.
+    :param reactor: the clock (``IReactorTime``).
     :param isNeeded: tells whether to check again.
     """
 
@@ -47,25 +47,25 @@ class InactivityTimeout(Generic[Watched]):
         self._isNeeded = isNeeded
         self._pause = seconds / CHECKS
         self._next: IDelayedCall | None = None
-        #: How far each had come, and since when.
+        #: The progress of each connection, and since when it has stood there.
         self._seen: dict[Watched, tuple[int, float]] = {}
 
     def start(self) -> None:
         """
-        Begin to check, unless that has begun.
+        Start the checks, unless they run already.
         """
         if self._seconds and self._next is None:
             self._next = self._reactor.callLater(min(FIRST_CHECK, self._pause), self._check)
 
     def isChecking(self) -> bool:
         """
-        Tell whether checks have begun.
+        Tell whether the checks run.
         """
         return self._next is not None
 
     def stop(self) -> None:
         """
-        Check no more, until started again.
+        Stop the checks, until they are started again.
         """
         if self._next is not None and self._next.active():
             self._next.cancel()
@@ -73,17 +73,17 @@ class InactivityTimeout(Generic[Watched]):
 
     def forget(self, one: Watched) -> None:
         """
-        Forget a connection that is gone, and all that it refers to.
+        Forget a closed connection, so that its objects are freed.
         """
         self._seen.pop(one, None)
 
     def expired(self, progress: Mapping[Watched, int]) -> list[Watched]:
         """
-        Give those that made no progress for so long.
+        Return the connections that made no progress for too long.
 
-        :param progress: how far each has come.  A number that falls is no progress,
-            but the next step is counted from there.  Connections that are not in it
-            any more are forgotten.
+        :param progress: the progress of each connection.  A number that falls is no
+            progress, but the next step is counted from there.  Connections that are no
+            longer in it are forgotten.
         """
         now = self._reactor.seconds()
         before, self._seen = self._seen, {}
@@ -98,6 +98,6 @@ class InactivityTimeout(Generic[Watched]):
             for one in self.expired(self._progress()):
                 self._end(one)
         finally:
-            # A call that is cancelled would still wake some reactors.
+            # A cancelled call would still wake some reactors.
             if self._next is None and self._isNeeded():
                 self._next = self._reactor.callLater(self._pause, self._check)

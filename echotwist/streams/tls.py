@@ -42,22 +42,22 @@ TLS_PIECE = 2**15
 class EchoTLS(TLSMemoryBIOProtocol):
     """
     TLS that lets a peer half-close: a peer that has sent its last byte (``close_notify``,
-    RFC 8446, section 6.1) still gets all that is left.
+    RFC 8446, section 6.1) still gets the rest.
 
-    Twisted's own TLS drops that (twisted/twisted#5341).  And it waits for ever for a
-    ``close_notify`` in reply to its own, which no peer has to send.
+    Twisted's own TLS drops the rest (twisted/twisted#5341).  And it waits for ever for a
+    ``close_notify`` in reply to its own, which a peer need not send.
 
-    :ivar sent: how many bytes have gone out, or wait to, as they are on the wire.
+    :ivar sent: how many bytes have gone out, or wait to go out, as they are on the wire.
     """
 
-    #: What the peer has to finish before it is served.
+    #: The handshake that the peer has to finish before it is served.
     handshake = "TLS handshake"
 
-    #: We wait for it no more.
+    #: The time limit for it is over.
     givenUp = False
 
     transport: Any
-    #: ``None`` if OpenSSL could not make it: a plugin's certificates may be gone.
+    #: ``None`` if OpenSSL could not make one: a plugin's certificates may be gone.
     _tlsConnection: Any = None
     _owner: IEchoOwner | None = None
     sent = 0
@@ -66,7 +66,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def makeConnection(self, transport: ITransport) -> None:
         """
-        Begin the handshake, which must not take for ever.
+        Start the handshake, with a time limit.
         """
         self._owner = getattr(innermostProtocol(self), "owner", None)
         if self._owner is not None:
@@ -90,8 +90,8 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def _watch(self) -> None:
         """
-        Have the owner watch whether the peer takes what was written: that may be more
-        than the echo knows of, such as answers to KeyUpdate (RFC 8446, 4.6.3).
+        Let the owner watch whether the peer takes the written bytes: TLS may write bytes that
+        the echo does not know of, such as answers to KeyUpdate (RFC 8446, section 4.6.3).
         """
         if self._owner is None or not self._handshakeDone:
             return
@@ -101,14 +101,14 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def pauseProducing(self) -> None:
         """
-        Give no more to the echo, not even bytes that have come already.
+        Pass no more bytes to the echo, not even those that have come already.
         """
         self._isPaused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Go on; first with bytes that have come already.
+        Go on, first with bytes that have come already.
         """
         self._isPaused = False
         self._flushReceiveBIO()
@@ -116,7 +116,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
             self.transport.resumeProducing()
 
     def _flushReceiveBIO(self) -> None:
-        # With a prefix a whole record may grow a lot.
+        # A whole record may grow a lot with prefixes.
         piece = min(TLS_PIECE, getattr(lowestTransport(self), "bufferSize", TLS_PIECE))
         try:
             while not (self._lostTLSConnection or self._isPaused):
@@ -151,7 +151,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         """
         Reset the connection.
 
-        Twisted's own TLS sends ``close_notify`` first, as if all had come.
+        Twisted's own TLS sends ``close_notify`` first, which tells the peer that it got all.
         """
         self._aborted = self.disconnecting = True
         self.transport.abortConnection()
@@ -168,7 +168,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        # A transport that has paused its producer would wait for more, and never close.
+        # A transport that has paused its producer would wait for it, and never close.
         if self._producer is not None:
             self._producer = None
             self.transport.unregisterProducer()
@@ -176,7 +176,7 @@ class EchoTLS(TLSMemoryBIOProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection is gone.
+        The connection is closed.
         """
         if self._owner is not None:
             self._owner.handshakeFinished(self)
@@ -190,14 +190,14 @@ def overTLS(
     reactor: IReactorTime,
 ) -> TLSMemoryBIOFactory:
     """
-    Put TLS around what a factory makes.
+    Put TLS around the protocols of a factory.
 
-    :param contextFactory: certificate, key and all else (``CertificateOptions``).
-    :raise Exception: whatever OpenSSL says of these, now and not to the first peer.
+    :param contextFactory: certificate, key and other options (``CertificateOptions``).
+    :raise Exception: OpenSSL's error about these, now and not at the first connection.
     """
     if hasattr(contextFactory, "getContext"):
         with warnings.catch_warnings():
-            # pyOpenSSL would have the certificate in another form than Twisted has it.
+            # pyOpenSSL wants the certificate in another form than Twisted's.
             warnings.simplefilter("ignore", DeprecationWarning)
             contextFactory.getContext().set_alpn_select_callback(_chooseNone)
     around = TLSMemoryBIOFactory(contextFactory, False, factory, reactor)
@@ -217,7 +217,7 @@ def _chooseNone(connection: Connection, offered: list[bytes]) -> Any:
 
 def mend(factory: object) -> bool:
     """
-    Turn Twisted's TLS around a factory into this kind.
+    Replace Twisted's TLS around a factory by this one.
 
     :return: whether there is TLS around it.
     """

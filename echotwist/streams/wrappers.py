@@ -1,8 +1,8 @@
 """
-What an endpoint may put between an echo and its connection.
+Look through the wrappers that an endpoint may put between an echo and its connection.
 
-Twisted itself has TLS; plugins may bring others.  All of them wrap the protocol
-below them in a ``ProtocolWrapper``, which is the transport of the one above.
+Twisted itself has TLS; plugins may add others.  Each is a ``ProtocolWrapper``: it wraps
+a protocol, and is the transport of that protocol.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.protocols.policies import ProtocolWrapper
 
 def innermostProtocol(protocol: IProtocol | None) -> Any:
     """
-    Find what is inside of all wrappers: the echo, or nothing if there is none.
+    Find the protocol inside all wrappers: the echo, or nothing if there is none.
     """
     while isinstance(protocol, ProtocolWrapper):
         protocol = protocol.wrappedProtocol
@@ -24,7 +24,7 @@ def innermostProtocol(protocol: IProtocol | None) -> Any:
 
 def lowestTransport(transport: ITransport | None) -> Any:
     """
-    Find the connection that is below all wrappers.
+    Find the connection below all wrappers.
     """
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
@@ -33,9 +33,9 @@ def lowestTransport(transport: ITransport | None) -> Any:
 
 def halfCloseTarget(protocol: IProtocol) -> IHalfCloseableProtocol | None:
     """
-    Find the protocol that must hear that the peer has sent its last byte.
+    Find the protocol to tell that the peer has half-closed.
 
-    Most wrappers hide that the echo wants to know.
+    Most wrappers hide that the echo has ``IHalfCloseableProtocol``.
     """
     while isinstance(protocol, ProtocolWrapper) and not IHalfCloseableProtocol(protocol, None):
         protocol = protocol.wrappedProtocol
