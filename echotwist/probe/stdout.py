@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
@@ -54,4 +55,5 @@ def discard() -> None:
     """
     Write to nowhere from now on: what could not be written is not tried again.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), _OUTPUT)
+    with suppress(OSError):  # Too many files may be open.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _OUTPUT)

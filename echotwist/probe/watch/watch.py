@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from echotwist.probe.alarm import alarm
+from echotwist.probe.dialing import makeRoom
 from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.measurement import Measurement, carrier, check, sourceText
 from echotwist.probe.payload import Payload
@@ -34,6 +35,17 @@ _STAMPED = 2**7
 
 #: The golden section: turns that are so far apart are spread evenly, however many there are.
 _SECTION = 0.6180339887498949
+
+
+#: Descriptors that a target needs which shares none, and the process besides.
+_EACH, _BESIDES = 3, 64
+
+
+def _isShared(entry: Entry) -> bool:
+    """
+    Tell whether a target shares its socket with others.
+    """
+    return entry.target.kind == "udp" and not entry.settings.interface
 
 
 class Watch(Measurement[Watched]):
@@ -75,12 +87,13 @@ class Watch(Measurement[Watched]):
 
     # What is watched
 
-    def _checkAll(self, entries: Iterable[Entry]) -> None:
+    def _checkAll(self, entries: Sequence[Entry]) -> None:
         """
         See that all may be watched.
 
         :raise ProbeError: one may not.
         """
+        makeRoom(_EACH * sum(not _isShared(entry) for entry in entries) + _BESIDES)
         rates: Counter[str] = Counter()
         for entry in entries:
             if entry.target.host:
@@ -136,7 +149,7 @@ class Watch(Measurement[Watched]):
         """
         self._checkOne(entry, place)
         target, settings = entry.target, entry.settings
-        if target.kind == "udp" and not settings.interface:
+        if _isShared(entry):
             return self.sockets.lane(target, place, settings.way)
         return carrier(self._reactor, target, place, settings, True, _STAMPED)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,8 @@ import jsonschema
 import pytest
 
 import echotwist.probe
-from tests.support.live import PATIENCE, Server, ours
-from tests.support.probing import WELL, Misbehaving, probe
+from tests.support.live import PATIENCE, ROOT, Server, ours
+from tests.support.probing import PROGRAM, WELL, Misbehaving, probe
 from tests.support.watching import NOBODY, Watching, fileOf, watching
 
 pytestmark = pytest.mark.oneWay
@@ -191,6 +192,26 @@ def test_usage(tmp_path: Path, words: list[str], said: str) -> None:
     [line] = done.stderr.splitlines()
     assert line.startswith("echoprobe: ")
     assert said in line
+
+
+def test_files(tmp_path: Path, server: Server) -> None:
+    """
+    The process has the system let it open as many files as its connections need, or says
+    that it may not.
+    """
+    path = fileOf(tmp_path, *(f"{n}=tcp:127.0.0.1:{server.port}" for n in range(60)))
+    words = [*PROGRAM, "watch", str(path), "--count=1", "--timeout=60", "--json"]
+
+    def under(limit: str) -> subprocess.CompletedProcess[str]:
+        shell = ["sh", "-c", f'{limit} && exec "$@"', "sh", *words]
+        return subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+
+    done = under("ulimit -Sn 100")
+    assert (done.returncode in WELL, done.stderr) == (True, "")
+    assert [one["back"] for one in json.loads(done.stdout)["results"]] == [1] * 60
+    done = under("ulimit -n 100")
+    said = "so many connections need 244 open files; ulimit -n allows 100"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"echoprobe: {said}\n")
 
 
 def test_unknown(tmp_path: Path, server: Server) -> None:
