@@ -32,7 +32,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
     """
     The command line.
 
-    :ivar settings: what it says, once it has been parsed.
+    :ivar settings: the settings, once the command line is parsed.
     """
 
     synopsis = "[options]"
@@ -42,13 +42,13 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
     def getSynopsis(self) -> str:
         """
-        Say how it is called.
+        Return the first line of the help: how to call the command.
         """
         return f"Usage: {MODULE} [options]" if sys.argv[0] == MODULE else super().getSynopsis()
 
     def parseArgs(self, *words: str) -> None:
         """
-        Take no words but options.
+        Refuse words that are not options.
         """
         if words:
             raise usage.UsageError(f"{words[0]}: not an option; options begin with --")
@@ -66,7 +66,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
         :raise UsageError: for a mistake in it.
         :raise SystemExit: for the same, when called by ``twistd`` or ``twist``:
-            they would print all of their own help before the one line that
+            they would print their whole help before the one line that
             matters.
         """
         try:
@@ -78,7 +78,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
     def _explained(self, error: usage.UsageError) -> Exception:
         """
-        Explain that an option of the program itself comes too late.
+        Explain that an option of ``twistd`` itself must come before ``echo``.
         """
         found = re.fullmatch("option (--?)(.+) not recognized", str(error))
         twistd: Any = self.parent
@@ -90,7 +90,7 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
 
     def postOptions(self) -> None:
         """
-        Check what depends on several options.
+        Check the options against each other.
         """
         if self["reuse"] and not hasattr(socket, "SO_REUSEPORT"):
             raise usage.UsageError("--reuse: this system has no SO_REUSEPORT")
@@ -100,23 +100,23 @@ class Options(DeclaredOptions, settings=Settings, exclusive=[("no-tcp", "no-udp"
             )
         try:
             self.settings = Settings(**dict(self.chosen()))
-            # Opening the sockets would find it as well, but later.
+            # Opening the sockets would find the error as well, but later.
             names = self.settings.transports or ["interface"]
             findAll(self.settings.interfaces, self.settings.port, names)
             if self.parent is not None:
                 checkTwistd(self.parent)
         except (ListenError, ValueError) as error:
             raise usage.UsageError(str(error)) from None
-        # A program that only parses has no use for a reactor.
+        # A program that only parses needs no reactor.
         if self.parent is not None and not self.settings.portable:
             installReactor()
 
 
 def makeService(options: Options) -> EchoService:
     """
-    Make the service that a command line asks for.
+    Make the service for a command line.
 
-    :param options: parsed already.
+    :param options: the parsed command line.
     """
     # ``twist`` logs to a file object of its own; ``--log-file`` may name a pipe.
     caller: Any = options.parent or {}
@@ -128,8 +128,8 @@ def serviceFor(
     settings: Settings, options: Mapping[str, Any] = MappingProxyType({})
 ) -> EchoService:
     """
-    Make the service that settings ask for; it is the same as :class:`EchoService`.
+    Make the service for settings, as :class:`EchoService` does.
 
-    :param options: those of ``twistd`` itself, as far as they are known.
+    :param options: the options of ``twistd`` itself, as far as they are known.
     """
     return EchoService(settings, options=options)

@@ -1,5 +1,5 @@
 """
-Which values of the settings each part gets.
+Pass to each part of the service just the values of the settings that it needs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from echotwist.settings import Settings
 
 def socketsOf(settings: Settings) -> Sockets:
     """
-    Give the sockets that settings ask for.
+    Return the sockets that settings ask for.
     """
     return Sockets(
         binding=Binding(
@@ -32,9 +32,9 @@ def socketsOf(settings: Settings) -> Sockets:
 
 def rulesOf(settings: Settings, impair: Impairments = UNIMPAIRED) -> Rules:
     """
-    Give the rules that settings make for ports.
+    Return the rules that settings make for ports.
 
-    :param impair: what goes wrong on purpose, with a seed.
+    :param impair: the impairments to apply, with a seed.
     """
     return Rules(
         prefix=settings.prefix,

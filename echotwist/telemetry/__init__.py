@@ -1,3 +1,3 @@
 """
-What the service tells: counters, the log, and its state for systemd.
+Counters, the log, and the state of the service for systemd.
 """

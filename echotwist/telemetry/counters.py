@@ -1,5 +1,5 @@
 """
-What happened, as numbers.
+Counters of bytes, datagrams, connections, refusals and errors.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ DATAGRAMS = frozenset({"UDP", "UNIX datagram", "raw"})
 @define(eq=False, on_setattr=NO_OP)
 class Counters:
     """
-    The numbers of one transport; streams and datagrams each use their part.
+    The counters of one transport; streams and datagrams each use a part of them.
 
-    :param transport: its name: ``TCP``, ``UDP``...
-    :ivar connections: accepted and served.
-    :ivar active: connections there are now.
-    :ivar receivedBytes: of content.
-    :ivar sentBytes: of content; handed to the kernel or waiting for it.
-    :ivar receivedDatagrams: with those that were refused.
-    :ivar sentDatagrams: handed to the kernel.
+    :param transport: the name of the transport: ``TCP``, ``UDP``...
+    :ivar connections: connections accepted and served.
+    :ivar active: connections open now.
+    :ivar receivedBytes: bytes of content received.
+    :ivar sentBytes: bytes of content handed to the kernel, or waiting for it.
+    :ivar receivedDatagrams: datagrams received, with the refused ones.
+    :ivar sentDatagrams: datagrams handed to the kernel.
     :ivar stalled: connections reset because their peer took nothing.
     :ivar idle: connections ended because their peer sent nothing.
     :ivar drained: connections ended because the service stopped.
     :ivar refused: connections and datagrams that were refused, by reason.
-    :ivar impaired: what was done wrong on purpose, by what is counted and the effect.
-    :ivar errors: system calls that failed, by what they were for and the
+    :ivar impaired: the effects of impairments, by unit and effect.
+    :ivar errors: system calls that failed, by their purpose and the
         symbol of the error.
-    :ivar sources: functions that add what was counted elsewhere.
+    :ivar sources: functions that add the counts kept elsewhere.
     """
 
     transport: str = ""
@@ -57,7 +57,7 @@ class Counters:
 
     def settle(self) -> Counters:
         """
-        Add all that was counted elsewhere; call this before you read.
+        Add all counts kept elsewhere; call this before you read the counters.
         """
         for source in self.sources:
             source()
@@ -65,7 +65,7 @@ class Counters:
 
     def becomeSumOf(self, parts: Sequence[Counters]) -> None:
         """
-        Take the sum of others.
+        Set these counters to the sum of others.
         """
         for name in _SUMMED:
             zero = type(getattr(self, name))()
@@ -77,14 +77,14 @@ _SUMMED = [one.name for one in fields(Counters) if one.name not in ("transport",
 
 def carriedBy(transport: str) -> str:
     """
-    Tell what a transport carries, as impairments call it.
+    Return the kind that a transport carries, ``datagrams`` or ``streams``, as for impairments.
     """
     return OF_DATAGRAMS if transport in DATAGRAMS else OF_STREAMS
 
 
 def toLine(counters: Iterable[Counters]) -> bytes:
     """
-    Write counters as one line, for :func:`fromLine`.
+    Format counters as one line, for :func:`fromLine`.
     """
     told = [asdict(one.settle(), filter=lambda field, _: field.init) for one in counters]
     return repr(told).encode("ascii") + b"\n"
@@ -92,6 +92,6 @@ def toLine(counters: Iterable[Counters]) -> bytes:
 
 def fromLine(line: bytes) -> list[Counters]:
     """
-    Read counters from what :func:`toLine` wrote.
+    Parse the counters in a line from :func:`toLine`.
     """
     return [Counters(**values) for values in literal_eval(line.decode("ascii"))]

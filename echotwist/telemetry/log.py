@@ -1,5 +1,5 @@
 """
-Errors and refusals: counted, and logged at a limited rate.
+Count errors and refusals, and log them at a limited rate.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class RateLimitedLog:
     """
     Count by kind, and log at most one line a minute for each kind.
 
-    What strangers can cause must not fill the log.  The kinds are few: the
-    calls that we make times the errors of the kernel and the kinds of exceptions,
-    and our reasons to refuse.
+    Events that strangers can cause must not fill the log.  There are few kinds: our
+    calls times the errors of the kernel and the kinds of exceptions, and our reasons to
+    refuse.
 
-    :param counters: count each event.
-    :param clock: tells the time in seconds.
+    :param counters: the counters of the events.
+    :param clock: returns the time in seconds.
     """
 
     _log = Logger()
@@ -40,9 +40,9 @@ class RateLimitedLog:
 
     def failed(self, call: str, error: OSError) -> None:
         """
-        Note that a system call failed, and was survived.
+        Note a system call that failed without ending the service.
 
-        :param call: what failed, in a word: ``send``.
+        :param call: the action that failed, in a word: ``send``.
         """
         kind = (call, errorName(error))
         self.counters.errors[kind] += 1
@@ -58,9 +58,9 @@ class RateLimitedLog:
 
     def broke(self, call: str) -> None:
         """
-        Note the current exception, which only a mistake in a program can have raised.
+        Note the current exception, which only a bug can have raised.
 
-        :param call: what failed, in a word: ``accept``.
+        :param call: the action that failed, in a word: ``accept``.
         """
         kind = (call, getattr(sys.exc_info()[0], "__name__", ""))
         self.counters.errors[kind] += 1
@@ -74,10 +74,10 @@ class RateLimitedLog:
 
     def refused(self, reason: str, peer: object = None) -> None:
         """
-        Note that a connection or a datagram was refused.
+        Note a refused connection or datagram.
 
-        :param reason: one of few.
-        :param peer: its address or name, in whatever form the caller has it.
+        :param reason: one of the few known reasons.
+        :param peer: the peer's address or name, in any form.
         """
         self.counters.refused[reason] += 1
         if (more := self._due(reason, self.counters.refused[reason])) is not None:
@@ -96,7 +96,7 @@ class RateLimitedLog:
 
     def _due(self, kind: object, total: int) -> str | None:
         """
-        Say how often it happened since the last line, if another line is due.
+        Return how often an event happened since the last line, if another line is due.
         """
         now = self._clock()
         saidAt, saidTotal = self._said.get(kind, (now - LINE_PAUSE, 0))

@@ -1,5 +1,5 @@
 """
-Standard output and standard error that never block: the reader of the log may be
+Make standard output and standard error never block: the reader of the log may be
 slow, hang, or be gone.
 """
 
@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 class LossyStream:
     """
-    A stream of text that drops lines while there is no room, and says how many when
-    there is room again.
+    A text stream that drops lines while there is no room, and tells how many when there
+    is room again.
 
-    Each line is there whole, or not at all.
+    Each line is written whole, or not at all.
 
-    :param fd: where it goes.  If it is a pipe, no other program should write to it.
+    :param fd: the descriptor to write to.  No other program should write to the same pipe.
     """
 
     _log = Logger()
@@ -36,7 +36,7 @@ class LossyStream:
 
     def write(self, text: str) -> int:
         """
-        Write some lines, or count them.
+        Write lines, or count them as dropped.
         """
         self._rest = self._send(self._rest)
         if self._dropped and not self._rest and self._hasRoom():
@@ -52,18 +52,18 @@ class LossyStream:
 
     def flush(self) -> None:
         """
-        Do nothing: nothing is buffered.
+        Do nothing: this stream has no buffer.
         """
 
     def _send(self, data: bytes) -> bytes:
         """
         Write while there is room.
 
-        :return: what is left.
+        :return: the bytes left.
         """
         with suppress(OSError):
             while data and self._hasRoom():
-                # A pipe that has room takes so much at once (poll(2), pipe(7)).
+                # A pipe that poll(2) calls writable takes this much at once (pipe(7)).
                 data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
         return data
 
@@ -75,9 +75,9 @@ def keepFromBlocking(stream: Any) -> None:
     """
     Make a stream lossy, if it goes to a pipe, a socket or a terminal.
 
-    It stays the same object, as loggers may have it already.
+    It stays the same object, as loggers may refer to it already.
 
-    :param stream: ``sys.__stdout__``, for instance; nothing if it was closed at the start.
+    :param stream: ``sys.__stdout__``, for instance; ``None`` if it was closed at the start.
     """
     # Windows has no poll().
     if stream is None or "write" in vars(stream) or not hasattr(select, "poll"):
@@ -91,10 +91,10 @@ def keepFromBlocking(stream: Any) -> None:
 
 def _ownTerminal(fd: int) -> int:
     """
-    Open a terminal again, and set this one not to block: that does not concern other
-    programs that have the terminal (``O_NONBLOCK``, open(2)).
+    Open a terminal again, and make the new descriptor non-blocking, which does not affect
+    other programs on the terminal (``O_NONBLOCK``, open(2)).
 
-    :return: the same descriptor, where we may not open it.
+    :return: the new descriptor, or the same one if we may not open the terminal.
     """
     try:
         return os.open(os.ttyname(fd), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)

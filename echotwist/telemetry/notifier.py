@@ -1,5 +1,5 @@
 """
-What systemd wants to hear of a service (sd_notify(3), sd_watchdog_enabled(3)).
+Notify systemd of the state of the service (sd_notify(3), sd_watchdog_enabled(3)).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from twisted.logger import Logger
 
 from echotwist.sockets.errors import inWords
 
-#: Seconds to wait for a busy manager, with a message that is sent once.
+#: Seconds to wait for a busy manager with a message that is sent only once.
 MANAGER_TIMEOUT = 1.0
 
 
 class Notifier:
     """
-    Tell the manager the state of the service.
+    Notify the manager, systemd, of the state of the service.
 
-    :param environ: names the socket of the manager, and how long it waits for
-        a sign of life.
-    :param reactor: calls later; while it does so, the service lives.
-    :param checkAlive: is called before each sign of life.
+    :param environ: the environment, which names the socket of the manager, and how
+        long it waits for a sign of life.
+    :param reactor: the clock; while it makes its calls, the service is alive.
+    :param checkAlive: called before each sign of life.
     """
 
     _log = Logger()
@@ -44,14 +44,14 @@ class Notifier:
         self._pause = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with suppress(ValueError, OverflowError):
-                # sd_watchdog_enabled(3) recommends two messages in that time.
+                # sd_watchdog_enabled(3) recommends a message twice within that time.
                 self._pause = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000
         self._next: IDelayedCall | None = None
         self._hasFailed = False
 
     def ready(self, text: str) -> None:
         """
-        Tell that peers are served.
+        Tell that the service serves peers.
 
         :param text: the state, in words.
         """
@@ -61,7 +61,7 @@ class Notifier:
 
     def stopping(self, text: str) -> None:
         """
-        Tell that it stops.
+        Tell that the service stops.
 
         :param text: the state, in words.
         """
@@ -69,7 +69,7 @@ class Notifier:
 
     def stopped(self) -> None:
         """
-        Tell nothing more.
+        Send no more messages.
         """
         if self._next is not None and self._next.active():
             self._next.cancel()

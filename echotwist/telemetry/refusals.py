@@ -1,5 +1,5 @@
 """
-Why a connection or a datagram is refused, and what helps.
+The reasons to refuse a connection or a datagram, and what helps.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NAMED = {
     "loop": _ADDRESSED["loop"],
 }
 
-#: What helps against each refusal, or nothing; by the transport, then the reason.
+#: What helps against each refusal, or an empty text; by transport, then by reason.
 REMEDIES = {
     "TCP": _STREAM_REASONS,
     "TLS": _STREAM_REASONS | _TLS,
@@ -61,8 +61,8 @@ REMEDIES = {
 
 def remediesOf(transport: str) -> dict[str, str]:
     """
-    Give the known reasons of a transport, each with what helps, or nothing.
+    Return the known reasons of a transport, each with what helps, or an empty text.
 
-    :param transport: its name; those of plugins are streams.
+    :param transport: the name of the transport; those of plugins are streams.
     """
     return REMEDIES.get(transport, _STREAM_REASONS)

@@ -1,6 +1,6 @@
 """
-``python -m echotwist.testing``: the service, until its standard input ends: that of a
-process which nobody had time to stop does so, too.
+``python -m echotwist.testing``: the service, until its standard input ends.  That also
+happens when the test's process dies, and so cannot stop the service.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from threading import Thread
 
 def watch() -> None:
     """
-    Wait for the end.
+    Stop the service when standard input ends.
     """
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,5 +1,5 @@
 """
-What the fixtures give to tests.
+The objects that the fixtures give to tests.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pytest
 from echotwist.testing.process import EchoProcess
 from echotwist.testing.words import commandWords
 
-#: Settings where a test says nothing else: free ports of this host alone, and no wait for
+#: The default settings of a test: free ports of this host alone, and no wait for
 #: connections that a test has left open.
 _DEFAULTS = {"port": 0, "interface": "127.0.0.1", "drain": 0}
 
-#: Settings that say where to listen, and those that are needless beside them.
+#: Settings that say where to listen, and the defaults that they replace.
 _INSTEAD = {
     "interfaces": {"interface"},
     "raw": {"port"},
@@ -30,14 +30,14 @@ _INSTEAD = {
     "unixDatagrams": {"port", "interface"},
 }
 
-#: Of a ping where a test says nothing of the kind: how long it is, and how fast.
+#: The default length and rate of a ping, if a test sets neither.
 _PING = {("count", "duration"): ("count", 10), ("rate", "interval"): ("rate", 100)}
 
 
 @contextmanager
 def _failing(fixture: str) -> Iterator[None]:
     """
-    Have the test fail with one line for a mistake in it.
+    Let the test fail with one line for a mistake in it.
     """
     try:
         yield
@@ -50,8 +50,8 @@ class EchoServices:
     """
     Start services: the fixture ``echo_service``.
 
-    Called, it starts one with settings; asked for what a service has, such as ``port``, it
-    starts one without.
+    A call starts one with settings; an attribute of a service, such as ``port``, starts one
+    without settings if none runs.
     """
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class EchoServices:
     @property
     def current(self) -> EchoProcess:
         """
-        The service that was started last; one without settings if none was.
+        The service that was started last; if there is none, start one without settings.
         """
         return self._services[-1] if self._services else self()
 
     def __getattr__(self, name: str) -> Any:
         """
-        Give what the current service has.
+        Return an attribute of the current service.
         """
         if name.startswith("_"):
             raise AttributeError(name)
@@ -89,7 +89,7 @@ class EchoServices:
         """
         Stop all services.
 
-        :return: what is wrong.
+        :return: the faults found, for a person; empty if there are none.
         """
         return [fault for one in self._services for fault in one.stop()]
 
@@ -97,7 +97,7 @@ class EchoServices:
 @contextmanager
 def services() -> Iterator[EchoServices]:
     """
-    Have services until the end of a block; a fixture of any scope can do so.
+    Start services that stop at the end of the block; for a fixture of any scope.
     """
     made = EchoServices()
     try:
@@ -110,19 +110,19 @@ def services() -> Iterator[EchoServices]:
 
 class ProbeReport(dict[str, Any]):
     """
-    What the probe found, as its ``--json`` has it.
+    The report of the probe, as ``--json`` prints it.
     """
 
     @property
     def status(self) -> int:
         """
-        Its exit status: 0 if all conditions held.
+        The probe's exit status: 0 if all conditions held.
         """
         return int(self["status"])
 
     def of(self, kind: str) -> dict[str, Any]:
         """
-        Give the result of the target of a kind, such as ``udp``.
+        Return the result of the target of a kind, such as ``udp``.
         """
         return dict(next(one for one in self["results"] if one["kind"] == kind))
 
@@ -139,9 +139,9 @@ class EchoProbes:
         """
         Probe a service.
 
-        :param target: a service, or what the probe calls it; by default, the current one.
-        :param command: of the probe: ``ping``, ``load``, ``doctor`` or another one.
-        :param options: of the command.
+        :param target: a service, or a target of the probe; by default, the current service.
+        :param command: the command of the probe: ``ping``, ``load``, ``doctor`` or another one.
+        :param options: the options of the command.
         """
         from echotwist.probe.options import COMMANDS
 

@@ -1,8 +1,8 @@
 """
-A plugin for pytest: an echo service and a probe for each test that wants them.
+A plugin for pytest: fixtures for an echo service and a probe.
 
-It is imported in every run of pytest where echotwist is installed: so it imports nothing
-that costs time.
+Every run of pytest imports it where echotwist is installed: so it imports no module that
+takes time.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A service in a process of its own, and what it leaves behind.
+Run a service in a process of its own, and check what it leaves behind.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-#: Seconds for a service to start, to end, and to close what it needs no more.
+#: Seconds that a service may take to start, to end, and to close unneeded descriptors.
 _TO_START, _TO_END, _TO_CLOSE = 60.0, 30.0, 5.0
 
-#: The last line of a start, and a line that should not be there.
+#: The last line of a start, and the start of a line that tells a fault.
 _READY = re.compile(r"#info\] echo on (.*?)(?:; \d+ workers)?$")
 _FAULT = re.compile(r"#(?:error|critical)\]|Traceback \(most recent call last\)|Unhandled")
 
 #: States of connections that a peer has open, or is about to close (``tcp_states.h``), and
-#: of a UNIX socket that is connected (``net.h``).
+#: the state of a connected UNIX socket (``net.h``).
 _OPEN, _CONNECTED = {"01", "02", "03", "04", "05"}, "03"
 
 
@@ -31,11 +31,11 @@ class EchoProcess:
     """
     A running echo service.
 
-    :param words: of its command line.
+    :param words: the words of its command line.
     :raise RuntimeError: it does not start; the text is its last line.
-    :ivar process: of it.
-    :ivar listeners: what it says of its listeners, such as ``TCP 127.0.0.1:1234``.
-    :ivar host: the address of the first one that has a port; and that port, or 0.
+    :ivar process: the process.
+    :ivar listeners: its listeners as it logs them, such as ``TCP 127.0.0.1:1234``.
+    :ivar host: the address of the first listener with a port; ``port`` is that port, or 0.
     """
 
     def __init__(self, words: list[str]) -> None:
@@ -45,7 +45,7 @@ class EchoProcess:
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,
-            start_new_session=True,  # ^C is for the tests.
+            start_new_session=True,  # ^C stops the tests, not the service.
         )
         self.faults: list[str] = []
         self._isOver = False
@@ -65,7 +65,7 @@ class EchoProcess:
     @property
     def log(self) -> list[str]:
         """
-        The lines that it has said until now.
+        The lines that it has logged so far.
         """
         if self._isOver:
             return self._said
@@ -80,7 +80,7 @@ class EchoProcess:
     @property
     def target(self) -> str:
         """
-        What ``echoprobe`` calls it: all of it that has a port, or its first listener.
+        The target of ``echoprobe`` for it: all listeners with a port, or its first listener.
         """
         targets = [_targetOf(one) for one in self.listeners]
         places = {one.removeprefix("tcp:").removeprefix("udp:") for one in targets}
@@ -89,7 +89,7 @@ class EchoProcess:
     @property
     def pids(self) -> list[int]:
         """
-        The numbers of its processes.
+        The process identifiers of the service and its workers.
         """
         own = self.process.pid
         with suppress(OSError):
@@ -99,7 +99,7 @@ class EchoProcess:
 
     def _descriptors(self) -> Counter[str]:
         """
-        Count what it has open, but for connections that a peer has open as well.
+        Count its open descriptors, without connections that a peer also has open.
         """
         found: Counter[str] = Counter()
         for pid in self._started:
@@ -113,9 +113,9 @@ class EchoProcess:
 
     def stop(self) -> list[str]:
         """
-        Stop it, and see what it leaves behind.
+        Stop it, and check what it leaves behind.
 
-        :return: what is wrong, for a person; nothing if all is well.
+        :return: the faults found, for a person; empty if there are none.
         """
         if self._isOver:
             return self.faults
@@ -155,7 +155,7 @@ class EchoProcess:
 
     def kill(self) -> None:
         """
-        End it as a crash does; that is no fault of it.
+        Kill it, as a crash would; that does not count as a fault of the service.
         """
         if not self._isOver:
             self.process.kill()
@@ -172,7 +172,7 @@ class EchoProcess:
 
 def _waitFor(done: Callable[[], bool], seconds: float) -> bool:
     """
-    Wait for something that sends no word when it has happened.
+    Wait for a condition, by asking again and again.
     """
     deadline = time.monotonic() + seconds
     while not done():
@@ -196,7 +196,7 @@ def _targetOf(listener: str) -> str:
 
 def _openSockets(pid: int) -> set[str]:
     """
-    Give the names of descriptors of connections that a peer has open (proc_net_tcp.txt,
+    Return the names of descriptors of connections that a peer has open (proc_net_tcp.txt,
     proc_pid_net(5)).
     """
     found = set()
@@ -211,7 +211,7 @@ def _openSockets(pid: int) -> set[str]:
 
 def _startOf(pid: int) -> str:
     """
-    Tell when a process began, unless it has ended (proc_pid_stat(5)).
+    Return when a process began, unless it has ended (proc_pid_stat(5)).
     """
     with suppress(OSError):
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

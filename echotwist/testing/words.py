@@ -1,5 +1,5 @@
 """
-Settings by keyword, turned into words of a command line.
+Turn settings given by keyword into the words of a command line.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from echotwist.commandline.declaration import Flag, Option, optionsOf
 
 def commandWords(settings: type[Any], values: Mapping[str, object]) -> list[str]:
     """
-    Say settings, by the names of the options (``idle_timeout``) or of the fields
-    (``idleTimeout``).
+    Turn settings into words; their names are those of the options (``idle_timeout``) or of
+    the fields (``idleTimeout``).
 
-    :param settings: the class that declares them.
+    :param settings: the class that declares the settings.
     :raise ValueError: there is no such setting.
     """
     known: dict[str, tuple[Option, bool]] = {}

@@ -1,3 +1,3 @@
 """
-Several processes behind one port.
+Several worker processes behind one port.
 """

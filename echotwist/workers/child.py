@@ -1,7 +1,7 @@
 """
-One worker of several.
+The process of one worker.
 
-Its parent started it with the descriptors of :mod:`echotwist.workers.wire`.
+Its parent starts it with the descriptors of :mod:`echotwist.workers.wire`.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from echotwist.telemetry.counters import Counters, toLine
 from echotwist.telemetry.logstream import keepFromBlocking
 from echotwist.workers.wire import ABORT, ADOPT, COMMANDS, CONFIG, COUNTERS, LEAVE, TELL, Plan
 
-#: Bytes of commands that are read at once.
+#: Bytes of commands read at once.
 COMMAND_BYTES = 4096
 
 
 class Worker:
     """
-    Serve in this process on sockets that are open already, as its parent says.
+    Serve in this process on sockets that are already open, as the parent commands.
 
-    The parent also says when it must stop: a signal to the whole process group reaches
-    the parent too.
+    The parent also commands the stop: a signal to the whole process group reaches the
+    parent too.
 
-    :param plan: what to do.
-    :param reactor: runs it.
+    :param plan: the plan of the worker.
+    :param reactor: the reactor that runs it.
     """
 
     _log = Logger()
@@ -72,15 +72,15 @@ class Worker:
 
     def open(self) -> None:
         """
-        Get ready to serve.
+        Open the endpoints, so that serving can start.
 
-        :raise StartError: it cannot serve.
+        :raise StartError: the worker cannot serve.
         """
         self._serving.open()
 
     def start(self) -> None:
         """
-        Begin to serve.
+        Start serving.
         """
         for stream in (sys.__stdout__, sys.__stderr__):
             keepFromBlocking(stream)
@@ -89,7 +89,7 @@ class Worker:
 
     def _listen(self, _: object) -> None:
         """
-        Hear what the parent says, and that it wants us to stop.
+        Read commands of the parent, and leave its stop signals to it.
         """
         Commands(self, self._reactor).startReading()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -97,16 +97,16 @@ class Worker:
 
     def fail(self, why: str) -> None:
         """
-        End the process in order, with status 1.
+        Stop the process in order, with status 1.
 
-        :param why: in words.
+        :param why: the reason, in words.
         """
         self._log.critical("{why}", why=why)
         stopAsFailed(self._reactor)
 
     def end(self) -> None:
         """
-        End the process in order, unless it does so already.
+        Stop the process in order, unless it is stopping already.
         """
         stop(self._reactor)
 
@@ -125,7 +125,7 @@ class Worker:
         """
         Send the counters to the parent.
         """
-        with suppress(OSError):  # It may be gone.
+        with suppress(OSError):  # The parent may be gone.
             os.write(COUNTERS, toLine(self._counters))
 
     def adopt(self, name: str) -> None:
@@ -140,14 +140,14 @@ class Worker:
 
     def leave(self, name: str) -> None:
         """
-        Leave these sockets to that worker again.
+        Leave the sockets of that worker to it again.
         """
         for port in self._adopted.get(name, ()):
             port.stopReading()
 
     def execute(self, command: bytes) -> None:
         """
-        Do what the parent says.
+        Execute a command of the parent.
         """
         word, colon, name = command.partition(b":")
         if command == TELL:
@@ -181,7 +181,7 @@ class Commands(FileDescriptor):
 
     def doRead(self) -> Exception | None:
         """
-        Do what the parent says.
+        Execute a command of the parent.
         """
         said = os.read(COMMANDS, COMMAND_BYTES)
         *lines, self._unfinished = (self._unfinished + said).split(b"\n")
@@ -220,7 +220,7 @@ def _listeners(files: Iterable[int]) -> list[Listener]:
 
 def prepare(file: int) -> tuple[Worker, IReactor]:
     """
-    Get ready to serve.
+    Read the plan, install the reactor, and open the endpoints.
 
     :param file: the descriptor that the plan comes from.
     :return: the worker, and its reactor.

@@ -1,5 +1,5 @@
 """
-Which workers do not come up, and what the log and health say of it (pure).
+Count workers that do not come up, for the log and the health (pure).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 #: A worker that has served for so many seconds has come up.
 MIN_UPTIME = 1.0
 
-#: A worker that did not come up so many times in a row fails: others take its place...
+#: After so many failed starts in a row a worker fails: others serve in its place...
 FAILURES_TO_REPLACE = 2
 
-#: ...and when all have failed so many times, there is no hope.
+#: ...and when all workers have failed so many times, the service gives up.
 FAILURES_TO_GIVE_UP = 5
 
 #: Seconds between two lines about a worker that fails.
@@ -23,8 +23,8 @@ class Failures:
     """
     Count how often in a row each worker did not come up.
 
-    :param names: of the workers.
-    :param clock: tells the time in seconds.
+    :param names: the names of the workers.
+    :param clock: returns the time in seconds.
     """
 
     def __init__(self, names: Iterable[str], clock: Callable[[], float]) -> None:
@@ -44,8 +44,8 @@ class Failures:
         """
         Note that a worker has ended.
 
-        :param why: in words.
-        :return: the same, to be told; nothing if that was said a moment ago.
+        :param why: the reason, in words.
+        :return: the reason to log; an empty text if it was logged a moment ago.
         """
         now = self._clock()
         hasComeUp = now - self._since.pop(name, now) >= MIN_UPTIME
@@ -61,22 +61,22 @@ class Failures:
     @property
     def failing(self) -> set[str]:
         """
-        Those that do not come up.
+        The workers that do not come up.
         """
         return {name for name in self._count if self._fails(name, FAILURES_TO_REPLACE)}
 
     @property
     def isHopeless(self) -> bool:
         """
-        Whether none serves, and each has been tried often enough.
+        Whether no worker serves, and each was started often enough.
         """
         return not self._since and min(self._count.values()) >= FAILURES_TO_GIVE_UP
 
     @property
     def health(self) -> str:
         """
-        ``healthy``, and what is wrong nevertheless while others serve; or
-        ``unhealthy``, and why.
+        ``healthy``, with the workers that fail while others serve; or
+        ``unhealthy``, with the reason.
         """
         least = FAILURES_TO_REPLACE if self._since else 1
         wrong = [name for name in self._count if self._fails(name, least)]

@@ -1,5 +1,5 @@
 """
-Finds workers that do not answer.
+Find workers that do not answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echotwist.workers.process import WorkerProcess
 CHECK_INTERVAL = 30.0
 
 #: Seconds that a worker may take to answer.  Only seconds in which the parent itself
-#: runs count: if all processes are stopped together, none is ended for it.
+#: runs count: if all processes are stopped together, no worker is killed.
 SILENT_SECONDS = 10
 
 #: The same for a worker that does not serve yet.
@@ -24,12 +24,12 @@ START_SECONDS = 120
 
 class LivenessCheck:
     """
-    Ask all workers again and again, and end those that do not answer.
+    Ask all workers again and again, and kill those that do not answer.
 
-    :param clock: calls later.
-    :param ask: asks all workers that run; fires when each has answered or has not done
-        so in time.
-    :param end: ends a worker.
+    :param clock: the clock (``IReactorTime``).
+    :param ask: asks all running workers; its ``Deferred`` fires when each has answered
+        or its time is over.
+    :param end: kills a worker.
     """
 
     def __init__(
@@ -46,21 +46,21 @@ class LivenessCheck:
 
     def start(self) -> None:
         """
-        Begin, after a pause.
+        Start, after a pause.
         """
         self._isRunning = True
         self._next = self._clock.callLater(CHECK_INTERVAL, self.check)
 
     def stop(self) -> None:
         """
-        Ask no more.
+        Stop asking.
         """
         self._isRunning = False
         self._cancel()
 
     def check(self) -> None:
         """
-        Ask now, unless an answer is awaited already.
+        Ask now, unless answers are still due.
         """
         if self._isRunning and not self._isAsking:
             self._isAsking = True

@@ -25,10 +25,10 @@ from echotwist.workers.process import IWorkerOwner, WorkerProcess
 from echotwist.workers.spawning import Spawner
 from echotwist.workers.wire import ABORT, ADOPT, LEAVE
 
-#: Seconds that a worker may take to end, when its drain is over.
+#: Seconds that a worker may take to end after its drain.
 GRACE = 5.0
 
-#: Seconds that it may take when it is told to drain no longer.
+#: Seconds that it may take to end when its drain is aborted.
 ABORT_GRACE = 1.0
 
 
@@ -38,16 +38,16 @@ class Monitor(ProcessMonitor):
     Start the workers, and start them again when they die.
 
     :param spawner: starts their processes.
-    :param counters: what was counted before, for each transport.
+    :param counters: the counts so far, for each transport.
     :param reactor: starts processes (``IReactorProcess``, ``IReactorTime``).
     :ivar allServe: fires when all workers serve for the first time.
-    :ivar gaveUp: fires when no worker comes up; says why.
+    :ivar gaveUp: fires with the reason when no worker comes up.
     """
 
-    #: A worker that has served for so many seconds is started again at once.
+    #: A worker that ends after so many seconds is started again at once.
     threshold = MIN_UPTIME  # type: ignore[assignment]
 
-    #: Another is started again after this pause, which doubles each time.
+    #: Any other worker is started again after this pause, which doubles each time.
     minRestartDelay = 0.1  # type: ignore[assignment]
     maxRestartDelay = 60
 
@@ -74,14 +74,14 @@ class Monitor(ProcessMonitor):
     @property
     def workers(self) -> list[WorkerProcess]:
         """
-        The workers that run.
+        The running workers.
         """
         return list(self.protocols.values())  # type: ignore[arg-type]
 
     @property
     def isServing(self) -> bool:
         """
-        Whether all workers serve, or others in their place.
+        Whether all workers serve, or others serve in their place.
         """
         serving = {worker.name for worker in self.workers if worker.isServing}
         return bool(serving) and serving | self._replaced == set(self._spawner.names)
@@ -102,7 +102,7 @@ class Monitor(ProcessMonitor):
 
     def countersOf(self, transport: str) -> list[Counters]:
         """
-        Give those of one transport.
+        Return the counters of one transport.
         """
         return [one for counters in self.counters for one in counters if one.transport == transport]
 
@@ -114,7 +114,7 @@ class Monitor(ProcessMonitor):
             return
         worker = WorkerProcess(self, name, self._spawner.planOf(name))
         self.protocols[name] = worker  # type: ignore[assignment]
-        self.timeStarted[name] = inf  # It does not serve yet.
+        self.timeStarted[name] = inf  # The worker does not serve yet.
         try:
             self._spawner.spawn(name, worker, self._reactor)
         except OSError as error:
@@ -122,7 +122,7 @@ class Monitor(ProcessMonitor):
 
     def serves(self, worker: WorkerProcess) -> None:
         """
-        Hear that a worker serves.
+        Note that a worker serves.
         """
         self.timeStarted[worker.name] = self._clock.seconds()
         self._failures.serves(worker.name)
@@ -146,7 +146,7 @@ class Monitor(ProcessMonitor):
 
     def ended(self, worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
-        Hear that a worker is gone, and keep what it counted last.
+        Note that a worker has ended, and keep its last counters.
         """
         for last in worker.counters:
             last.active = 0
@@ -166,7 +166,7 @@ class Monitor(ProcessMonitor):
             self.stopService()
             self.gaveUp.callback(f"worker {name} {why}")
         elif name in self._failures.failing and name not in self._replaced:
-            # Peers that the kernel sends to its sockets would wait for ever.
+            # Peers that the kernel assigns to its sockets would wait for ever.
             self._replaced.add(name)
             self._tellOthers(ADOPT, name)
             self._announce()
@@ -175,20 +175,20 @@ class Monitor(ProcessMonitor):
         """
         Ask all workers for their counters.
 
-        :return: fires when each has answered, or has not done so in time.
+        :return: fires when each has answered, or its time is over.
         """
         return gatherResults([worker.ask(self._clock) for worker in self.workers])
 
     def startService(self) -> None:
         """
-        Start all workers, and look after them.
+        Start all workers, and watch them.
         """
         super().startService()
         self._liveness.start()
 
     def checkAlive(self) -> None:
         """
-        Check that all workers answer; end those that do not, to start them again.
+        Check that all workers answer; kill those that do not, to start them again.
         """
         self._liveness.check()
 
@@ -202,9 +202,9 @@ class Monitor(ProcessMonitor):
 
     def stopService(self) -> Deferred[Any]:  # type: ignore[override]
         """
-        Have all workers stop.
+        Stop all workers.
 
-        :return: fires when they are gone.
+        :return: fires when all have ended.
         """
         if self.running:
             super().stopService()
@@ -213,7 +213,7 @@ class Monitor(ProcessMonitor):
 
     def abort(self) -> None:
         """
-        End the drain of workers that stop.
+        Abort the drain of stopping workers.
         """
         for worker in self.workers:
             worker.send(ABORT)

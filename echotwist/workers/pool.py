@@ -1,5 +1,5 @@
 """
-Several processes behind one port.
+Serve with several processes behind one port.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
 @implementer(IServing)
 class Pool:
     """
-    Let workers serve: processes that are started again when they die.
+    Serve with workers: processes that are started again when they die.
 
-    Each has its own sockets of the port (``SO_REUSEPORT``, socket(7)), and the
-    kernel spreads peers over them.  They share all other sockets: a free worker
-    takes the next peer.  We open all sockets and keep them open: peers that wait for
-    a worker that dies go to the next one, or to the others if none comes up.
+    Each worker has its own sockets of the port (``SO_REUSEPORT``, socket(7)), and the
+    kernel spreads peers over them.  The workers share all other sockets: a free worker
+    takes the next peer.  The parent keeps all sockets open: peers that wait for a worker
+    that dies go to its successor, or to the other workers if none comes up.
 
-    :param sockets: those asked for.
-    :param rules: for what comes in.
-    :param counters: the sums, for each transport; more are added as they are needed.
-    :param reactor: starts processes.
-    :param giveUp: is told, in words, that no worker comes up.
-    :param count: how many there are.
-    :param identity: the user, group and root that they will have.
+    :param sockets: the sockets that the settings ask for.
+    :param rules: the rules for connections and datagrams.
+    :param counters: the sums for each transport; this class adds those it needs.
+    :param reactor: the reactor, which starts processes.
+    :param giveUp: called with the reason, in words, when no worker comes up.
+    :param count: the number of workers.
+    :param identity: the user, group and root folder that they will have.
     """
 
     ports: Sequence[IListeningPort] = ()
@@ -88,7 +88,7 @@ class Pool:
         """
         Open all sockets, or none; and check that workers can start.
 
-        :raise StartError: that cannot be done.
+        :raise StartError: a socket cannot be opened, or a worker cannot start.
         """
         ports = Ports(
             self._rules, self._sockets.binding, self._counters, self._reactor, self._giveUp
@@ -118,7 +118,7 @@ class Pool:
 
     def _openOwn(self) -> list[list[Listener]]:
         """
-        Open for each worker the sockets that it has for itself.
+        Open for each worker its own sockets.
         """
         binding = evolve(self._sockets.binding, reuse=True)
         mine = evolve(self._sockets, port=_claim(self._sockets), binding=binding)
@@ -139,14 +139,14 @@ class Pool:
             sockets=self._sockets,
             rules=self._rules,
             reactor=type(self._reactor).__module__,
-            # Names of files are relative to this folder, wherever --rundir leads.
+            # Names of files are relative to this folder, whatever --rundir says.
             folder=os.getcwd(),
             sizes=sizes,
         )
         return Spawner(plan, [_socketsOf(listeners) for listeners in own], _socketsOf(shared))
 
     def _monitorOf(self, spawner: Spawner) -> Monitor:
-        # This imports the reactor, which twistd must choose first.
+        # This import installs a reactor, which twistd must choose first.
         from echotwist.workers.monitor import Monitor
 
         return Monitor(spawner, self._counters, self._reactor)
@@ -168,7 +168,7 @@ class Pool:
     @property
     def isServing(self) -> bool:
         """
-        Whether all workers serve, or others in their place.
+        Whether all workers serve, or others serve in their place.
         """
         return self._monitor.isServing
 
@@ -187,15 +187,15 @@ class Pool:
 
     def checkAlive(self) -> None:
         """
-        Check that all workers answer; those that do not are replaced.
+        Check that all workers answer; replace those that do not.
         """
         self._monitor.checkAlive()
 
     def stop(self) -> Deferred[None]:
         """
-        Have all workers stop.
+        Stop all workers.
 
-        :return: fires when they are gone.
+        :return: fires when all have ended.
         """
         self._close()
         stopped = self._monitor.stopService()
@@ -205,7 +205,7 @@ class Pool:
 
     def abort(self) -> None:
         """
-        End the drain of the workers at once; if it has not begun, skip it.
+        Abort the drain of the workers; if it has not begun, skip it.
         """
         self._isAborted = True
         self._monitor.abort()
@@ -225,7 +225,7 @@ def _socketsOf(listeners: Iterable[Listener]) -> list[Socket]:
 
 def _claim(sockets: Sockets) -> int | None:
     """
-    Find the port, and check that no other program has it and would share it with us.
+    Find the port, and check that no other program has it and shares it.
     """
     opened = openOwn(sockets)
     number = placeOf(opened[0].socket)[1] if opened and opened[0].socket else None

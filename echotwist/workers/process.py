@@ -1,5 +1,5 @@
 """
-One worker, as its parent sees it.
+The parent's view of one worker.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from echotwist.workers.wire import CONFIG, COUNTERS, EVENTS, STDERR, TELL
 #: Seconds to wait for a worker's counters.
 ANSWER_TIMEOUT = 1.0
 
-#: How many lines are kept of what a worker says before it serves.
+#: How many lines of a worker's output are kept before it serves.
 LINES_KEPT = 50
 
 
 class IWorkerOwner(Interface):
     """
-    Looks after workers.
+    An owner of workers.
     """
 
     log: Logger = Attribute("Where the workers' events go.")
 
     def serves(worker: WorkerProcess) -> None:
         """
-        Hear that a worker serves.
+        Note that a worker serves.
         """
 
     def ended(worker: WorkerProcess, why: str, isInOrder: bool) -> None:
         """
-        Hear that a worker is gone.
+        Note that a worker has ended.
 
         :param isInOrder: it ended with status 0.
         """
@@ -47,12 +47,12 @@ class IWorkerOwner(Interface):
 
 class WorkerProcess(ProcessProtocol):
     """
-    One worker, as long as it runs.
+    One running worker.
 
-    :param owner: hears of it.
+    :param owner: the owner, which is told what happens to it.
     :param name: its number.
-    :param plan: what it is to do, pickled.
-    :ivar counters: those that it sent last; nothing before it serves.
+    :param plan: its plan, pickled.
+    :ivar counters: the counters that it sent last; empty before it serves.
     :ivar gone: fires when it has ended.
     :ivar silence: how often in a row it did not answer.
     """
@@ -76,13 +76,13 @@ class WorkerProcess(ProcessProtocol):
     @property
     def isServing(self) -> bool:
         """
-        Whether it serves.
+        Whether the worker serves.
         """
         return bool(self.counters)
 
     def connectionMade(self) -> None:
         """
-        Tell it what to do.
+        Send the worker its plan.
         """
         assert self.transport is not None
         self.transport.writeToChild(CONFIG, self._plan)
@@ -90,19 +90,19 @@ class WorkerProcess(ProcessProtocol):
 
     def send(self, command: bytes, name: str = "") -> None:
         """
-        Give it a command.
+        Send a command to the worker.
 
-        :param name: of the worker that it is about, if any.
+        :param name: the name of the worker that the command is about, if any.
         """
         if self.transport is not None:
             self.transport.write(command + name.encode("ascii") + b"\n")
 
     def ask(self, clock: IReactorTime) -> Deferred[None]:
         """
-        Ask for its counters.
+        Ask for the counters of the worker.
 
-        :param clock: calls later.
-        :return: fires when they have come, or did not come in time.
+        :param clock: the clock (``IReactorTime``).
+        :return: fires when they have come, or their time is over.
         """
         if not self._asked:
             self.send(TELL)
@@ -114,21 +114,21 @@ class WorkerProcess(ProcessProtocol):
 
     def isSilent(self) -> bool:
         """
-        Tell whether it has not answered in time.
+        Tell whether the worker failed to answer in time.
         """
         self.silence = self.silence + 1 if self._asked else 0
         return bool(self._asked)
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        Take what it says, line by line.
+        Read the output of the worker, line by line.
         """
         *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
         self._unfinished[childFD] = rest
         for line in lines:
             try:
                 self._hear[childFD](line)
-            except Exception:  # Something that we did not write there.
+            except Exception:  # Another program or library wrote there.
                 self._line(line)
 
     def _event(self, line: bytes) -> None:
@@ -141,7 +141,7 @@ class WorkerProcess(ProcessProtocol):
         text = line.decode("utf-8", "replace")
         if self.isServing:
             self._owner.log.warn("worker {worker}: {text}", worker=self.name, text=text)
-        else:  # Perhaps its last words: one line of them says why.
+        else:  # Perhaps its last words, one line of which says why.
             self._stderr.append(text)
             del self._stderr[:-LINES_KEPT]
 
@@ -161,7 +161,7 @@ class WorkerProcess(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        Tell that it is gone.
+        Tell the owner that the worker has ended.
         """
         end: Any = reason.value
         why = howEnded(end.exitCode, end.signal)

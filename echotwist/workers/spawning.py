@@ -1,5 +1,5 @@
 """
-How the process of a worker is started.
+Start the processes of workers.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from echotwist.workers.wire import (
     Plan,
 )
 
-#: ``-m`` would look for modules in the current folder first, which anybody may be able
-#: to write to; so would this without the filter.
+#: ``-m`` would look for modules in the current folder first, and other users may be able
+#: to write there; so would this command without the filter.
 _CODE = (
     "import sys; sys.path[:] = filter(None, sys.path); from echotwist.workers import child; child."
 )
@@ -50,11 +50,11 @@ class Spawner:
     """
     Start processes of workers, each with the sockets of all.
 
-    :param plan: what each of them is to do, but for its sockets.
-    :param own: the sockets that each worker has for itself.
-    :param shared: those that all share.
-    :ivar plan: the first.
-    :ivar names: of the workers.
+    :param plan: the plan of each worker, without its sockets.
+    :param own: each worker's own sockets.
+    :param shared: the sockets that all workers share.
+    :ivar plan: the plan, as above.
+    :ivar names: the names of the workers.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Spawner:
         self._own = {str(number): sockets for number, sockets in enumerate(own, 1)}
         self._shared = shared
         self.names = list(self._own)
-        # Now: names of folders are relative to this one, wherever --rundir leads.
+        # Made now: names of folders are relative to this one, whatever --rundir says.
         self._environment = environment()
 
     @property
@@ -73,9 +73,9 @@ class Spawner:
 
     def _pickled(self, name: str, numbers: Iterator[int]) -> bytes:
         """
-        Give what a worker is to do.
+        Return the pickled plan of a worker.
 
-        :param numbers: the descriptors that the sockets have there.
+        :param numbers: the numbers of the sockets' descriptors in the worker.
         """
         own = {other: [next(numbers) for _ in sockets] for other, sockets in self._own.items()}
         shared = [next(numbers) for _ in self._shared]
@@ -83,7 +83,7 @@ class Spawner:
 
     def planOf(self, name: str) -> bytes:
         """
-        Give what a worker is to do, pickled.
+        Return the pickled plan of a worker.
         """
         return self._pickled(name, count(LISTENERS))
 
@@ -91,7 +91,7 @@ class Spawner:
         """
         Check that a worker can start.
 
-        :param identity: the user, group and root that it will have.
+        :param identity: the user, group and root folder that it will have.
         :raise StartError: it cannot.
         """
         plan = self._pickled(self.names[0], iter(self._files))
@@ -101,8 +101,8 @@ class Spawner:
         """
         Start a worker.
 
-        :param protocol: hears of it.
-        :raise OSError: it cannot be started.
+        :param protocol: the protocol of the process.
+        :raise OSError: the process cannot be started.
         """
         words = command("main", name)
         files: dict[int, str | int] = dict.fromkeys([COMMANDS, CONFIG], "w")
@@ -114,16 +114,17 @@ class Spawner:
 
 def command(function: str, *words: str) -> list[str]:
     """
-    Give the command that runs a function of :mod:`echotwist.workers.child`.
+    Return the command that runs a function of :mod:`echotwist.workers.child`.
 
-    :param words: are seen in the list of processes.
+    :param words: words to show in the list of processes.
     """
     return [sys.executable, "-c", f"{_CODE}{function}()", *words]
 
 
 def environment() -> dict[str, str]:
     """
-    Give the worker the same modules to import, but not what systemd told us.
+    Return the environment of a worker: the same modules to import, but no variables for
+    the parent from systemd.
     """
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     kept = {word: text for word, text in os.environ.items() if word not in _SYSTEMD}
@@ -133,7 +134,7 @@ def environment() -> dict[str, str]:
 @contextmanager
 def blocked(signals: set[signal.Signals]) -> Iterator[None]:
     """
-    Block signals; a process that is started meanwhile has them blocked too.
+    Block signals, also for a process that is started meanwhile.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:

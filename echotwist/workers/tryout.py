@@ -1,7 +1,7 @@
 """
-Tries out a worker while the user can still be told that it cannot start.
+Try out a worker while the service can still show the user that it cannot start.
 
-It is a process of its own, with all that a worker has, but ends before it serves.
+The process has all that a worker has, but ends before it serves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from echotwist.sockets.errors import StartError, inWords
 #: Seconds that a worker may take to start.
 START_TIMEOUT = 60.0
 
-#: The status of a process that cannot get the root, user or group that it should.
+#: The status of a process that cannot take its root folder, user or group.
 NOT_BECOME = 126
 
 #: How many characters of another program's message are shown.
@@ -32,12 +32,12 @@ SHOWN_CHARACTERS = 500
 @frozen
 class Identity:
     """
-    What ``twistd`` makes of the process between opening and starting the service.
+    The identity that ``twistd`` gives the process between opening and starting the service.
 
-    :param chroot: the root of its files, if another.
-    :param uid: number of the user, if another.
-    :param gid: number of the group, if another.
-    :param euid: only effectively.
+    :param chroot: the root folder, if it changes.
+    :param uid: the number of the user, if it changes.
+    :param gid: the number of the group, if it changes.
+    :param euid: change only the effective user and group.
     """
 
     chroot: str | None = None
@@ -48,10 +48,10 @@ class Identity:
     @classmethod
     def of(cls, options: Mapping[str, Any], process: Any) -> Identity:
         """
-        Find it out.
+        Read the identity from options and application.
 
-        :param options: those of ``twistd`` itself, as far as they are known.
-        :param process: what an application says (``IProcess``), if there is any.
+        :param options: the options of ``twistd`` itself, as far as they are known.
+        :param process: the application (``IProcess``), if there is one.
         """
         uid, gid = (
             getattr(process, name, None) if options.get(name) is None else options[name]
@@ -86,7 +86,7 @@ class Identity:
     @property
     def hint(self) -> str:
         """
-        What helps, if it is not the present identity.
+        What helps, if the identity changes.
         """
         if self.chroot is not None:
             return f"; Python, echotwist and all files must be found in {self.chroot}"
@@ -103,10 +103,10 @@ def tryOut(
     identity: Identity,
 ) -> None:
     """
-    Start a worker, which ends when it could serve.
+    Start a worker that ends as soon as it could serve.
 
-    :param plan: what it reads from its standard input.
-    :param files: descriptors to pass on.
+    :param plan: the pickled plan, which it reads from its standard input.
+    :param files: the descriptors to pass on.
     :raise StartError: it cannot start.
     """
     hint = identity.hint
@@ -142,7 +142,7 @@ def _whyEnded(run: subprocess.CompletedProcess[bytes]) -> str:
 
 def lastWords(lines: Iterable[str]) -> str:
     """
-    Choose the line that tells what was wrong, of all that a process said before it ended.
+    Choose the line that tells the error, of all the last output of a process.
     """
     said = [" ".join(line.split()) for line in lines if line.strip() and not line[0].isspace()]
     telling = [line for line in said if re.search(r"^echo: |[Ee]rror\b", line)]
@@ -151,9 +151,9 @@ def lastWords(lines: Iterable[str]) -> str:
 
 def howEnded(status: int | None, number: int | None) -> str:
     """
-    Say how a process ended.
+    Describe how a process ended.
 
-    :param number: of the signal that ended it, if one did.
+    :param number: the number of the signal that ended it, if one did.
     """
     if number is None:
         return f"ended with status {status}"

@@ -1,5 +1,5 @@
 """
-How workers and their parent speak: descriptors, commands, and what a worker is to do.
+The protocol between workers and their parent: descriptors, commands, and plans.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from attrs import frozen
 from echotwist.listening.listeners import Sockets
 from echotwist.listening.rules import Rules
 
-#: Commands of the parent come in here; when it ends, the parent is gone.
+#: The worker reads commands of the parent here; at its end the parent is gone.
 COMMANDS = 0
 
-#: What is logged goes out here, as JSON, a line for each event.
+#: The worker writes its log here, as JSON, a line for each event.
 EVENTS = 1
 
-#: Standard error goes out here, such as Python's last words.
+#: The worker's standard error, such as Python's last words.
 STDERR = 2
 
-#: The counters go out here, a line at the start and whenever they are asked for.
+#: The worker writes its counters here, a line at the start and at each request.
 COUNTERS = 3
 
-#: The :class:`Plan` comes in here, pickled; it may be too long for an environment (execve(2)).
+#: The worker reads its pickled :class:`Plan` here; an environment may be too short for it
+#: (execve(2)).
 CONFIG = 4
 
 #: The first of the sockets to serve on.
@@ -42,26 +43,26 @@ ADOPT = b"adopt:"
 #: ...and no longer.
 LEAVE = b"leave:"
 
-#: Blocked when a worker is started, so that none ends it before it listens to its parent.
-#: ^C and the end of a terminal reach the parent and all workers; the workers do what the
-#: parent says.
+#: Signals blocked while a worker starts, so that none ends it before it reads commands.
+#: ^C and the end of a terminal reach the parent and all workers; the workers obey the
+#: parent.
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @frozen(kw_only=True)
 class Plan:
     """
-    What a worker is to do.
+    The plan of a worker.
 
-    :param sockets: those asked for.
-    :param rules: for what comes in.
+    :param sockets: the sockets that the settings ask for.
+    :param rules: the rules for connections and datagrams.
     :param reactor: the module of its reactor.
-    :param folder: names of files are relative to it.
-    :param name: its own.
-    :param own: the descriptors of the sockets that each worker has for itself.
-    :param shared: those of the sockets that all share.
-    :param sizes: the last of these belong to endpoints: how many for each time that
-        one listens.
+    :param folder: the folder that names of files are relative to.
+    :param name: the name of the worker.
+    :param own: for each worker, the descriptors of its own sockets.
+    :param shared: the descriptors of the sockets that all workers share.
+    :param sizes: how many of the last shared sockets an endpoint takes, for each time
+        that one listens.
     """
 
     sockets: Sockets
