@@ -149,7 +149,11 @@ class Watched(Session):
         Hear that a reply came in.
         """
         self._silence, self._heardAt, self.repliedAt = 0, arrival.now, arrival.wall
+        late, pending = self.books.late, self.books.pending
         super().replied(number, data, arrival, expected)
+        # Its timeout was over, but it was not counted as lost yet.
+        if self.books.late > late and self.books.pending < pending:
+            self.lostBy[UNANSWERED] += 1
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
         super()._timed(number, user, kernel)

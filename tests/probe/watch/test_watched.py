@@ -105,7 +105,7 @@ class Path:
         """
         Tell when a probe was sent.
         """
-        return self._left[number]
+        return self._left.get(number, 0)
 
     def queuedAt(self, number: int) -> int:
         """
@@ -221,6 +221,21 @@ class WatchedTests(SynchronousTestCase):
         # Those that were late were lost before.
         self.assertEqual(one.lostBy[UNANSWERED], books.late + books.losses().unanswered)
         self.assertEqual(books.back + books.late + books.losses().unanswered + books.pending, 403)
+
+    def test_lateAtOnce(self) -> None:
+        """
+        A reply that is late counts among the losses, too, if it comes before its timeout
+        was seen to be over, as after the process was stopped.
+        """
+        one = self.watched(lambda number: [])
+        self.day.pass_(SECOND // 2)
+        sent = one.payload.make(1, one.books.wallOf(1))
+        self.day.now += 5 * SECOND
+        wall = self.day.wall()
+        for _ in range(2):
+            one.arrived(sent, Arrival(self.day.now, wall, wall))
+        self.assertEqual((one.books.late, one.books.twice), (1, 1))
+        self.assertEqual(one.lostBy, {UNANSWERED: 1})
 
     def test_day(self) -> None:
         """
