@@ -12,7 +12,7 @@ from attrs import evolve
 
 from echotwist.probe.distribution import Distribution, Memory
 from echotwist.probe.events import Arrival, Event, Host
-from echotwist.probe.ledger import NEVER_LEFT, REPORTED, UNANSWERED
+from echotwist.probe.ledger import NEVER_LEFT, PENDING, REPORTED, UNANSWERED
 from echotwist.probe.payload import Payload
 from echotwist.probe.result import best
 from echotwist.probe.schedule import SECOND, Schedule
@@ -149,10 +149,10 @@ class Watched(Session):
         Hear that a reply came in.
         """
         self._silence, self._heardAt, self.repliedAt = 0, arrival.now, arrival.wall
-        late, pending = self.books.late, self.books.pending
+        isPending, late = self.books.stateOf(number) == PENDING, self.books.late
         super().replied(number, data, arrival, expected)
         # Its timeout was over, but it was not counted as lost yet.
-        if self.books.late > late and self.books.pending < pending:
+        if isPending and self.books.late > late:
             self.lostBy[UNANSWERED] += 1
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
