@@ -10,10 +10,22 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-#: The module :mod:`echotwist.fast.speedups`, if there is one and ``ECHOTWIST_SPEEDUPS=0``
-#: is not in the environment.
-speedups: Any = None
+#: As in ``speedups.h``, and raised with it when what is compiled takes or gives something
+#: else: what an older version left behind is not for us.
+BUILD = 1
 
-if os.environ.get("ECHOTWIST_SPEEDUPS") != "0":
-    with suppress(ImportError):
-        speedups = import_module("echotwist.fast.speedups")
+
+def found() -> Any:
+    """
+    Give the module :mod:`echotwist.fast.speedups`, if there is one of this build and
+    ``ECHOTWIST_SPEEDUPS=0`` is not in the environment.
+    """
+    if os.environ.get("ECHOTWIST_SPEEDUPS") != "0":
+        with suppress(ImportError):
+            module = import_module("echotwist.fast.speedups")
+            if getattr(module, "BUILD", None) == BUILD:
+                return module
+    return None
+
+
+speedups: Any = found()

@@ -11,10 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -74,6 +72,13 @@ static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
     Py_RETURN_NONE;
 }
 
+/* Tell whether an error means that the peer, or the path to it, is gone. */
+static int isEnding(int error)
+{
+    return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT ||
+           error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
 static PyObject *relay(PyObject *pipe, PyObject *number)
 {
     const int outlet = PyLong_AsLong(PyTuple_GetItem(pipe, 0));
@@ -84,6 +89,8 @@ static PyObject *relay(PyObject *pipe, PyObject *number)
     if (fd == -1 && PyErr_Occurred())
         return NULL;
     size = splice(fd, NULL, inlet, NULL, PIECE, flags);
+    if (size < 0 && isEnding(errno)) /* the kernel tells it only once */
+        return unusual(-1, 0, errno);
     if (size <= 0) /* recv(2) tells why, and gets past urgent data */
         return echo(NULL, number);
     sent = splice(outlet, NULL, fd, NULL, size, flags);
@@ -119,21 +126,6 @@ static PyObject *taken(PyObject *Py_UNUSED(module), PyObject *number)
         passed[fd] = 0;
     }
     return PyLong_FromUnsignedLongLong(size);
-}
-
-static PyObject *accepted(PyObject *Py_UNUSED(module), PyObject *number)
-{
-    struct sockaddr_in6 name = {0}; /* the largest */
-    socklen_t size = sizeof name;
-    int fd, listener = (int)PyLong_AsLong(number);
-    if (listener == -1 && PyErr_Occurred())
-        return NULL;
-    fd = accept4(listener, (struct sockaddr *)&name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0)
-        return Py_BuildValue("(iy#)", fd, &name, (Py_ssize_t)sizeof name);
-    if (errno == EAGAIN || errno == EINTR)
-        Py_RETURN_NONE;
-    return PyErr_SetFromErrno(PyExc_OSError);
 }
 
 static long long now(void) /* in milliseconds */
@@ -244,5 +236,8 @@ static struct PyModuleDef MODULE = {
 
 PyMODINIT_FUNC PyInit_speedups(void)
 {
-    return PyModule_Create(&MODULE);
+    PyObject *module = PyModule_Create(&MODULE);
+    if (module && PyModule_AddIntConstant(module, "BUILD", BUILD) < 0)
+        Py_CLEAR(module);
+    return module;
 }

@@ -8,8 +8,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#define BUILD 1 /* as in compiled.py */
+
 #pragma GCC visibility push(hidden) /* other libraries may have the same names */
 
+PyObject *accepted(PyObject *module, PyObject *number);
 PyObject *turns(PyObject *module, PyObject *state);
 
 #pragma GCC visibility pop

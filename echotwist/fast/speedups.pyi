@@ -5,6 +5,8 @@ The functions of ``speedups.c`` and ``datagrams.c``.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+BUILD: int
+
 def accepted(listener: int) -> tuple[int, bytes] | None:
     """
     Do the same as :meth:`echotwist.fast.accepting.Acceptor.accept`.

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from echotwist.fast import compiled, messages
+from echotwist.streams.connection import ENDINGS
 
 #: Bytes moved at once; a slow peer may leave as many to be kept for it.
 PIECE = 262_144
@@ -45,8 +46,11 @@ class Pipe:
             why, and gets past urgent data.
         """
         size = sent = 0
-        with suppress(OSError):
+        try:
             size = os.splice(fd, self.inlet, PIECE, flags=_FLAGS)
+        except OSError as error:
+            if error.errno in ENDINGS:  # The kernel tells it only once.
+                return None, error.errno
         if not size:
             return messages.plainEcho(fd)
         # A write error shows again when the rest is written.

@@ -26,7 +26,7 @@ FIRST_CLOSE_CHECK, LAST_CLOSE_CHECK = 0.01, 1.0
 _LATER = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR, errno.ENOBUFS, errno.ENOMEM)
 
 #: Errors that mean that the peer, or the path to it, is gone.
-_ENDINGS = (
+ENDINGS = (
     errno.ECONNRESET,
     errno.EPIPE,
     errno.ETIMEDOUT,
@@ -114,7 +114,7 @@ class Connection(tcp.Server):
             self.server.limitedLog.failed(call, error)
             return later
         self.lastError = self.lastError or error.errno or 0
-        if error.errno not in _ENDINGS:
+        if error.errno not in ENDINGS:
             self.server.limitedLog.failed(call, error)
         return CONNECTION_LOST
 

@@ -486,6 +486,16 @@ class FastConnectionTests(SynchronousTestCase):
         self.transport.settle()
         self.assertEqual(self.transport.protocol.received, before + len(sent) + 6)
 
+    def test_resetBulk(self) -> None:
+        """
+        A reset of a peer that sends bulk is not taken for its end.
+        """
+        self.transport._echo = splice.relay()
+        self.transport.write(b"unread")
+        self.peer.close()
+        self.assertIs(self.transport.doRead(), CONNECTION_LOST)
+        self.assertEqual(self.transport.lastError, errno.ECONNRESET)
+
     def test_refusedBulk(self) -> None:
         """
         Where splice(2) is not allowed, or there is no pipe, bulk is echoed all the same.

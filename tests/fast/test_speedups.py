@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest import skipIf, skipUnless
 
@@ -55,6 +56,26 @@ class BuiltTests(SynchronousTestCase):
         """
         self.assertIsNotNone(compiled.speedups, "not compiled: pip install -v . says why")
         self.assertIs(messages.echo, compiled.speedups.echo)
+
+
+@skipUnless(LINUX, "needs Linux")
+class FoundTests(SynchronousTestCase):
+    """
+    Tests for :func:`compiled.found`.
+    """
+
+    def test_otherBuild(self) -> None:
+        """
+        What another version of the package left behind is not used.
+        """
+        self.patch(os, "environ", {})
+        modules = [SimpleNamespace(BUILD=compiled.BUILD + more) for more in (-1, 1, 0)]
+        del modules[0].BUILD
+        found = []
+        for module in modules:
+            self.patch(compiled, "import_module", lambda name, module=module: module)
+            found.append(compiled.found())
+        self.assertEqual(found, [None, None, modules[2]])
 
 
 @skipUnless(LINUX, "needs Linux")
