@@ -35,6 +35,7 @@ from tests.support.live import (
     ROOT,
     Server,
     figures,
+    freePort,
     lowPort,
     mistake,
     ours,
@@ -246,9 +247,7 @@ def test_noneStarts(tmp_path: Path, failing: Path, options: list[str]) -> None:
     no listener, pid file or process is left.
     """
     failing.write_text("all")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = freePort()
     words = [*options, "--logfile=log", "echo", f"-p{port}", "-i127.0.0.1", "--workers=2"]
     run = subprocess.run([BIN / "twistd", *words], cwd=tmp_path, check=False, timeout=PATIENCE)
     assert run.returncode == ("-n" in options)

@@ -17,7 +17,7 @@ import pytest
 
 import echotwist.probe
 from echotwist.probe.command import run
-from tests.support.live import PATIENCE, ROOT, ours, ownProtocol, waitUntil
+from tests.support.live import PATIENCE, ROOT, freePort, ours, ownProtocol, waitUntil
 from tests.support.metrics import Watched
 from tests.support.probing import PROGRAM, WELL, Misbehaving, measured, probe, reported, streams
 
@@ -148,10 +148,7 @@ def test_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """
     Where nobody listens it comes to an end all the same, and says why.
     """
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        done = probe("load", f"127.0.0.1:{port}", "--count=10", "--connections=5")
+    done = probe("load", f"127.0.0.1:{freePort()}", "--count=10", "--connections=5")
     assert done.returncode == 3
     assert "10 left; ICMP port unreachable from 127.0.0.1" in done.stdout
     assert "10 never left: Connection refused (errno 111)" in done.stdout

@@ -20,7 +20,7 @@ import pytest
 
 import echotwist.probe
 from echotwist.probe.command import run
-from tests.support.live import PATIENCE, REACTORS, ROOT, Server, ours, ownProtocol, waitUntil
+from tests.support.live import PATIENCE, REACTORS, ROOT, Server, freePort, ours, ownProtocol, waitUntil
 from tests.support.probing import PROGRAM, WELL, Misbehaving, measured, probe, reported, streams
 
 SCHEMA = json.loads(Path(echotwist.probe.__file__).with_name("schema.json").read_text())
@@ -226,20 +226,11 @@ def test_all() -> None:
 # Why probes are lost
 
 
-def closedPort() -> int:
-    """
-    Give a port that nobody has.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def test_icmp() -> None:
     """
     It is told what ICMP says, and from where; what it says of one fails no other.
     """
-    found = measured(f"udp:127.0.0.1:{closedPort()}", "--count=20", "--rate=500", status=3)
+    found = measured(f"udp:127.0.0.1:{freePort()}", "--count=20", "--rate=500", status=3)
     reasons = [{"reason": "ICMP port unreachable from 127.0.0.1", "count": 20}]
     assert found["lost"]["reported"] == {"count": 20, "reasons": reasons}
     assert (found["lost"]["neverLeft"]["count"], found["lost"]["unanswered"]) == (0, 0)
@@ -249,7 +240,7 @@ def test_icmp6() -> None:
     """
     So it is over IPv6.
     """
-    found = measured(f"udp:[::1]:{closedPort()}", "--count=2", "--rate=50", status=3)
+    found = measured(f"udp:[::1]:{freePort()}", "--count=2", "--rate=50", status=3)
     [reason] = found["lost"]["reported"]["reasons"]
     assert reason == {"reason": "ICMP port unreachable from ::1", "count": 2}
 
@@ -258,7 +249,7 @@ def test_refused() -> None:
     """
     Where nobody listens on TCP no probe ever leaves, and it is said why.
     """
-    found = measured(f"tcp:127.0.0.1:{closedPort()}", "--count=3", "--rate=50", status=3)
+    found = measured(f"tcp:127.0.0.1:{freePort()}", "--count=3", "--rate=50", status=3)
     neverLeft = found["lost"]["neverLeft"]
     assert (found["sent"], neverLeft["count"]) == (3, 3)
     # One that is late may be sent before the answer to the connection of that before it is read.
@@ -402,7 +393,7 @@ def test_source(server: Server) -> None:
     """
     Address and port that probes come from can be said.
     """
-    port = closedPort()
+    port = freePort()
     words = ("--count=2", "--rate=50", "--source=127.0.0.3", f"--source-port={port}")
     for result in reported(f"127.0.0.1:{server.port}", *words)["results"]:
         assert result["source"] == f"127.0.0.3:{port}"
@@ -469,7 +460,7 @@ def test_jsonSchema() -> None:
 
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     with Misbehaving(bad) as service:
-        places = (service.target, f"udp:127.0.0.1:{closedPort()}")
+        places = (service.target, f"udp:127.0.0.1:{freePort()}")
         words = ("--count=4", "--rate=20", "--timeout=0.5", "--fail-if=damaged>0")
         report = reported(*places, *words, status=3)
     jsonschema.validate(report, SCHEMA)

@@ -57,6 +57,7 @@ async def halfClose(service: Service) -> str:
     """
     for data in (b"?", _noise(100_000)):
         one = await service.connect()
+        one.hold()
         _, got = await together(_sendAll(one, data), one.receive(len(data)))
         same(data, got)
         await one.end()
