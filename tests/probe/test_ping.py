@@ -20,7 +20,16 @@ import pytest
 
 import echotwist.probe
 from echotwist.probe.command import run
-from tests.support.live import PATIENCE, REACTORS, ROOT, Server, freePort, ours, ownProtocol, waitUntil
+from tests.support.live import (
+    PATIENCE,
+    REACTORS,
+    ROOT,
+    Server,
+    freePort,
+    ours,
+    ownProtocol,
+    waitUntil,
+)
 from tests.support.probing import PROGRAM, WELL, Misbehaving, measured, probe, reported, streams
 
 SCHEMA = json.loads(Path(echotwist.probe.__file__).with_name("schema.json").read_text())
