@@ -9,13 +9,14 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import echotwist.probe
-from tests.support.live import PATIENCE, ROOT, Server, ours
+from tests.support.live import PATIENCE, ROOT, Server, freePort, ours, ownProtocol
 from tests.support.probing import PROGRAM, WELL, Misbehaving, probe
 from tests.support.watching import NOBODY, Watching, fileOf, watching
 
@@ -239,3 +240,60 @@ def test_interrupted(tmp_path: Path, server: Server) -> None:
     assert status in WELL
     assert out.splitlines()[1].startswith("here")
     assert err == ""
+
+
+@pytest.mark.slow
+def test_restart(tmp_path: Path) -> None:
+    """
+    When a service of each kind of target is started anew, replies come again, and each
+    probe is answered or lost; ``--plot`` draws all of them, by their names.
+    """
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -days 2"
+    subprocess.run([*words.split(), "-subj", "/CN=localhost"], check=True, capture_output=True)
+    port, secure, protocol = freePort(), freePort(), ownProtocol()
+    waysIn = (
+        f"--port={port}",
+        f"--listen=ssl:{secure}:privateKey={key}:certKey={certificate}:interface=127.0.0.1",
+        f"--listen=unix:{tmp_path}/stream",
+        f"--unix-datagram={tmp_path}/datagrams",
+        f"--raw={protocol}",
+    )
+    places = {
+        "udp": f"127.0.0.1:{port}",
+        "tcp": f"127.0.0.1:{port}",
+        "tls": f"127.0.0.1:{secure}",
+        "unix": f"{tmp_path}/stream",
+        "unix-datagram": f"{tmp_path}/datagrams",
+        "raw": f"127.0.0.1:{protocol}",
+    }
+    # raw comes last: what follows is for it.
+    path = fileOf(tmp_path, *(f"{kind}={kind}:{place}" for kind, place in places.items()))
+    path.write_text(f"{path.read_text()}\nsource = '127.0.0.9'")
+    options = ("--interval=0.1", "--timeout=0.5", "--insecure", f"--plot={tmp_path}/drawn.svg")
+    with ExitStack() as stack:
+
+        def waitForMore(name: str) -> None:
+            before = running.values(name)
+            running.waitFor(lambda: all(_more(running.values(name), before)))
+
+        def _more(now: dict[str, float], before: dict[str, float]) -> list[bool]:
+            kinds = [{one for one in now if one.split()[0] == kind} for kind in places]
+            return [sum(now[one] - before[one] for one in ones) > 2 for ones in kinds]
+
+        with ours(tmp_path, waysIn=waysIn):
+            running = stack.enter_context(watching(path, *options, "--json"))
+            waitForMore("received_total")
+        waitForMore("lost_total")
+        with ours(tmp_path, waysIn=waysIn):
+            waitForMore("received_total")
+            status, out, err = ended(running)
+    results = {one["name"]: one for one in json.loads(out)["results"]}
+    assert (list(results), status in WELL) == (list(places), True)
+    # Without the service there is no such file, which is told once.
+    assert all("/datagrams: No such file" in line for line in err.splitlines())
+    for one in results.values():
+        assert one["sent"] == one["back"] + one["late"] + one["lost"]["count"] + one["waiting"]
+        assert (one["twice"], one["damaged"], one["strange"]) == (0, 0, 0)
+    drawn = (tmp_path / "drawn.svg").read_text()
+    assert all(f"{name}: {one['sent']:,} sent" in drawn for name, one in results.items())
