@@ -123,8 +123,14 @@ class ProbeReport(dict[str, Any]):
     def of(self, kind: str) -> dict[str, Any]:
         """
         Return the result of the target of a kind, such as ``udp``.
+
+        :raise KeyError: there is none.
         """
-        return dict(next(one for one in self["results"] if one["kind"] == kind))
+        for one in self["results"]:
+            if one["kind"] == kind:
+                return dict(one)
+        kinds = ", ".join(one["kind"] for one in self["results"])
+        raise KeyError(f"no target of kind {kind}; there are {kinds}")
 
 
 class EchoProbes:

@@ -17,6 +17,7 @@ import pytest
 
 from echotwist.probe.idle.settings import IdleSettings
 from echotwist.settings import Settings
+from echotwist.testing.fixtures import ProbeReport
 from echotwist.testing.process import EchoProcess
 from echotwist.testing.words import commandWords
 from tests.support.live import PATIENCE, ROOT, waitUntil
@@ -260,6 +261,16 @@ def test_words() -> None:
 
 
 # As its page says
+
+
+def test_kind() -> None:
+    """
+    A report gives the result of a kind, or says which kinds there are.
+    """
+    report = ProbeReport(results=[{"kind": "udp", "sent": 1}, {"kind": "tcp"}], status=0)
+    assert report.of("udp")["sent"] == 1
+    with pytest.raises(KeyError, match="no target of kind tls; there are udp, tcp"):
+        report.of("tls")
 
 
 def blocks() -> list[str]:
