@@ -244,7 +244,7 @@ def prepare(file: int) -> tuple[Worker, IReactor]:
 
 def rehearse() -> None:
     """
-    Do the same, and end.
+    Get a worker ready as :func:`prepare` does, and end.
     """
     prepare(COMMANDS)
 
