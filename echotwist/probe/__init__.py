@@ -1,3 +1,3 @@
 """
-The other end: measures a path through any echo service (``echoprobe``).
+The probe (``echoprobe``), which measures a path through any echo service.
 """

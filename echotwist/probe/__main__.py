@@ -1,7 +1,7 @@
 """
 ``python -m echotwist.probe``: the same as ``echoprobe``.
 
-It imports nothing until ^C no longer shows where that happened.
+It imports nothing before ^C ends the program without a traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
 
 def _interrupted(number: int, frame: object) -> None:
     """
-    End at once: nothing was measured yet.
+    End at once: the measurement has not begun.
     """
     os._exit(128 + number)
 

@@ -1,8 +1,8 @@
 """
-A clock that rings in a reactor, on time.
+Timers that call a function in a reactor, on time.
 
 ``callLater`` is late by half a millisecond, since reactors wait in milliseconds; a
-timerfd (timerfd_create(2)) by 0.05 ms.  Elsewhere than on Linux ``callLater`` has to do.
+timerfd (timerfd_create(2)) by 0.05 ms.  On systems other than Linux, ``callLater`` is used.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _ABSOLUTE, _SET_SLACK = 1, 29
 
 class DelayedAlarm:
     """
-    Ring by the reactor's own clock.
+    An alarm that rings by the reactor's own clock.
 
-    :param reactor: waits (``IReactorTime``).
-    :param ring: is called.
+    :param reactor: the reactor (``IReactorTime``).
+    :param ring: the function to call.
     """
 
     def __init__(self, reactor: Any, ring: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class DelayedAlarm:
 
     def stop(self) -> None:
         """
-        Ring no more.
+        Stop the alarm.
         """
         self.set(None)
 
@@ -58,11 +58,11 @@ class DelayedAlarm:
 @implementer(IReadDescriptor)
 class TimerAlarm:
     """
-    Ring by a timer of the kernel.
+    An alarm that rings by a timer of the kernel.
 
-    :param reactor: waits (``IReactorFDSet``).
-    :param ring: is called.
-    :raise OSError: there are no such timers.
+    :param reactor: the reactor (``IReactorFDSet``).
+    :param ring: the function to call.
+    :raise OSError: the system has no such timers.
     """
 
     def __init__(self, reactor: Any, ring: Callable[[], None]) -> None:
@@ -71,7 +71,7 @@ class TimerAlarm:
         self._libc = ctypes.CDLL(None, use_errno=True)
         flags = os.O_NONBLOCK | os.O_CLOEXEC
         self._fd = self._libc.timerfd_create(CLOCK_MONOTONIC, flags)
-        # Or select(2), too, would be late by 50 µs.
+        # With the default slack, select(2) would be late by 50 µs, too.
         self._libc.prctl(_SET_SLACK, 1, 0, 0, 0)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
@@ -84,14 +84,14 @@ class TimerAlarm:
         Ring at a time of the monotonic clock, in nanoseconds, or not at all; a time
         that was set before no longer counts.
         """
-        # A time of nothing would stop it; one that is over rings at once.
+        # A time of 0 would stop the timer; a time in the past rings at once.
         seconds, rest = (0, 0) if at is None else divmod(max(1, at), SECOND)
         self._spec[2], self._spec[3] = seconds, rest
         self._libc.timerfd_settime(self._fd, _ABSOLUTE, self._spec, None)
 
     def stop(self) -> None:
         """
-        Ring no more.
+        Stop the alarm.
         """
         if self._fd >= 0:
             self._reactor.removeReader(self)
@@ -100,7 +100,7 @@ class TimerAlarm:
 
     def fileno(self) -> int:
         """
-        Give the descriptor of the timer.
+        Return the descriptor of the timer.
         """
         return int(self._fd)
 
@@ -110,13 +110,13 @@ class TimerAlarm:
         """
         try:
             os.read(self._fd, 8)
-        except BlockingIOError:  # It was set anew meanwhile.
+        except BlockingIOError:  # The timer was set again meanwhile.
             return
         self._ring()
 
     def logPrefix(self) -> str:
         """
-        Say whose events these are.
+        Return the log prefix of the timer's events.
         """
         return "alarm"
 
@@ -128,7 +128,7 @@ class TimerAlarm:
 
 def alarm(reactor: Any, ring: Callable[[], None]) -> DelayedAlarm | TimerAlarm:
     """
-    Make the best alarm that there is.
+    Make the best alarm that the system has.
     """
     if sys.platform == "linux":
         try:

@@ -1,10 +1,10 @@
 """
-Where in a stream the answers to probes are (pure).
+Find the answers to probes in a stream (pure).
 
-Each is expected at its place.  A service that puts something before an answer, or
-leaves something out, moves all that follow: they are found again by their headers.
-One that puts something before each line does so within probes, too, as they may have
-ends of lines.
+Each answer is expected at its place.  A service that adds bytes before an answer, or
+leaves bytes out, moves all answers that follow: they are found again by their headers.
+A service that puts a prefix before each line does so within probes, too, as they may
+contain newlines.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from echotwist.probe.payload import HEADER, NUMBER, before, lined
 
 class Answers:
     """
-    Cut what comes in a stream into answers.
+    Split the bytes of a stream into answers.
 
-    :param expectedOf: gives the right answer to a probe, by its number.
+    :param expectedOf: returns the right answer to a probe, by its number.
     """
 
     def __init__(self, expectedOf: Callable[[int], bytes]) -> None:
@@ -31,7 +31,7 @@ class Answers:
 
     def __len__(self) -> int:
         """
-        Count the answers that are awaited.
+        Return how many answers are still expected.
         """
         return len(self._awaited)
 
@@ -43,9 +43,9 @@ class Answers:
 
     def take(self, data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         """
-        Take what came next.
+        Take the next bytes of the stream.
 
-        :return: of each answer that is there its number, what it should be, and what it is.
+        :return: for each complete answer its number, the right bytes, and the bytes that came.
         """
         self._came += data
         while self._awaited and len(self._came) >= self._awaited[0][1] + self._more:
@@ -63,7 +63,7 @@ class Answers:
 
     def _endOf(self, expected: bytes) -> int:
         """
-        Tell where an answer ends that is not as it should be.
+        Find the end of a wrong answer.
         """
         if end := self._endOfLines(expected):
             return end
@@ -78,7 +78,7 @@ class Answers:
 
     def _endOfLines(self, expected: bytes) -> int:
         """
-        Tell where an answer ends that something is put before each line of; 0 if it is not.
+        Find the end of an answer with a prefix before each line; 0 if it is not such an answer.
         """
         start = expected[:HEADER].partition(b"\n")[0]
         place = self._came.find(start) if len(start) >= NUMBER else 0
@@ -92,7 +92,7 @@ class Answers:
 
     def rest(self) -> int:
         """
-        Drop bytes that are no part of an answer.
+        Drop bytes that belong to no answer.
 
         :return: how many there were.
         """
@@ -104,10 +104,10 @@ class Answers:
 
     def end(self) -> tuple[list[int], bool]:
         """
-        Hear that nothing more will come.
+        Note the end of the stream.
 
-        :return: the numbers that were not answered, and whether what has come of an answer
-            is not the beginning of the right one.
+        :return: the numbers without an answer, and whether the bytes of an incomplete answer
+            differ from the beginning of the right one.
         """
         numbers = [number for number, _ in self._awaited]
         isOther = bool(numbers) and not self._expectedOf(numbers[0]).startswith(bytes(self._came))

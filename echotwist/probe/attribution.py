@@ -1,5 +1,5 @@
 """
-Which probe a reply is to, also if it is damaged (pure).
+Find the probe that a reply belongs to, even if the reply is damaged (pure).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from echotwist.probe.payload import HEAD, HEADER, NUMBER, Payload, headOf
 #: own is damaged; and bytes in which a header is looked for that others stand before.
 _COMPARED, _BEFORE = 256, 1024
 
-#: What a reply is that is to one of several probes, and so little is left of it that
-#: nobody can say which.
+#: Stands for a reply of which too little is left to tell which one of several probes it
+#: belongs to.
 AMBIGUOUS = 0
 
 
 class Attribution:
     """
-    Tell which probe a datagram is the reply to, or that it is nobody's.
+    Find the probe that a datagram is the reply to, if it is a reply to any.
 
-    :param books: know which probes there were, and the time that each carries.
-    :param payload: knows what each carries.
+    :param books: the books of all probes, with the time that each carries.
+    :param payload: the payload of the probes.
     """
 
     def __init__(self, books: Ledger, payload: Payload) -> None:
@@ -34,7 +34,7 @@ class Attribution:
         """
         Find the probe that a datagram answers.
 
-        :return: its number; :data:`AMBIGUOUS`; or nothing.
+        :return: its number; :data:`AMBIGUOUS`; or ``None``.
         """
         if self._payload.size < NUMBER:
             return self._byOrder(data)
@@ -45,7 +45,7 @@ class Attribution:
         if isKnown and (sentAt == self._books.wallOf(number) or self._isCut(number, data)):
             return number
         if not isKnown and self._payload.isOurs(data):
-            return None  # So old that nothing is known of it any more.
+            return None  # The probe is so old that the books have forgotten it.
         found = None if sentAt is None else self._books.sentWith(sentAt)
         return found or self._behindOthers(data) or self._nearest(number, data)
 
@@ -61,7 +61,7 @@ class Attribution:
         step = 1 << 8 * len(data)
         last = self._books.sent - (self._books.sent - int.from_bytes(data, "little")) % step
         if len(data) == self._payload.size and self._books.isKnown(last):
-            return last  # One more reply to it.
+            return last  # This is one more reply to it.
         return under[0] if under else None
 
     def _byLowerBytes(self, data: bytes) -> int | None:
@@ -78,13 +78,13 @@ class Attribution:
 
     def _isCut(self, number: int, data: bytes) -> bool:
         """
-        Tell whether all that there is of a header is that of a probe.
+        Tell whether the part of a header that came is that of a probe.
         """
         return len(data) < HEAD and self._header(number).startswith(data)
 
     def _behindOthers(self, data: bytes) -> int | None:
         """
-        Find a header that other bytes stand before.
+        Find a header behind other bytes.
         """
         for start in range(1, min(len(data) - HEAD, _BEFORE) + 1):
             number, sentAt = headOf(data[start : start + HEAD])

@@ -1,7 +1,7 @@
 """
-What became of each probe, in which order, and how long it took (pure).
+Keep the outcome, order and round-trip time of each probe (pure).
 
-With the arrays of a ledger that is 41 bytes for each of the last so many probes.
+With the arrays of a ledger this takes 41 bytes for each remembered probe.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from echotwist.probe.tally import Times
 
 class Books(Ledger):
     """
-    Keep of each probe, too, when its reply came among others, and how long it took.
+    A ledger that also keeps the order and round-trip time of each probe's reply.
 
     :ivar reordered: replies that came after one to a later probe (RFC 4737, section 3.3).
     :ivar extents: how far each of those was from its place (section 4.2).
     :ivar user: round-trip times by the clock of this process.
-    :ivar kernel: those by the kernel's stamps.
+    :ivar kernel: round-trip times by the kernel's time stamps.
     """
 
     def __init__(self, timeout: int, room: int = 0, memory: Memory = AMPLE) -> None:
@@ -54,9 +54,9 @@ class Books(Ledger):
 
     def _order(self, number: int) -> None:
         """
-        See whether a reply came after one to a later probe.
+        Check whether a reply came after one to a later probe.
 
-        Of a reply that came in order the place is positive, and negative of the others.
+        The place of a reply in order is positive; that of any other reply is negative.
         """
         self._arrivals += 1
         if number > self._highest:

@@ -1,5 +1,5 @@
 """
-``echoprobe``: the command line, and what runs it.
+The program ``echoprobe``: run the command of a command line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # Whoever read this has enough.
+    except BrokenPipeError:  # The reader of the output has closed it.
         status = 0
     except OSError as error:
         what = "cannot write: " if isinstance(error, WriteError) else ""
@@ -41,13 +41,13 @@ def main() -> None:
             sys.stdout.flush()
         raise
     finally:
-        # What could not be written is not tried again, and not told by Python.
+        # Python must neither write the rest again nor report that it could not.
         discard()
     raise SystemExit(status)
 
 
 def _complain(text: str) -> None:
-    with suppress(OSError):  # The terminal may be gone, and nobody be there to read it.
+    with suppress(OSError):  # The terminal may be gone.
         print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
 
 
@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> int:
     """
     Run the program.
 
-    :param words: of its command line.
+    :param words: the words of the command line.
     :return: its exit status.
     """
     isNamed = bool(words) and words[0] in COMMANDS
@@ -82,12 +82,12 @@ def _measure(options: TargetOptions) -> int:
 
     def end(result: object) -> None:
         ended.append(result)
-        with suppress(ReactorNotRunning):  # It stops already.
+        with suppress(ReactorNotRunning):  # The reactor is stopping already.
             reactor.stop()
 
     @implementer(ILogObserver)
     def hear(event: Mapping[str, Any]) -> None:
-        # What a reader did not expect would only be logged, and nobody be read from any more.
+        # Twisted would only log an unexpected error, and stop reading from this socket.
         failure = event.get("log_failure") or event.get("failure")
         if failure is not None:
             end(failure)
@@ -105,9 +105,9 @@ def _measure(options: TargetOptions) -> int:
 
 def _hearSignals(reactor: Any, reload: Callable[[], None] | None) -> None:
     """
-    Have signals end what is measured; those that are ignored, as nohup(1) has it, still are.
+    Let signals end the measurement; signals that are ignored, as under nohup(1), stay so.
 
-    :param reload: what SIGHUP does instead.
+    :param reload: called for SIGHUP instead.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)

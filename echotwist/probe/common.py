@@ -1,5 +1,5 @@
 """
-What can be chosen for every command of the probe, checked once.
+The settings that all commands of the probe share, checked once.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from echotwist.probe.places import Way
 @frozen(kw_only=True, field_transformer=checked)
 class CommonSettings:
     """
-    How an echo service is reached.
+    The settings that say how to reach an echo service.
 
     :param source: see :class:`echotwist.probe.places.Way`; so are those below.
     :param ca: a file of the certificate authorities to trust.
-    :param insecure: take whatever certificate a service has.
+    :param insecure: accept any certificate of a service.
     :param flood: send more than 1,000 probes a second to strangers.
-    :param json: tell all as one JSON object.
+    :param json: print the results as one JSON object.
     :param reactor: the name of Twisted's reactor to use.
     :raise ValueError: for values that do not go together.
     """
@@ -71,7 +71,7 @@ class CommonSettings:
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         for one, other in self.exclusive:
             if self._isSaid(one) and self._isSaid(other):

@@ -1,5 +1,5 @@
 """
-What can be chosen about what is sent, checked once.
+The settings of the probes' content, checked once.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from echotwist.sockets.errors import inWords
 @frozen(kw_only=True, field_transformer=checked)
 class ContentSettings(CommonSettings):
     """
-    What is sent to an echo service; see :class:`~echotwist.probe.common.CommonSettings`.
+    The settings that say what to send to an echo service; see
+    :class:`~echotwist.probe.common.CommonSettings`.
 
     :param size: bytes of a probe.
     :param timeout: seconds after which a reply is late.
     :param payload: what fills a probe: ``random``, ``zeros``, ``@FILE``, or a text.
     :param seed: makes the payload of one run unlike that of others.
-    :param plot: a file to draw into.
+    :param plot: the file to draw a plot into.
     :raise ValueError: for values that do not go together, or a file that cannot be read.
     """
 
@@ -54,7 +55,7 @@ class ContentSettings(CommonSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if not self.timeout:
@@ -63,9 +64,9 @@ class ContentSettings(CommonSettings):
 
     def fill(self) -> bytes | None:
         """
-        Give what comes after the header of a probe; nothing for noise.
+        Return the bytes after the header of a probe; ``None`` for random bytes.
 
-        :raise ValueError: the file that has it cannot be read, or is empty.
+        :raise ValueError: the file cannot be read, or is empty.
         """
         if self.payload == b"random":
             return None

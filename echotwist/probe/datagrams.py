@@ -1,5 +1,5 @@
 """
-Probes that are datagrams: UDP, UNIX datagrams, raw IP.
+Send probes as datagrams: UDP, UNIX datagrams, raw IP.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from echotwist.sockets.errors import inWords
 #: Bytes of the largest packet, with its header.
 _LARGEST = 2**16
 
-#: Datagrams that are read before others have their turn.
+#: Datagrams read before other sockets have their turn.
 _AT_ONCE = 64
 
 #: Probes after which their stamps are read: the kernel keeps no more than fit into
@@ -37,12 +37,12 @@ class Datagrams:
     """
     Carry probes through a connected datagram socket.
 
-    :param reactor: waits.
-    :param one: does not block.
-    :param wantsStamps: have the kernel say when packets leave and come in.
+    :param reactor: the reactor.
+    :param one: the socket, which does not block.
+    :param wantsStamps: ask the kernel for time stamps of packets that leave and come in.
     :param stamped: for how many packets the kernel's stamps are kept, a power of 2.
-    :cvar asksForQueue: of when they were queued, too.
-    :ivar isStamped: it will.
+    :cvar asksForQueue: ask for the time when packets were queued, too.
+    :ivar isStamped: the kernel gives time stamps.
     """
 
     asksForQueue = True
@@ -56,7 +56,7 @@ class Datagrams:
     ) -> None:
         self._reactor = reactor
         self._socket = one
-        # IPv4 gives raw sockets the header as well (raw(7)).
+        # Raw IPv4 sockets get the IP header as well (raw(7)).
         self._hasHeader = one.type == socket.SOCK_RAW and one.family == socket.AF_INET
         # A UNIX socket would take the question for one about replies.
         self._hasNotices = one.family in (socket.AF_INET, socket.AF_INET6)
@@ -73,9 +73,9 @@ class Datagrams:
 
     def start(self, session: Exchange) -> None:
         """
-        Begin to read.
+        Start reading.
 
-        :param session: hears what comes in.
+        :param session: the session that takes the replies.
         """
         self._session = session
         self._listen()
@@ -98,7 +98,7 @@ class Datagrams:
 
     def stop(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
         self._events.close()
 
@@ -111,7 +111,7 @@ class Datagrams:
     @property
     def dropped(self) -> int:
         """
-        How many packets the kernel had no room for until we would read them.
+        How many packets the kernel dropped as its receive buffer was full.
         """
         return kernel.droppedHere(self._socket)
 
@@ -119,7 +119,7 @@ class Datagrams:
         """
         Send a probe.
 
-        :return: why it never left, or nothing.
+        :return: why it never left; empty if it left.
         """
         place = self._key & self._mask
         self._left[number & self._mask] = self._queued[number & self._mask] = 0
@@ -162,7 +162,7 @@ class Datagrams:
 
     def waitUntil(self, at: int) -> bool:
         """
-        Wait for replies until then, and take them.
+        Wait for replies until a time, and take them.
 
         :return: whether that is possible.
         """
@@ -170,7 +170,7 @@ class Datagrams:
 
     def leftAt(self, number: int) -> int:
         """
-        Tell when a probe left, by the kernel's stamp; 0 if that is not known.
+        Return when a probe left, by the kernel's stamp; 0 if that is not known.
         """
         if not self.isStamped:
             return 0
@@ -181,13 +181,13 @@ class Datagrams:
 
     def queuedAt(self, number: int) -> int:
         """
-        Tell when a probe was queued, by the kernel's stamp.
+        Return when a probe was queued, by the kernel's stamp.
         """
         return self._queued[number & self._mask]
 
     def read(self) -> None:
         """
-        Take what has come in.
+        Take the replies that have come in.
         """
         try:
             found = self._receive()
@@ -201,9 +201,9 @@ class Datagrams:
 
     def _receive(self) -> list[tuple[bytes, int, Any]]:
         """
-        Take some of what has come in.
+        Take some of the packets that have come in.
 
-        :return: of each packet its bytes, when it came by the kernel's stamp, and from where.
+        :return: for each packet its bytes, the kernel's stamp of its arrival, and its source.
         """
         if not kernel.IS_LINUX:
             data, sender = self._socket.recvfrom(_LARGEST)
@@ -223,9 +223,9 @@ class Datagrams:
 
     def _readNotices(self) -> int:
         """
-        Read what the kernel has to tell of what was sent.
+        Read the kernel's notices about sent packets.
 
-        :return: how many things ICMP said.
+        :return: how many ICMP errors there were.
         """
         reports = self._unread = 0
         for notice in kernel.notices(self._socket) if self._hasNotices else ():

@@ -1,5 +1,5 @@
 """
-Sockets that talk to an echo service.
+Open sockets that talk to an echo service.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from echotwist.sockets.addresses import BIND_TO_DEVICE
 
 #: Bytes that the kernel may keep until they are read; more than some systems give.
 _RECEIVED = 2**22
-#: ``SO_RCVBUFFORCE`` of Linux' ``socket.h``: as much as root likes.
+#: ``SO_RCVBUFFORCE`` from Linux's ``socket.h``: root may exceed the limit.
 _RECEIVED_FORCED = 33
 
 _KINDS = {
@@ -28,11 +28,11 @@ _KINDS = {
 
 def opened(target: Target, place: Place, way: Way, isConnected: bool = True) -> socket.socket:
     """
-    Open a socket to talk to a target.  One for datagrams is connected, one for
-    streams is not yet; neither blocks.
+    Open a non-blocking socket to talk to a target.  One for datagrams is connected, one
+    for streams is not connected yet.
 
-    :param isConnected: have one for datagrams take those of the target alone.
-    :raise ProbeError: nothing is left open then.
+    :param isConnected: let a socket for datagrams take only those of the target.
+    :raise ProbeError: it cannot be opened; nothing is left open.
     """
     one = None
     try:
@@ -56,7 +56,7 @@ def opened(target: Target, place: Place, way: Way, isConnected: bool = True) -> 
 def _prepare(one: socket.socket, target: Target, place: Place, way: Way) -> None:
     if place.family not in (socket.AF_INET, socket.AF_INET6):
         if target.kind == "unix-datagram":
-            one.bind("")  # Any abstract name that is free, or nobody could answer.
+            one.bind("")  # Any free abstract name: without a name, the socket could get no answer.
         return
     if way.interface:
         with _explained(f"{target}: --interface {way.interface}", "--interface"):
@@ -68,7 +68,7 @@ def _prepare(one: socket.socket, target: Target, place: Place, way: Way) -> None
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if way.source or way.sourcePort:
         if way.sourcePort and not target.isDatagram:
-            # Or no second connection could follow the first.
+            # Without this, no second connection could follow the first.
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _bind(one, target, place, way)
 
@@ -108,7 +108,7 @@ def _enlarge(one: socket.socket) -> None:
 
 def _checkThatOwnAreNotSeen(one: socket.socket, target: Target, place: Place) -> None:
     """
-    See that a raw socket does not get what it sends itself.
+    Check that a raw socket does not receive its own packets.
     """
     own = one.getsockname()[0]
     if own == place.address[0]:
@@ -129,9 +129,9 @@ def _explained(said: str, about: str) -> Iterator[None]:
 
 def makeRoom(files: int) -> None:
     """
-    Have the system let this process open so many files.
+    Raise the limit on open files of this process.
 
-    :raise ProbeError: it does not.
+    :raise ProbeError: the system does not allow that.
     """
     try:
         from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit

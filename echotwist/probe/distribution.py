@@ -1,5 +1,5 @@
 """
-How values are spread (pure).
+Distributions of values (pure).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ EXACT = 2**20
 @frozen
 class Memory:
     """
-    How much is remembered of one target.
+    How much to remember of one target.
 
-    :param probes: what is known of single ones, at least.
-    :param exact: values that are kept one by one.
-    :param bits: significant bits of the others that count.
-    :param recent: values at hand, the last ones.
+    :param probes: how many single probes to remember, at least.
+    :param exact: how many values to keep one by one.
+    :param bits: how many significant bits to keep of other values.
+    :param recent: how many of the last values to keep at hand.
     """
 
     probes: int = 2**14
@@ -33,7 +33,7 @@ class Memory:
     recent: int = 500
 
 
-#: Values that are summed up together.
+#: How many values are summed up together.
 _PILE = 64
 
 #: For a few targets.
@@ -42,7 +42,7 @@ AMPLE = Memory()
 
 class Distribution:
     """
-    Whole numbers from 0 on, and what share of them is how large.
+    The distribution of whole numbers from 0 on.
 
     Count, sum, least and most are exact for ever.  Percentiles are exact up to
     :data:`EXACT` values, and beyond that right within 0.1 %, if memory is ample.
@@ -50,7 +50,7 @@ class Distribution:
 
     def __init__(self, memory: Memory = AMPLE) -> None:
         self._memory = memory
-        # Those that are kept one by one, and behind them some that are not counted yet.
+        # The values kept one by one, and after them some that are not counted yet.
         self._values: array[int] = array("q")
         self._most = memory.exact + _PILE
         self._last: deque[int] = deque(maxlen=memory.recent)
@@ -61,7 +61,7 @@ class Distribution:
 
     def add(self, value: int) -> None:
         """
-        Take one more value; all else is worked out when somebody asks, or for many at once.
+        Add a value; results are computed when they are read, or for many values at once.
         """
         self._values.append(value)
         if len(self._values) >= self._most:
@@ -96,7 +96,7 @@ class Distribution:
     @property
     def total(self) -> int:
         """
-        Their sum.
+        The sum of all values.
         """
         return self._total + sum(self._values)
 
@@ -123,8 +123,8 @@ class Distribution:
 
     def percentiles(self, *shares: float) -> list[int | None]:
         """
-        Give the smallest values that so many percent of all do not exceed (nearest
-        rank); nothing for each where there are no values.
+        Return the smallest values that so many percent of all do not exceed (nearest
+        rank); ``None`` for each where there are no values.
 
         :param shares: in percent, from 0 to 100.
         """

@@ -1,5 +1,5 @@
 """
-A file that something is drawn into; it needs matplotlib.
+Draw plots into a file; this needs matplotlib.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Drawing:
     """
     Draw into a file.
 
-    :param path: of the file; how it ends says what it is.
-    :raise ProbeError: it cannot be drawn, or not be written.
+    :param path: the path of the file; its ending chooses the format.
+    :raise ProbeError: matplotlib is missing, or the file cannot be written.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,18 +38,18 @@ class Drawing:
         try:
             # A FIFO that nobody reads from must not be waited for.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | _AT_ONCE, 0o666))
-            if isNew:  # Until it is drawn there is no file.
+            if isNew:  # The file appears only when it is drawn.
                 os.unlink(path)
         except OSError as error:
             raise ProbeError(f"--plot {path}: {inWords(error)}") from None
 
     def save(self, rows: int, draw: Callable[[Any], None]) -> None:
         """
-        Draw it.
+        Draw the plots, and write the file.
 
         :param rows: how many plots there are, one above the other.
         :param draw: draws into a figure of matplotlib.
-        :raise WriteError: the file takes no more.
+        :raise WriteError: the file cannot be written.
         """
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         from matplotlib import rc_context

@@ -1,5 +1,5 @@
 """
-What a probe, and a reply to it, goes through.
+The events of a probe and its replies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from echotwist.probe.ledger import BACK, LATE, NEVER_LEFT, REPORTED, TWICE, UNANSWERED
 from echotwist.probe.payload import Damage
 
-#: What became of a probe, in a word.
+#: The outcomes of a probe, each in a word.
 OUTCOMES = {
     BACK: "back",
     LATE: "late",
@@ -24,13 +24,13 @@ OUTCOMES = {
 
 class Event(NamedTuple):
     """
-    What became of a probe, or one more reply to it.
+    The outcome of a probe, or one more reply to it.
 
-    :param number: of the probe.
+    :param number: the number of the probe.
     :param sentAt: when it was sent, nanoseconds of ``CLOCK_REALTIME``.
     :param outcome: a word of :data:`OUTCOMES`.
     :param rtt: nanoseconds, if it came back.
-    :param clock: whose time that is: ``kernel`` or ``user``.
+    :param clock: the clock of ``rtt``: ``kernel`` or ``user``.
     :param stamps: when the kernel queued it, sent it and got the reply, if it says so.
     :param reason: why it was lost.
     :param damage: how the reply differs, if it does.
@@ -48,9 +48,9 @@ class Event(NamedTuple):
 
 class Arrival(NamedTuple):
     """
-    When a reply came in.
+    The time when a reply came in, in nanoseconds.
 
-    :param now: by the monotonic clock of this process, in nanoseconds.
+    :param now: by the monotonic clock of this process.
     :param wall: the same by ``CLOCK_REALTIME``.
     :param stamped: when the kernel got it, by ``CLOCK_REALTIME``; 0 if that is not known.
     """
@@ -62,7 +62,7 @@ class Arrival(NamedTuple):
 
 def arrivalNow(stamped: int = 0) -> Arrival:
     """
-    Say that a reply is here.
+    Return the present time as that of an arrival.
     """
     return Arrival(monotonic_ns(), time_ns(), stamped)
 

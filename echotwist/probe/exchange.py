@@ -1,5 +1,5 @@
 """
-Probes to one target, and what comes back: what transports tell is booked here.
+Probes to one target and their replies: keep the books for the transports.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _LINGER = SECOND // 100
 
 class Exchange:
     """
-    Send probes, which subclasses do, and find out what became of each.
+    Find out the outcome of each probe; subclasses send the probes.
 
-    :param books: keep what becomes of each.
-    :param payload: says what is sent.
+    :param books: the books of the probes.
+    :param payload: the payload of the probes.
     :param timeout: nanoseconds after which a reply is late.
-    :param alarm: makes what rings on time, of what it should call.
-    :param observe: hears what becomes of each probe.
-    :param now: a clock that nobody sets; and one that shows the time of the world, as
-        the kernel's stamps do.  Both in nanoseconds.
-    :ivar books: these; subclasses have books of their own.
-    :ivar finished: fires with this exchange when all is known.
+    :param alarm: makes the alarm that calls a given function on time.
+    :param observe: called with the outcome of each probe.
+    :param now: a steady clock; and the clock of the system, which the kernel's stamps
+        use.  Both in nanoseconds.
+    :ivar books: the same books; subclasses have books of their own kind.
+    :ivar finished: fires with this exchange when all outcomes are known.
     """
 
     books: Ledger
@@ -74,19 +74,19 @@ class Exchange:
 
     def tick(self) -> None:
         """
-        Do what is due.
+        Do the work that is due now.
         """
         raise NotImplementedError
 
     def _stop(self) -> None:
         """
-        Close what is open.
+        Close all transports.
         """
         raise NotImplementedError
 
     def _read(self) -> None:
         """
-        Take what has come in.
+        Take the replies that have come in.
         """
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Exchange:
         expiry = self._books.expiry
         if expiry is None or expiry >= self._now():
             return
-        # It may be here already, and just not have been read.
+        # The reply may have come, and not have been read yet.
         self._read()
         for number in self._books.expire(self._now()):
             self._tell(number, UNANSWERED)
@@ -115,7 +115,7 @@ class Exchange:
 
     def finish(self) -> None:
         """
-        End, whatever is still under way.
+        End, even if probes are still under way.
         """
         if not self.finished.called:
             self.ended = self._wall()
@@ -127,29 +127,29 @@ class Exchange:
 
     def wasRead(self) -> None:
         """
-        Hear that all which had come in was read.
+        Note that all waiting replies were read.
         """
         raise NotImplementedError
 
     def opened(self, transport: Any) -> None:
         """
-        Hear that a connection takes probes now.
+        Note that a connection takes probes now.
         """
 
     def closed(self, transport: Any, why: str) -> None:
         """
-        Hear that a connection is gone, or never came about.
+        Note that a connection is closed, or could not be made.
         """
 
     def expected(self, number: int) -> bytes:
         """
-        Give what the reply to a probe should be.
+        Return the right reply to a probe.
         """
         return self.payload.make(number, self._books.wallOf(number))
 
     def arrived(self, data: bytes, arrival: Arrival) -> None:
         """
-        Hear that a datagram came in.
+        Take a datagram that came in.
         """
         number = self._attribution.numberOf(data)
         if number is None:
@@ -164,12 +164,12 @@ class Exchange:
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
     ) -> None:
         """
-        Hear that a reply to a probe came in, whole or not.
+        Take a reply to a probe, whole or damaged.
 
-        :param expected: what it should be, if that is known already.
+        :param expected: the right reply, if it is known already.
         """
         books = self._books
-        if not books.isKnown(number):  # It is too old.
+        if not books.isKnown(number):  # The probe is too old.
             self.strange += 1
             return
         expected = self.expected(number) if expected is None else expected
@@ -185,16 +185,16 @@ class Exchange:
 
     def lost(self, number: int, state: int, reason: str) -> None:
         """
-        Hear why a probe is lost.
+        Note why a probe is lost.
         """
         if self._books.lose(number, state, reason):
             self._tell(number, state, reason)
 
     def reported(self, data: bytes, reason: str) -> None:
         """
-        Hear what ICMP says about a datagram.
+        Note an ICMP error about a datagram.
 
-        :param data: the beginning of it; routers need not send so much of it back.
+        :param data: the beginning of the datagram; routers need not send much of it back.
         """
         number = headOf(data)[0] if len(data) >= NUMBER else next(self._books.underWay(), 0)
         self.lost(number, REPORTED, reason)
@@ -203,13 +203,13 @@ class Exchange:
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
         """
-        Keep how long an answer took.
+        Record the round-trip time of an answer.
         """
         raise NotImplementedError
 
     def _byKernel(self, number: int, arrival: Arrival, user: int) -> int | None:
         """
-        Tell how long an answer took by the kernel's stamps, if it has both of them.
+        Return the round-trip time of an answer by the kernel's stamps, if it has both.
         """
         return None
 
