@@ -58,6 +58,7 @@ class Distribution:
         self._rounded: Counter[int] = Counter()
         self._count = self._total = 0
         self._ends: list[int] = []
+        self._asked: tuple[int, list[int], list[int]] = 0, [], []
 
     def add(self, value: int) -> None:
         """
@@ -133,14 +134,25 @@ class Distribution:
         if not self._rounded:
             ordered = sorted(self._values)
             return [ordered[self._rank(share)] for share in shares]
-        counted = self._rounded + Counter(map(self._round, self._values))
-        steps = sorted(counted)
-        ends = list(accumulate(counted[step] for step in steps))
+        steps, ends = self._ranked()
         found = [steps[bisect_right(ends, self._rank(share))] for share in shares]
         least, most = self.least, self.most
         assert least is not None
         assert most is not None
         return [min(max(value, least), most) for value in found]
+
+    def _ranked(self) -> tuple[list[int], list[int]]:
+        """
+        Give the rounded values, and how many do not exceed each: once for all who ask
+        until there are more, as many targets may share what is known of this host.
+        """
+        count, steps, ends = self._asked
+        if count != self.count:
+            counted = self._rounded + Counter(map(self._round, self._values))
+            steps = sorted(counted)
+            ends = list(accumulate(counted[step] for step in steps))
+            self._asked = self.count, steps, ends
+        return steps, ends
 
     def _rank(self, share: float) -> int:
         # In thousandths of a percent, as a share of 99.9 is no binary number.

@@ -62,6 +62,27 @@ class DistributionTests(SynchronousTestCase):
         self.assertEqual((found.least, found.most), (min(values), max(values)))
         self.assertEqual(found.mean, sum(values) / len(values))
 
+    def test_askedAgain(self) -> None:
+        """
+        Values are ranked once for all who ask, and anew when there is one more.
+        """
+        asked: list[int] = []
+
+        class Noting(Distribution):
+            def _round(self, value: int) -> int:
+                asked.append(value)
+                return super()._round(value)
+
+        found = Noting(Memory(exact=0))
+        for value in range(100):
+            found.add(value)
+        first = found.percentiles(50, 100)
+        work = len(asked)
+        self.assertEqual((found.percentiles(50, 100), first), (first, [49, 99]))
+        self.assertEqual(len(asked), work)
+        found.add(500)
+        self.assertEqual(found.percentiles(50, 100), [50, 500])
+
     def test_none(self) -> None:
         """
         Where there are no values there are no percentiles.
