@@ -1,5 +1,5 @@
 """
-How one target stands, at a glance (pure).
+The state of one target, at a glance (pure).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _MS = 10**6
 @define
 class Glance:
     """
-    What is shown of one target.
+    The view of one target.
 
-    :param name: of it.
-    :param past: of each look, the longest round trip since the last one in nanoseconds, or
-        nothing if there were losses instead.
+    :param name: the name of the target.
+    :param past: for each update, the longest round trip since the last one in
+        nanoseconds, or ``None`` if there were losses.
     """
 
     name: str
@@ -40,9 +40,9 @@ class Glance:
 
     def update(self, now: float) -> None:
         """
-        See what is new.
+        Update the view.
 
-        :param now: in seconds.
+        :param now: the time in seconds.
         """
         count, lost = self.exchange.rtt.count, self.lost
         new = self.exchange.rtt.recent[self._count - count :] if count > self._count else []
@@ -64,7 +64,7 @@ class Glance:
     @property
     def counts(self) -> str:
         """
-        How many went and came, in words.
+        How many probes were sent and answered, in words.
         """
         books = self.exchange.books
         rate = f", {self._rate:,.0f}/s" if self._rate >= 1 else ""
@@ -73,7 +73,7 @@ class Glance:
     @property
     def faults(self) -> list[str]:
         """
-        What went wrong, in words.
+        The faults of probes and replies, in words.
         """
         exchange, books = self.exchange, self.exchange.books
         settled = books.sent - books.pending
@@ -105,7 +105,7 @@ def bars(past: Iterable[int | None], width: int) -> str:
     shown = list(past)[-max(1, width) :]
     values = [value for value in shown if value is not None]
     low, high = min(values, default=1), max(values, default=1)
-    # The double at least, so that noise is not drawn like a mountain.
+    # At least twice the shortest, so that noise is not drawn like a mountain.
     span = max(log(max(high, 1) / max(low, 1)), log(2))
 
     def level(value: int) -> str:

@@ -1,8 +1,9 @@
 """
-What Linux tells of single packets: when it sent and received them, and what ICMP says.
+Read from Linux when it sent and received single packets, and ICMP errors about them.
 
-Stamps are by ``CLOCK_REALTIME``.  They are explained in the kernel's
-``Documentation/networking/timestamping.rst``, and ICMP errors in ip(7), ``IP_RECVERR``.
+Time stamps are by ``CLOCK_REALTIME``.  The kernel's
+``Documentation/networking/timestamping.rst`` explains them, and ip(7) ICMP errors
+(``IP_RECVERR``).
 """
 
 from __future__ import annotations
@@ -79,16 +80,16 @@ _MESSAGES = {
     (3, 4, 1): "protocol unreachable",
 }
 
-#: What is said of packets that are too large, with how large they may be.
+#: The error of packets that are too large, with the largest size allowed.
 _TOO_BIG = ("fragmentation needed", "packet too big")
 
 
 class Stamp(NamedTuple):
     """
-    When something happened to a sent packet.
+    The time of an event of a sent packet.
 
     :param what: ``LEFT``, ``QUEUED`` or ``ACKNOWLEDGED``.
-    :param key: which packet it was, as the kernel counts.
+    :param key: the number of the packet, as the kernel counts.
     :param at: nanoseconds of ``CLOCK_REALTIME``.
     """
 
@@ -99,14 +100,14 @@ class Stamp(NamedTuple):
 
 class Report(NamedTuple):
     """
-    What ICMP says.
+    An ICMP error.
 
-    :param words: what, and from where.
+    :param words: the error and its sender, in words.
     :param data: the beginning of the packet that it is about, as far as it is known.
-    :param host: from where.
-    :param mtu: how large a packet may be, if it was too big; 0 if that is not said.
-    :param isTooBig: it was.
-    :param to: where that one was sent to.
+    :param host: the sender of the error.
+    :param mtu: how large a packet may be, if it was too big; 0 if the error does not tell.
+    :param isTooBig: the packet was too big.
+    :param to: the destination of the packet.
     """
 
     words: str
@@ -119,9 +120,9 @@ class Report(NamedTuple):
 
 class Limit(NamedTuple):
     """
-    How large the packets are that this host sends.
+    The largest packet that this host sends.
 
-    :param mtu: in bytes.
+    :param mtu: its size in bytes.
     """
 
     mtu: int
@@ -129,10 +130,10 @@ class Limit(NamedTuple):
 
 def askForStamps(one: socket.socket, ofQueue: bool = True) -> bool:
     """
-    Have the kernel stamp the packets of a socket.
+    Ask the kernel for time stamps of the packets of a socket.
 
-    :param ofQueue: say of datagrams, too, when they were queued.
-    :return: whether it will.
+    :param ofQueue: also ask when datagrams were queued.
+    :return: whether the kernel gives them.
     """
     isStream = one.type == socket.SOCK_STREAM
     datagram = _DATAGRAM if ofQueue else _DATAGRAM & ~_QUEUED
@@ -146,7 +147,7 @@ def askForStamps(one: socket.socket, ofQueue: bool = True) -> bool:
 
 def askForReports(one: socket.socket) -> None:
     """
-    Have the kernel tell what ICMP says of the packets of a socket.
+    Ask the kernel for ICMP errors about the packets of a socket.
     """
     for level, option in _REPORTS:
         with suppress(OSError):
@@ -155,7 +156,7 @@ def askForReports(one: socket.socket) -> None:
 
 def droppedHere(one: socket.socket) -> int:
     """
-    Tell how many packets the kernel had no room for until they would be read.
+    Return how many packets the kernel dropped as the receive buffer was full.
     """
     with suppress(OSError, struct.error):
         told = one.getsockopt(socket.SOL_SOCKET, _MEMINFO, 64) if IS_LINUX else b""
@@ -181,17 +182,17 @@ def receivedAt(room: Receiver, number: int) -> int:
     return int(seconds * 10**9 + rest) if isStamp else 0
 
 
-#: What the kernel tells of what was sent.
+#: A notice of the kernel about a sent packet.
 Notice = Stamp | Report | Limit
 
 
 def notices(one: socket.socket) -> list[Notice]:
     """
-    Read all that the kernel has to tell of what was sent.
+    Read all notices of the kernel about sent packets.
     """
     found: list[Notice] = []
     count = _AT_ONCE if _ERRORS else 0
-    with suppress(OSError):  # There is no more.
+    with suppress(OSError):  # There are no more.
         while count == _AT_ONCE:
             room = receiver(_AT_ONCE, _RETURNED, _ERRORS)
             count = room.receive(one.fileno())
@@ -201,11 +202,11 @@ def notices(one: socket.socket) -> list[Notice]:
 
 def nextNotice(one: socket.socket) -> Notice | None:
     """
-    Read one thing that the kernel has to tell of what was sent.
+    Read one notice of the kernel about a sent packet.
 
-    :raise BlockingIOError: there is nothing.
-    :return: nothing for what is neither a stamp, nor from ICMP, nor a size that this host
-        does not send.
+    :raise BlockingIOError: there is no notice.
+    :return: ``None`` for a notice that is neither a stamp, nor an ICMP error, nor a limit of
+        this host.
     """
     if not _ERRORS:
         raise BlockingIOError

@@ -1,5 +1,5 @@
 """
-What the values of the probe's options may be.
+The kinds of values of the probe's options.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from echotwist.probe.verdict import Metrics, verdictOf
 #: Bytes of a probe: what UDP over IPv4 can carry, and more for streams.
 SIZES = range(16 * 2**20 + 1)
 
-#: Bytes of a probe where nothing else is said.
+#: Bytes of a probe by default.
 SIZE = 64
 
 #: How many probes there may be, and how many a second.
@@ -27,7 +27,7 @@ UNDER_WAY = 2**22
 #: Bytes of a seed: BLAKE2b takes no longer keys (RFC 7693, section 2.1).
 _SEED = 64
 
-#: Probes a second that anybody may send to strangers.
+#: Probes a second to strangers that are allowed without ``--flood``.
 COURTEOUS = 1000
 
 #: Code points with names (RFC 2474, 2597, 3246, 5865, 8622).
@@ -50,7 +50,7 @@ class Rate(Kind):
 
     def parse(self, name: str, text: str) -> float:
         """
-        Take figures, with a point among them or not.
+        Parse digits, with or without a decimal point.
         """
         isFigures = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text)
         if not isFigures or not _isRate(float(text)):
@@ -59,7 +59,7 @@ class Rate(Kind):
 
     def check(self, name: str, value: object) -> None:
         """
-        See that it is a number of probes that a process can send.
+        Check that a process can send so many probes a second.
         """
         if not _isRate(value):
             raise ValueError(_rateFault(name, value))
@@ -107,14 +107,14 @@ class Picture(Kind):
 
     def parse(self, name: str, text: str) -> str:
         """
-        Take a path that ends as a file of a kind that can be drawn.
+        Take a path whose ending names a format that can be drawn.
         """
         self.check(name, text)
         return text
 
     def check(self, name: str, value: object) -> None:
         """
-        See that it ends so.
+        Check the ending of the path.
         """
         if not str(value).lower().endswith((".svg", ".png")):
             raise ValueError(f"{name} {value}: it ends neither in .svg nor in .png")
@@ -125,7 +125,7 @@ class Conditions(Texts):
     """
     Any number of conditions under which a measurement has failed.
 
-    :param metrics: what may be judged.
+    :param metrics: the metrics that a condition may name.
     """
 
     takes = "condition"
@@ -133,6 +133,6 @@ class Conditions(Texts):
 
     def read(self, text: str) -> None:
         """
-        See that a text is a condition.
+        Check that a text is a condition.
         """
         verdictOf(text, self.metrics)

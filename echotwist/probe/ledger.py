@@ -1,8 +1,8 @@
 """
-What became of each message: the part of the books that every measurement needs (pure).
+Keep the outcome of each message: the part of the books that every measurement needs
+(pure).
 
-They are kept in arrays, 17 bytes for each of the last so many messages.  What leaves
-them is summed.
+Arrays keep 17 bytes for each of the last messages.  Older messages are only summed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from copy import copy
 from echotwist.probe.distribution import AMPLE, Memory
 from echotwist.probe.tally import Losses, Reasons, Runs
 
-#: What a probe is: still under way; answered in time; answered, but late; lost, left
-#: and never answered; lost, never left; lost, as somebody reports.
+#: The states of a probe: still under way; answered in time; answered, but late; lost,
+#: left and never answered; lost, never left; lost, as an ICMP error reports.
 PENDING, BACK, LATE, UNANSWERED, NEVER_LEFT, REPORTED = range(1, 7)
 
-#: What a reply is beyond the first to its probe.
+#: The state of any reply after the first to its probe.
 TWICE = 7
 
 _LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
@@ -26,17 +26,17 @@ _LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
 
 class Ledger:
     """
-    Keep what became of each probe, by its number; numbers begin with 1.
+    Keep the outcome of each probe, by its number; numbers begin with 1.
 
     :param timeout: nanoseconds after which a reply is late.
     :param room: how many probes may be under way at a time; twice as many are
         remembered, so that a late reply is still known.
-    :param settled: is called with the number of each that is no longer under way.
-    :ivar sent: how many were to be sent, those that never left among them.
+    :param settled: called with the number of each probe that is no longer under way.
+    :ivar sent: how many were to be sent, including those that never left.
     :ivar pending: how many are under way.
     :ivar back: how many were answered in time.
     :ivar late: how many were answered later.
-    :ivar twice: replies beyond the first of each probe.
+    :ivar twice: replies after the first of each probe.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Ledger:
         self._reported = Reasons()
         self._unanswered = 0
         self._runs = Runs()
-        self._oldest = 1  # All before it are settled.
+        self._oldest = 1  # All probes before it are settled.
         self.sent = self.pending = self.back = self.late = self.twice = 0
 
     def waitFor(self, timeout: int, room: int) -> bool:
         """
-        Have another timeout from now on, and another number of probes under way.
+        Change the timeout, and the number of probes that may be under way.
 
         :return: whether there is room for them.
         """
@@ -98,7 +98,7 @@ class Ledger:
         Note that a probe is lost, and why.
 
         :param state: ``NEVER_LEFT`` or ``REPORTED``.
-        :return: whether that is news.
+        :return: whether that was not known before.
         """
         if self.stateOf(number) != PENDING:
             return False
@@ -110,7 +110,7 @@ class Ledger:
         """
         Note that a reply to a probe came in.
 
-        :param number: of a probe that is remembered.
+        :param number: the number of a remembered probe.
         :param took: nanoseconds from probe to reply.
         :return: what the reply is: ``BACK``, ``LATE`` or ``TWICE``.
         """
@@ -129,7 +129,7 @@ class Ledger:
 
     def expire(self, now: int) -> list[int]:
         """
-        Take those for lost that were under way for too long.
+        Count the probes as lost that were under way for too long.
 
         :return: their numbers.
         """
@@ -142,7 +142,7 @@ class Ledger:
     @property
     def expiry(self) -> int | None:
         """
-        When the next one is taken for lost, if any is under way.
+        When the next probe counts as lost, if any is under way.
         """
         if not self.pending:
             return None
@@ -160,19 +160,19 @@ class Ledger:
 
     def stateOf(self, number: int) -> int:
         """
-        Tell what a probe is; 0 if it is not known.
+        Return the state of a probe; 0 if it is not known.
         """
         return self._states[number & self._mask] if self.isKnown(number) else 0
 
     def sentAt(self, number: int) -> int:
         """
-        Tell when a probe that is known was sent, by the clock of timeouts.
+        Return when a known probe was sent, by the clock of timeouts.
         """
         return self._sentAt[number & self._mask]
 
     def wallOf(self, number: int) -> int:
         """
-        Tell the time that a probe carries that is known.
+        Return the time that a known probe carries.
         """
         return self._wall[number & self._mask]
 
@@ -197,7 +197,7 @@ class Ledger:
 
     def underWay(self) -> Iterator[int]:
         """
-        Give the numbers of those that are under way, the oldest first.
+        Return the numbers of the probes under way, the oldest first.
         """
         if self.expiry is not None:
             for number in range(self._oldest, self.sent + 1):
@@ -206,7 +206,7 @@ class Ledger:
 
     def losses(self) -> Losses:
         """
-        Sum up what was lost, as far as it is known now.
+        Sum up the losses known now.
         """
         neverLeft, reported, runs = (
             Reasons(self._neverLeft),
@@ -238,7 +238,7 @@ class Ledger:
 
     def _forget(self, number: int) -> None:
         """
-        Sum one up whose place another takes.
+        Sum up a probe whose place a newer one takes.
         """
         state = self._states[number & self._mask]
         if state == PENDING:

@@ -1,5 +1,5 @@
 """
-How a measurement stands, shown in a terminal while it runs.
+Show the state of a running measurement in a terminal.
 
 With rich there is a block for each target, without it one line for all.
 """
@@ -21,13 +21,13 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.glance import LOSS, Glance, bars
 from echotwist.probe.text import liveText
 
-#: Seconds from one showing to the next.
+#: Seconds from one update to the next.
 _REFRESH = 0.5
 
 
 def terminal(isForText: bool) -> TextIO | None:
     """
-    Find a terminal to show how it stands.
+    Find a terminal to show the state on.
 
     :param isForText: nothing is written to the standard output until the end.
     """
@@ -38,10 +38,10 @@ def terminal(isForText: bool) -> TextIO | None:
 
 def viewOn(file: TextIO | None, full: type[View], plain: type[View]) -> View | None:
     """
-    Choose what is shown on a terminal, if there is one that can show it.
+    Choose the view for a terminal, if there is one that can show it.
 
-    :param full: what is shown with rich.
-    :param plain: what is shown without.
+    :param full: the view with rich.
+    :param plain: the view without rich.
     """
     if file is None or os.environ.get("TERM", "dumb") == "dumb":
         return None
@@ -54,7 +54,7 @@ def viewOn(file: TextIO | None, full: type[View], plain: type[View]) -> View | N
 
 class View:
     """
-    Show how some exchanges stand, again and again.
+    Show the state of some exchanges, again and again.
 
     :param file: a terminal.
     :cvar past: columns that the past is kept for at the most.
@@ -69,14 +69,16 @@ class View:
 
     def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
-        Begin.
+        Start.
 
-        :param names: of the exchanges.
+        :param names: the names of the exchanges.
         """
         self.take(exchanges, names)
         self._call = LoopingCall(self._update)
         self._call.clock = reactor
-        self._call.start(_REFRESH)  # The first takes long, and is before all else.
+        self._call.start(
+            _REFRESH
+        )  # The first is slow, so it comes before any probe.
 
     def take(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
@@ -96,7 +98,7 @@ class View:
 
     def stop(self) -> None:
         """
-        Show no more, and leave nothing behind.
+        Stop, and clear the view.
         """
         if self._call is not None:
             self._call.stop()

@@ -1,5 +1,5 @@
 """
-What all measurements share: targets that are looked up, sockets, and a report.
+The base of all measurements: look up targets, open sockets, and make a report.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from echotwist.sockets.addresses import nameText, peerText
 
 class Finishing(Protocol):
     """
-    What can be ended.
+    An object that can be ended.
     """
 
     def finish(self) -> None:
         """
-        End, whatever is still under way.
+        End, even if probes are still under way.
         """
 
 
-#: What one target is measured with.
+#: The object that measures one target.
 Measured = TypeVar("Measured", bound=Finishing)
 
 
@@ -47,10 +47,10 @@ class Measurement(Generic[Measured]):
     """
     A measurement of some targets.
 
-    :cvar schema: what its report is called.
-    :param reactor: waits.
-    :param targets: what to probe.
-    :param writer: is told; see :mod:`echotwist.probe.output`.
+    :cvar schema: the name of its report.
+    :param reactor: the reactor.
+    :param targets: the targets to probe.
+    :param writer: writes the results; see :mod:`echotwist.probe.output`.
     :raise ProbeError: it cannot begin; nothing is left open then.
     """
 
@@ -75,10 +75,10 @@ class Measurement(Generic[Measured]):
 
     def _checkCourtesy(self, what: str) -> None:
         """
-        See that strangers are sent so much only if it was asked for.
+        Check that strangers get so many probes only with ``--flood``.
 
-        :param what: they would be sent.
-        :raise ProbeError: it was not.
+        :param what: the traffic that they would get.
+        :raise ProbeError: the option is not given.
         """
         for target, place in zip(self._targets, self._places, strict=True):
             if not place.isNear and not self._common.flood:
@@ -89,9 +89,9 @@ class Measurement(Generic[Measured]):
 
     def _openAll(self) -> None:
         """
-        Open what the targets are measured with.
+        Open the sockets for all targets.
 
-        :raise ProbeError: that is impossible; nothing is left open then.
+        :raise ProbeError: one cannot be opened; nothing is left open then.
         """
         try:
             for number in range(len(self._targets)):
@@ -103,7 +103,7 @@ class Measurement(Generic[Measured]):
 
     def _exchange(self, number: int) -> Measured:
         """
-        Open what a target is measured with.
+        Open the exchange with a target.
         """
         raise NotImplementedError
 
@@ -136,14 +136,14 @@ class Measurement(Generic[Measured]):
 
     def _try(self, target: Target, place: Place) -> None:
         """
-        See whether a connection could be begun: what keeps it from that shows now.
+        Check that a connection could be started, so that errors show at once.
         """
         if not target.isDatagram:
             opened(target, place, self._common.way).close()
 
     def _begin(self) -> None:
         gc.collect()
-        gc.freeze()  # What is there already need not be looked at again and again.
+        gc.freeze()  # The collector need not look again and again at the objects made so far.
         self._writer.begin(self._reactor, self._exchanges, self._names())
 
     def _names(self) -> Sequence[str]:
@@ -151,7 +151,7 @@ class Measurement(Generic[Measured]):
 
     def stop(self) -> None:
         """
-        End, whatever is still under way.
+        End, even if probes are still under way.
         """
         self._writer.stop()
         for exchange in self._exchanges:
@@ -168,19 +168,19 @@ class Measurement(Generic[Measured]):
 
     def _result(self, number: int) -> dict[str, Any]:
         """
-        Give what is known of a target.
+        Return the present result of a target.
         """
         raise NotImplementedError
 
     def _verdicts(self) -> list[Verdict]:
         """
-        Give the conditions under which it has failed.
+        Return the conditions under which the measurement has failed.
         """
         raise NotImplementedError
 
     def report(self) -> dict[str, Any]:
         """
-        Give what is known by now.
+        Return the present report.
         """
         results = list(map(self._result, range(len(self._exchanges))))
         return {
@@ -216,10 +216,10 @@ def carrier(
     stamped: int = STAMPED,
 ) -> Any:
     """
-    Open what carries probes to a target.
+    Open the transport that carries probes to a target.
 
     :param stamped: for how many datagrams the kernel's stamps are kept.
-    :raise ProbeError: that is impossible.
+    :raise ProbeError: it cannot be opened.
     """
     way = settings.way
     if target.isDatagram:
@@ -248,7 +248,7 @@ def _secure(
 
 def sourceText(source: Any) -> str | None:
     """
-    Write the address that probes come from, if there is one.
+    Format the address that probes come from, if there is one.
     """
     if isinstance(source, tuple):
         return peerText(source) if source[1] else str(source[0])
@@ -257,9 +257,9 @@ def sourceText(source: Any) -> str | None:
 
 def check(settings: ContentSettings, target: Target, place: Place) -> None:
     """
-    See that a target may be probed like this.
+    Check that a target can be probed with these settings.
 
-    :raise ProbeError: it may not.
+    :raise ProbeError: it cannot.
     """
     if target.isDatagram and settings.bytes > (most := largestOf(target, place)):
         raise ProbeError(

@@ -1,6 +1,6 @@
 """
-What captures say of probes: ``echoprobe explain``.
+Find out from captures what happened to probes: ``echoprobe explain``.
 
-The probes are known by the numbers and times that they carry (see
+It recognises probes by the numbers and times that they carry (see
 :mod:`echotwist.probe.payload`).
 """

@@ -1,5 +1,5 @@
 """
-Files of captured packets (pcap, pcapng), read with scapy.
+Read files of captured packets (pcap, pcapng) with scapy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echotwist.probe.places import ProbeError
 from echotwist.probe.schedule import SECOND
 from echotwist.sockets.errors import inWords
 
-#: Bytes of a packet that scapy gives at the most.
+#: The most bytes of a packet that scapy returns.
 _LARGEST = 2**16 - 1
 
 _GZIP = b"\x1f\x8b"
@@ -23,11 +23,11 @@ _GZIP = b"\x1f\x8b"
 
 class Packet(NamedTuple):
     """
-    A packet that passed by.
+    A captured packet.
 
     :param at: nanoseconds of ``CLOCK_REALTIME`` of the host that captured it.
-    :param link: of which type its first header is.
-    :param data: of it, as far as it was captured.
+    :param link: the type of its first header.
+    :param data: its bytes, as far as they were captured.
     """
 
     at: int
@@ -56,7 +56,7 @@ class _File:
 
 class _Complaints(logging.Handler):
     """
-    Hears what scapy finds wrong with a file.
+    Collects scapy's complaints about a file.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def packetsIn(path: str) -> Iterator[Packet]:
     """
     Read all packets of a file.
 
-    :raise ProbeError: it is no such file, or ends too soon; or scapy is missing.
+    :raise ProbeError: the file is not a capture, or ends too soon; or scapy is missing.
     """
     if find_spec("scapy") is None:
         raise ProbeError(f"{path}: reading captures needs scapy: pip install 'echotwist[explain]'")

@@ -1,5 +1,5 @@
 """
-``echoprobe explain``: reads captures, and tells what they say of probes.
+``echoprobe explain``: read captures, and report what happened to probes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from echotwist.probe.places import ProbeError
 from echotwist.probe.result import FAILED, HELD, SILENCE
 from echotwist.probe.verdict import verdictOf
 
-#: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.
+#: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
 VERSION = 1
 
 
 @define
 class Reading:
     """
-    What a file says.
+    The contents of one capture.
 
     :ivar inPart: packets of which only the beginning was captured.
     """
@@ -74,10 +74,10 @@ def readingOf(path: str, payload: Payload | None) -> tuple[Reading, dict[Key, Pa
 
 class Explanation:
     """
-    What one or two captures say.
+    The report on one or two captures.
 
-    :param files: their paths.
-    :param writer: is told; see :mod:`echotwist.probe.output`.
+    :param files: the paths of the captures.
+    :param writer: writes the results; see :mod:`echotwist.probe.output`.
     """
 
     def __init__(self, settings: ExplainSettings, files: Sequence[str], writer: Any) -> None:
@@ -85,7 +85,7 @@ class Explanation:
 
     def run(self) -> int:
         """
-        Explain.
+        Read the captures, and write the report.
 
         :return: the exit status.
         :raise ProbeError: a file cannot be read, or has none of our probes.
@@ -96,7 +96,7 @@ class Explanation:
 
     def report(self) -> dict[str, Any]:
         """
-        Give all that is known.
+        Return the report.
         """
         seed = self._settings.seed
         payload = None

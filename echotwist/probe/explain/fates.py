@@ -1,5 +1,5 @@
 """
-What became of each probe, by what one or two captures saw (pure).
+Find the outcome of each probe in one or two captures (pure).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ End = tuple[str, int]
 @define
 class Sight:
     """
-    What one capture saw of a probe.
+    One probe in one capture.
 
-    :ivar passed: when it passed by, by its ends; the first time of each.
-    :ivar twice: how often it passed by again.
+    :ivar passed: the time of its first packet between each pair of ends.
+    :ivar twice: how many more packets of it there were.
     """
 
     kind: str
@@ -39,11 +39,11 @@ class Sight:
 
 class View:
     """
-    What one capture saw.
+    The probes in one capture.
 
     :param payload: knows our probes by their seed, if that is known.
     :ivar tooShort: datagrams of which too little was captured to know whether they are probes.
-    :ivar probes: datagrams that are.
+    :ivar probes: how many datagrams are probes.
     """
 
     def __init__(self, payload: Payload | None = None) -> None:
@@ -53,7 +53,7 @@ class View:
 
     def see(self, at: int, datagram: Datagram) -> None:
         """
-        Take a datagram that passed by.
+        Take a captured datagram.
         """
         if (key := self._keyOf(at, datagram)) is None:
             return
@@ -80,7 +80,7 @@ class View:
 
     def passages(self) -> dict[Key, Passage]:
         """
-        Tell of each probe when it went to the service, and when its reply came from there.
+        Return for each probe when it went to the service, and when its reply came from there.
         """
         services = self._services()
         return {key: _passage(sight, services) for key, sight in self._sights.items()}
@@ -140,7 +140,7 @@ def _passage(sight: Sight, services: set[End]) -> Passage:
 
 def median(values: Iterable[int]) -> int | None:
     """
-    Give the one in the middle, if there are values.
+    Return the median, if there are values.
     """
     ordered = sorted(values)
     return ordered[len(ordered) // 2] if ordered else None
@@ -148,7 +148,7 @@ def median(values: Iterable[int]) -> int | None:
 
 def _answered(passages: Mapping[Key, Passage]) -> set[Key]:
     """
-    Give the probes that were seen on both ways.
+    Return the probes that were captured on both ways.
     """
     return {key for key, one in passages.items() if one.there is not None and one.back is not None}
 

@@ -1,5 +1,5 @@
 """
-What captures say of probes, as plain values (pure): ``schema.json`` describes them.
+The results of reading captures as plain values (pure): ``schema.json`` describes them.
 
 All times are nanoseconds.
 """
@@ -14,7 +14,7 @@ from echotwist.probe.explain.fates import End, Key, Passage
 from echotwist.probe.result import spread
 from echotwist.probe.verdict import Metrics
 
-#: What may be judged.
+#: The metrics that a condition may name.
 METRICS: Metrics = {
     "loss": ("share", ("lost", "share")),
     "sent": ("count", ("sent",)),
@@ -38,14 +38,14 @@ PLACES = ("there", "unanswered", "back", "beyond")
 
 def targetText(passage: Passage) -> str:
     """
-    Write where a probe went.
+    Format the destination of a probe.
     """
     return f"{passage.kind}:{endText(passage.service)}"
 
 
 def endText(end: End) -> str:
     """
-    Write an address with its port, or IP protocol.
+    Format an address with its port, or IP protocol.
     """
     host, number = end
     return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
@@ -55,10 +55,10 @@ def resultsOf(
     near: Mapping[Key, Passage], far: Mapping[Key, Passage] | None
 ) -> Iterator[dict[str, Any]]:
     """
-    Give what is known of each service.
+    Return the result of each service.
 
-    :param near: what was seen at the client's end, or by the only capture.
-    :param far: what was seen at the service's end.
+    :param near: the probes captured at the client's end, or in the only capture.
+    :param far: the probes captured at the service's end.
     """
     groups: dict[str, list[Key]] = {}
     for key in sorted({**near, **(far or {})}):

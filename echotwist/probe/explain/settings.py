@@ -1,5 +1,5 @@
 """
-What can be chosen about the reading of captures, checked once.
+The settings of reading captures, checked once.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from echotwist.probe.kinds import Conditions, Seed
 @frozen(kw_only=True, field_transformer=checked)
 class ExplainSettings:
     """
-    How captures are read.
+    The settings of reading captures.
 
-    :param seed: of the probes; others are none then.
+    :param seed: the seed of the probes; datagrams without it are not probes.
     :param failIf: conditions under which the measurement has failed.
-    :param json: tell all as one JSON object.
+    :param json: print the results as one JSON object.
     """
 
     seed: str | None = field(

@@ -1,5 +1,5 @@
 """
-What captures say of probes, as a person reads it (pure).
+The results of reading captures as text for a person (pure).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOST = {
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found.
+    Format all results.
     """
     files = "\n".join(map(_file, found["files"]))
     return f"{files}\n\n{report(found, _result)}"

@@ -1,7 +1,7 @@
 """
-How long a path keeps a flow that is silent: ``echoprobe idle``.
+Find out how long a path keeps a silent flow: ``echoprobe idle``.
 
 NATs, firewalls and load balancers forget a flow that is silent for too long.  Many flows
-side by side are each silent for another time, then asked once: no question refreshes
-another flow.
+run at the same time.  Each is silent for a different time, and then sends one probe: no
+probe refreshes another flow.
 """

@@ -1,5 +1,5 @@
 """
-``echoprobe idle``: finds out how long silent flows are kept.
+``echoprobe idle``: find out how long a path keeps silent flows.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
 
-#: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.
+#: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
 VERSION = 1
 
 
 def now() -> int:
     """
-    Give nanoseconds of a clock that nobody sets, and that counts on while the machine
-    sleeps, where there is one.
+    Return nanoseconds of a steady clock, which also counts while the machine sleeps, where
+    there is one.
     """
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -55,7 +55,7 @@ class Pursuit:
     """
     The search for one target in one mode.
 
-    :param about: what its result says of it.
+    :param about: the description of the search, for its result.
     """
 
     def __init__(self, about: dict[str, Any], asked: Asked, course: Course) -> None:
@@ -64,7 +64,7 @@ class Pursuit:
 
     def result(self) -> dict[str, Any]:
         """
-        Give what is known by now.
+        Return the present report.
         """
         return {
             **resultOf(self.course.search, self._about),
@@ -76,11 +76,11 @@ class Pursuit:
 
 class Idle:
     """
-    Searches for some targets, at the same time.
+    The searches for some targets, at the same time.
 
-    :param reactor: waits.
-    :param targets: what to ask.
-    :param writer: is told; see :mod:`echotwist.probe.idle.text`.
+    :param reactor: the reactor.
+    :param targets: the targets to probe.
+    :param writer: writes the results; see :mod:`echotwist.probe.idle.text`.
     :raise ProbeError: it cannot begin.
     """
 
@@ -103,7 +103,7 @@ class Idle:
         if not self._settings.modesOf(target.kind):
             raise ProbeError(f"{target}: none of its modes is among those of --only")
         place = find(target, self._settings.way)
-        opened(target, place, self._settings.way).close()  # What keeps it from that shows now.
+        opened(target, place, self._settings.way).close()  # Errors show now.
         return place
 
     def run(self) -> Deferred[int]:
@@ -129,7 +129,7 @@ class Idle:
 
     async def _one(self, target: Target, place: Place, modes: list[str]) -> None:
         """
-        See whether keepalives help where silence was too long.
+        Try whether keepalives help where silence was too long.
         """
         settings = self._settings
         first, longest = round(settings.first * SECOND), round(settings.longest * SECOND)
@@ -198,7 +198,7 @@ class Idle:
 
     def stop(self) -> None:
         """
-        End, whatever is still under way.
+        End, even if flows are still silent.
         """
         self._isStopped = True
         for pursuit in self._pursuits:
@@ -213,7 +213,7 @@ class Idle:
 
     def report(self) -> dict[str, Any]:
         """
-        Give what is known by now.
+        Return the present report.
         """
         results = [one.result() for one in self._pursuits]
         verdicts = [verdictOf(text, METRICS) for text in self._settings.failIf]
@@ -239,7 +239,7 @@ def _isSilent(result: Mapping[str, Any]) -> bool:
 
 def _causeOf(failure: Failure) -> Failure:
     """
-    Give what made one of several things fail.
+    Return the cause of the first failure among several coroutines.
     """
     while isinstance(failure.value, FirstError):
         failure = failure.value.subFailure

@@ -1,6 +1,6 @@
 """
-How much an echo service carries: ``echoprobe load``.
+Measure how much an echo service carries: ``echoprobe load``.
 
-Of some connections, or sockets for datagrams, each has some messages under way.  When one
-is answered or lost, the next is sent: a closed loop.
+Each of some connections, or of some sockets for datagrams, has some messages under way.
+When one is answered or lost, the probe sends the next: a closed loop.
 """

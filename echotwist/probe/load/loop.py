@@ -1,5 +1,5 @@
 """
-One target under load: each answer has the next message sent.
+Keep one target under load: after each answer, send the next message.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from echotwist.probe.ledger import NEVER_LEFT, Ledger
 from echotwist.probe.payload import Payload
 from echotwist.probe.schedule import SECOND
 
-#: For how many messages there is room, so that a late answer is still known: a second and
-#: more of them.
+#: How many messages to remember, so that a late answer is still known: those of a second
+#: and more.
 _ROOM = 2**17
 
 #: Nanoseconds from one look at what is lost, over or to be connected again to the next;
@@ -33,10 +33,10 @@ class Carrier:
     One connection, or one socket for datagrams.
 
     :ivar idle: how many more messages may be under way on it.
-    :ivar isReady: it stands in the queue of those that may send.
+    :ivar isReady: it is in the queue of carriers that may send.
     :ivar isOpen: messages can be sent on it.
     :ivar hasAnswered: it has carried an answer since it was opened.
-    :ivar since: when it was begun to open it, in nanoseconds; nothing once that has an end.
+    :ivar since: when its connect began, in nanoseconds; ``None`` once that has ended.
     :ivar restsUntil: when it may send again after a fault.
     :ivar highest: the latest message that was answered on it.
     """
@@ -55,10 +55,10 @@ class ClosedLoop(Exchange):
     """
     Keep a target under load; see :class:`echotwist.probe.exchange.Exchange`.
 
-    :param transports: carry messages.
-    :param inFlight: messages that are under way on each of them.
-    :param count: how many to send; nothing for any number.
-    :param duration: nanoseconds in which to send; nothing for ever.
+    :param transports: the transports that carry messages.
+    :param inFlight: how many messages are under way on each of them.
+    :param count: how many messages to send; ``None`` for any number.
+    :param duration: for how many nanoseconds to send; ``None`` for ever.
     :param warmup: nanoseconds after which throughput and times begin to count.
     :ivar connected: how many connections were made.
     :ivar endings: why connections ended, and how often each.
@@ -118,7 +118,7 @@ class ClosedLoop(Exchange):
 
     def tick(self) -> None:
         """
-        See what is lost, over, or to be connected again.
+        Find messages that are lost, connect again where needed, and end when all is done.
         """
         self._expire()
         now = self._now()
@@ -153,7 +153,7 @@ class ClosedLoop(Exchange):
 
     def _fill(self) -> None:
         """
-        Send all that may be sent now.
+        Send all messages that may be sent now.
         """
         waiting, self._waiting = self._waiting, []
         for carrier in waiting:
@@ -196,7 +196,7 @@ class ClosedLoop(Exchange):
 
     def _settled(self, number: int) -> None:
         """
-        Hear that a message is no longer under way.
+        Note that a message is no longer under way.
         """
         carrier = self._under.pop(number, None)
         if carrier is not None and carrier.isOpen:
@@ -216,7 +216,7 @@ class ClosedLoop(Exchange):
     @property
     def elapsed(self) -> int:
         """
-        Nanoseconds that throughput is about.
+        The nanoseconds over which throughput is measured.
         """
         until = max(self._stoppedAt, self._cameAt) if self._stoppedAt else self._now()
         return until - self._startedAt
@@ -224,7 +224,7 @@ class ClosedLoop(Exchange):
     @property
     def carried(self) -> tuple[int, int, int]:
         """
-        What throughput is about: answers, bytes that were sent, and bytes that came.
+        The counts of the throughput: answers, bytes sent, and bytes received.
         """
         now, before = self._counts(), self._before
         return now[0] - before[0], now[1] - before[1], now[2] - before[2]
@@ -233,7 +233,7 @@ class ClosedLoop(Exchange):
 
     def wasRead(self) -> None:
         """
-        Hear that all which had come in was read: send the next.
+        Send the next messages after all waiting answers were read.
         """
         self._fill()
         if self._stoppedAt and not self.books.pending and self._lastCall is None:
@@ -241,7 +241,7 @@ class ClosedLoop(Exchange):
 
     def opened(self, transport: Any) -> None:
         """
-        Hear that a connection takes messages now.
+        Note that a connection takes messages now.
         """
         carrier = self._of(transport)
         carrier.since = None
@@ -253,7 +253,7 @@ class ClosedLoop(Exchange):
 
     def closed(self, transport: Any, why: str) -> None:
         """
-        Hear that a connection is gone, or was not made; then a message never left.
+        Note that a connection is closed, or could not be made; then a message never left.
         """
         if self.finished.called:
             return
@@ -275,7 +275,7 @@ class ClosedLoop(Exchange):
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
     ) -> None:
         """
-        Hear that an answer came in, whole or not.
+        Take an answer, whole or damaged.
         """
         self.bytesIn += len(data)
         self._cameAt = arrival.now
@@ -287,7 +287,7 @@ class ClosedLoop(Exchange):
 
     def lost(self, number: int, state: int, reason: str) -> None:
         """
-        Hear why a message is lost.
+        Note why a message is lost.
         """
         if (carrier := self._under.get(number)) is not None:
             carrier.restsUntil = self._now() + _REST

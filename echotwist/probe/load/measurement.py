@@ -1,5 +1,5 @@
 """
-``echoprobe load``: keeps targets under load, one after the other, and tells what they
+``echoprobe load``: keep targets under load, one after the other, and report what they
 carried.
 """
 
@@ -21,7 +21,7 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
 
-#: Descriptors that a connection needs, with that which watches it, and a process besides.
+#: Descriptors that a connection needs, with the one that watches it, and those of the process.
 _EACH, _BESIDES = 2, 64
 
 
@@ -62,7 +62,7 @@ class Load(Measurement[ClosedLoop]):
         """
         Tell how many connections there are, and how many messages are under way on each.
 
-        Each raw socket of an address gets what is sent to any: so there is one.
+        Each raw socket of an address gets the packets for all of them: so there is only one.
         """
         count, each = self._settings.connections, self._settings.inFlight
         return (1, count * each) if target.kind == "raw" else (count, each)

@@ -1,5 +1,5 @@
 """
-What a load found, as plain values (pure): ``schema.json`` of the probe describes them.
+The results of a load as plain values (pure): ``schema.json`` of the probe describes them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from echotwist.probe.result import damageIn, lossesIn, reasonsOf, spread
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.verdict import COMMON, Metrics
 
-#: What may be judged.
+#: The metrics that a condition may name.
 METRICS: Metrics = {
     **COMMON,
     "rate": ("count", ("throughput", "messages")),
@@ -22,9 +22,9 @@ METRICS: Metrics = {
 
 def resultOf(loop: ClosedLoop, about: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give what is known of one target.
+    Return the present result of one target.
 
-    :param about: what was to be measured: the target and the like.
+    :param about: the description of the measurement: the target and the like.
     """
     books, elapsed = loop.books, loop.elapsed
     answers, bytesOut, bytesIn = loop.carried

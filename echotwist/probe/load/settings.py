@@ -1,5 +1,5 @@
 """
-What can be chosen about a load, checked once.
+The settings of a load, checked once.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from echotwist.probe.schedule import SECOND
 #: Connections, and messages under way on each.
 CONNECTIONS, IN_FLIGHT = range(1, 20_001), range(1, 10_001)
 
-#: Seconds of a load of which neither count nor duration is said.
+#: Seconds of a load by default, with neither count nor duration.
 DURATION = 10
 
 
 @frozen(kw_only=True, field_transformer=checked)
 class LoadSettings(ContentSettings):
     """
-    How an echo service is loaded; see :class:`~echotwist.probe.content.ContentSettings`.
+    The settings of a load; see :class:`~echotwist.probe.content.ContentSettings`.
 
-    :param connections: how many there are; of datagrams, sockets.
+    :param connections: how many connections there are; for datagrams, sockets.
     :param inFlight: messages that are under way on each.
     :param count: how many messages to send.
     :param duration: seconds in which messages are sent.
@@ -63,7 +63,7 @@ class LoadSettings(ContentSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if self.duration == 0:
@@ -74,7 +74,7 @@ class LoadSettings(ContentSettings):
     @property
     def nanoseconds(self) -> int | None:
         """
-        In how many nanoseconds messages are sent, if that has an end.
+        For how many nanoseconds messages are sent, if there is a limit.
         """
         if self.duration is None and self.count is not None:
             return None

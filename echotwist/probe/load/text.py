@@ -1,5 +1,5 @@
 """
-What a load found, as a person reads it (pure).
+The results of a load as text for a person (pure).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MB = 10**6
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found.
+    Format all results.
     """
     return report(found, _result)
 
