@@ -76,9 +76,7 @@ class View:
         self.take(exchanges, names)
         self._call = LoopingCall(self._update)
         self._call.clock = reactor
-        self._call.start(
-            _REFRESH
-        )  # The first is slow, so it comes before any probe.
+        self._call.start(_REFRESH)  # The first is slow, so it comes before any probe.
 
     def take(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
