@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import jsonschema
+import psutil
 import pytest
 
 import echotwist.probe
@@ -297,3 +298,22 @@ def test_restart(tmp_path: Path) -> None:
         assert (one["twice"], one["damaged"], one["strange"]) == (0, 0, 0)
     drawn = (tmp_path / "drawn.svg").read_text()
     assert all(f"{name}: {one['sent']:,} sent" in drawn for name, one in results.items())
+
+
+@pytest.mark.slow
+def test_bounded(tmp_path: Path, server: Server) -> None:
+    """
+    A watch that has sent many more probes has no more open and needs no more memory.
+    """
+    kinds = [f"{kind}{number}" for kind in ("udp", "tcp") for number in range(5)]
+    path = fileOf(tmp_path, *(f"{one}={one[:3]}:127.0.0.1:{server.port}" for one in kinds))
+    with watching(path, "--interval=0.01", "--timeout=0.1") as running:
+        process = psutil.Process(running.process.pid)
+
+        def sizeAfter(sent: int) -> tuple[int, int]:
+            running.waitFor(lambda: sum(running.values("sent_total").values()) > sent)
+            return process.num_fds(), process.memory_info().rss
+
+        before, after = sizeAfter(3000), sizeAfter(12_000)
+    assert after[0] <= before[0] + 1, "the page that is asked for is one"
+    assert after[1] < before[1] + 2**22
