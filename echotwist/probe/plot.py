@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from echotwist.probe.distribution import Distribution
+from echotwist.probe.distribution import Distribution, Memory
 from echotwist.probe.drawing import Drawing
 from echotwist.probe.events import Event
 
@@ -62,7 +62,7 @@ class Series:
 
     def __init__(self) -> None:
         self.back, self.late, self.lost = Points(), Points(), Points()
-        self.spread = Distribution()
+        self.spread = Distribution(Memory(exact=_KEPT))
 
     def add(self, event: Event) -> None:
         """

@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist.probe import plot as module
 from echotwist.probe.command import run
-from echotwist.probe.plot import Plot, Points
+from echotwist.probe.events import Event
+from echotwist.probe.plot import Plot, Points, Series
 from tests.support.live import PATIENCE, ROOT
 from tests.support.probing import WELL, Misbehaving, probe
 from tests.support.watching import fileOf
@@ -45,6 +46,17 @@ class PointsTests(SynchronousTestCase):
         self.assertLess(len(points.at), 64)
         self.assertEqual(list(points.at), list(range(0, 10_000, points.step)))
         self.assertEqual(list(points.values), [2 * at for at in points.at])
+
+    def test_bounded(self) -> None:
+        """
+        However long a target is watched, few of its round trips are kept.
+        """
+        self.patch(module, "_KEPT", 64)
+        series = Series()
+        for number in range(1, 10_000):
+            series.add(Event(number, number, "back", number))
+        self.assertEqual(series.spread.count, 9999)
+        self.assertLess(len(series.spread._values), 200)
 
 
 @pytest.mark.parametrize("command", [["--rate=500"], ["load"]])
