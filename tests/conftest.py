@@ -54,11 +54,11 @@ def elsewhere(
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """
-    Run all tests two at a time on each core, as most of them wait; but a few that
-    were asked for in this process, without the start of others.
+    Run all tests two at a time on each core, and one more, as most of them wait; but a
+    few that were asked for in this process, without the start of others.
     """
     isAll = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return 2 * cores() if isAll else 0
+    return 2 * cores() + 1 if isAll else 0
 
 
 @pytest.hookimpl(wrapper=True)

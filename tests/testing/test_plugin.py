@@ -110,11 +110,11 @@ def test_fixtures(tmp_path: Path) -> None:
         def test_listens(echo_service, echo_probe, tmp_path):
             service = echo_service(listen=[f"unix:{tmp_path}/echo"])
             assert (service.port, service.listeners) == (0, [f"UNIX {tmp_path}/echo"])
-            assert echo_probe(count=3).of("unix")["back"] == 3
+            assert echo_probe(count=3, rate=100).of("unix")["back"] == 3
             echo_service(unix_datagram=f"{tmp_path}/datagrams")
-            assert echo_probe(count=3).of("unix-datagram")["back"] == 3
+            assert echo_probe(count=3, rate=100).of("unix-datagram")["back"] == 3
             echo_service(interfaces=["127.0.0.1", "127.0.0.2"], udp=False)
-            assert echo_probe(count=3).of("tcp")["back"] == 3
+            assert echo_probe(count=3, rate=100).of("tcp")["back"] == 3
         """,
     )
     assert "4 passed" in said
@@ -296,13 +296,13 @@ def test_page(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run("pip", "install", "-q", f"{ROOT}[pytest]")
+    run("pip", "install", "-q", "--no-compile", f"{ROOT}[pytest]")
     client, backend, forAsyncio, forTwisted = blocks()
     uses = "\n\ndef test_backend(backend):\n    assert backend.port\n"
     (tmp_path / "test_client.py").write_text(client)
     (tmp_path / "test_backend.py").write_text(backend + uses)
     assert "5 passed" in run("pytest", "-q", "-W", "error")
-    run("pip", "install", "-q", "pytest-asyncio", "pytest-twisted")
+    run("pip", "install", "-q", "--no-compile", "pytest-asyncio", "pytest-twisted")
     (tmp_path / "test_asyncio.py").write_text(forAsyncio)
     (tmp_path / "test_twisted.py").write_text(forTwisted)
     assert "7 passed" in run("pytest", "-q")

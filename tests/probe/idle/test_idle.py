@@ -52,6 +52,7 @@ def assertFound(found: dict[str, Any], keeps: float, most: float = 0.5) -> None:
     assert found["survivedNs"] < found["endedNs"] <= found["survivedNs"] + 0.1 * SECOND
 
 
+@pytest.mark.slow
 def test_datagrams() -> None:
     """
     Flows over UDP that are forgotten are silent for ever; that every fifth datagram is lost
@@ -136,6 +137,7 @@ def test_verdict() -> None:
         searched(*words, "--fail-if=survived<100ms", status=0)
 
 
+@pytest.mark.slow
 def test_stops(tmp_path: Path) -> None:
     """
     What ^C interrupts goes on from its state; with another target the state is refused.
@@ -221,6 +223,7 @@ def test_states(tmp_path: Path) -> None:
         assert state.read_text() == text
 
 
+@pytest.mark.slow
 def test_plot(tmp_path: Path) -> None:
     """
     The search is drawn.

@@ -11,6 +11,7 @@ import socket
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -95,7 +96,11 @@ def test_lossy(tmp_path: Path) -> None:
     """
     place = tmp_path / "found.svg"
     words = ("--rate=500", "--count=20", "--timeout=8", "--fail-if=lossy>0")
-    with service(lambda port, count: None if ofPort(port) and count % 2 else 0) as target:
+    with (
+        service(lambda port, count: None if ofPort(port) and count % 2 else 0) as target,
+        ThreadPoolExecutor() as pool,
+    ):
+        drawn = pool.submit(probe, "paths", target, *words, f"--plot={place}")
         done = probe("paths", target, *words, "--json")
         assert done.returncode in (1, 4), done.stderr
         report = json.loads(done.stdout)
@@ -107,7 +112,7 @@ def test_lossy(tmp_path: Path) -> None:
         assert found["lost"]["count"] == found["lost"]["unanswered"] == 10 * found["lossy"]
         assert (found["sent"], found["worst"]) == (64 * 20, 0.5)
         assert report["verdicts"][0]["held"] is False
-        done = probe("paths", target, *words, f"--plot={place}")
+        done = drawn.result()
     assert (done.returncode in (1, 4), done.stderr) == (True, "")
     lines = done.stdout.splitlines()
     [said] = [line for line in lines if " stand out: " in line]
