@@ -83,6 +83,7 @@ def commandsOf(twistd: Path, cwd: Path) -> str:
     return run(twistd, "--help", cwd=cwd)
 
 
+@pytest.mark.slow
 def test_wheel(wheel: Path) -> None:
     """
     The wheel holds the plugin, the package with its types and its schemas, and no tests;
@@ -101,6 +102,7 @@ def test_wheel(wheel: Path) -> None:
     assert "twisted/plugins/__init__.py" not in names
 
 
+@pytest.mark.slow
 def test_indexed(wheel: Path, tmp_path: Path) -> None:
     """
     A package index can show README: twine finds no fault, and no link leads to a file.
@@ -164,6 +166,7 @@ def test_noCompiler(built: Path, environment: Path, tmp_path: Path) -> None:
     run(environment / "pip", "uninstall", "-y", "echotwist", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_source(built: Path, tmp_path: Path) -> None:
     """
     The source distribution holds all that the repository does.
