@@ -70,9 +70,9 @@ class LoadOptions(
         """
         from echotwist.probe.load.measurement import Load
         from echotwist.probe.load.text import textOf
-        from echotwist.probe.output import Json, Text
+        from echotwist.probe.output import writerAtEnd
 
-        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        writer = writerAtEnd(self.settings, textOf, sys.stdout)
         return Load(reactor, self.settings, self.targets, writer)
 
 
@@ -150,9 +150,9 @@ class MtuOptions(
         """
         from echotwist.probe.mtu.measurement import PathMtu
         from echotwist.probe.mtu.text import textOf
-        from echotwist.probe.output import Json, Text
+        from echotwist.probe.output import writerAtEnd
 
-        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        writer = writerAtEnd(self.settings, textOf, sys.stdout)
         return PathMtu(reactor, self.settings, self.targets, writer)
 
 
@@ -175,11 +175,11 @@ class PathsOptions(
         """
         Give a comparison of ports for all targets.
         """
-        from echotwist.probe.output import Json, Text
+        from echotwist.probe.output import writerAtEnd
         from echotwist.probe.paths.measurement import Paths
         from echotwist.probe.paths.text import textOf
 
-        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        writer = writerAtEnd(self.settings, textOf, sys.stdout)
         return Paths(reactor, self.settings, self.targets, writer)
 
 
@@ -246,9 +246,9 @@ class ExplainOptions(TargetOptions, settings=ExplainSettings):
         """
         from echotwist.probe.explain.explanation import Explanation
         from echotwist.probe.explain.text import textOf
-        from echotwist.probe.output import Json, Text
+        from echotwist.probe.output import writerAtEnd
 
-        writer = Json(sys.stdout) if self.settings.json else Text(sys.stdout, textOf)
+        writer = writerAtEnd(self.settings, textOf, sys.stdout)
         return Explanation(self.settings, self.files, writer)
 
 

@@ -178,3 +178,14 @@ def writerFor(settings: Any, file: TextIO = sys.stdout) -> Any:
     if settings.csv:
         return Csv(file)
     return Json(file) if settings.json else Text(file)
+
+
+def writerAtEnd(
+    settings: Any, textOf: Callable[[Mapping[str, Any]], str], file: TextIO = sys.stdout
+) -> Any:
+    """
+    Give the writer that was asked for, where all is written at the end.
+
+    :param textOf: writes all that was found, for a person.
+    """
+    return Json(file) if settings.json else Text(file, textOf)
