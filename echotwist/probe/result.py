@@ -200,12 +200,21 @@ def conclude(
 
     :param judged: what each says of a result.
     """
-    return {"verdicts": judged, "status": _status(results, judged)}
+    isSilent = any(not result["back"] + result["late"] for result in results)
+    isTooSlow = any(result["tooSlow"] for result in results)
+    return {"verdicts": judged, "status": exitStatus(judged, isSilent, isTooSlow)}
 
 
-def _status(results: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> int:
-    if any(not result["back"] + result["late"] for result in results):
+def exitStatus(judged: Iterable[Mapping[str, Any]], isSilent: bool, isTooSlow: bool = False) -> int:
+    """
+    Return the exit status.
+
+    :param judged: what each condition says.
+    :param isSilent: a service does not answer.
+    :param isTooSlow: the probe was worse than what it measured.
+    """
+    if isSilent:
         return SILENCE
-    if any(result["tooSlow"] for result in results):
+    if isTooSlow:
         return TOO_SLOW
     return HELD if all(one["held"] for one in judged) else FAILED

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 from attrs import define
 
+from echotwist.commandline.versions import program
 from echotwist.probe.explain.capture import packetsIn
 from echotwist.probe.explain.fates import Key, Passage, View, isClientFirst
 from echotwist.probe.explain.packets import Datagrams, LinkError, packetIn, pieceOf
@@ -17,7 +17,7 @@ from echotwist.probe.explain.result import METRICS, resultsOf
 from echotwist.probe.explain.settings import ExplainSettings
 from echotwist.probe.payload import HEADER, Payload
 from echotwist.probe.places import ProbeError
-from echotwist.probe.result import FAILED, HELD, SILENCE
+from echotwist.probe.result import exitStatus
 from echotwist.probe.verdict import verdictOf
 
 #: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
@@ -118,16 +118,15 @@ class Explanation:
     def _judged(self, files: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict[str, Any]:
         verdicts = [verdictOf(text, METRICS) for text in self._settings.failIf]
         judged = [verdict.judge(result) for verdict in verdicts for result in results]
-        status = HELD if all(one["held"] for one in judged) else FAILED
         isSilent = any(not one["back"] for one in results)
         return {
             "schema": "echoprobe-explain",
             "version": VERSION,
-            "program": f"echotwist {version('echotwist')}",
+            "program": program(),
             "files": files,
             "results": results,
             "verdicts": judged,
-            "status": SILENCE if isSilent else status,
+            "status": exitStatus(judged, isSilent),
         }
 
 

@@ -34,7 +34,7 @@ from echotwist.probe.idle.state import State
 from echotwist.probe.kinds import SIZE
 from echotwist.probe.payload import Payload
 from echotwist.probe.places import Place, ProbeError, find
-from echotwist.probe.result import FAILED, HELD, SILENCE
+from echotwist.probe.result import exitStatus
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
@@ -218,14 +218,13 @@ class Idle:
         results = [one.result() for one in self._pursuits]
         verdicts = [verdictOf(text, METRICS) for text in self._settings.failIf]
         judged = [verdict.judge(result) for verdict in verdicts for result in results]
-        status = HELD if all(one["held"] for one in judged) else FAILED
         return {
             "schema": "echoprobe-idle",
             "version": VERSION,
             "program": program(),
             "results": results,
             "verdicts": judged,
-            "status": SILENCE if any(map(_isSilent, results)) else status,
+            "status": exitStatus(judged, any(map(_isSilent, results))),
         }
 
 
