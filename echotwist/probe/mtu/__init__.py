@@ -1,3 +1,3 @@
 """
-How large a packet may be: ``echoprobe mtu``.
+Find how large packets may be on a path: ``echoprobe mtu``.
 """

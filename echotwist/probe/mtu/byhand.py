@@ -1,5 +1,5 @@
 """
-Fragments that are made by hand: kernels make none of what fits into a packet.
+Make fragments by hand: a kernel does not fragment a packet that fits its interface's MTU.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from echotwist.probe.dialing import opened
 from echotwist.probe.places import Place, ProbeError, Way
 from echotwist.probe.target import Target
 
-#: Protocols: what is written has its header of IPv4 (raw(7)); a fragment of IPv6 (RFC 8200,
-#: section 4.5).
+#: IP protocols of raw sockets: 255 (IPPROTO_RAW), where we write the IPv4 header ourselves
+#: (raw(7)); 44, an IPv6 fragment (RFC 8200, section 4.5).
 _RAW, _FRAGMENT = 255, 44
 
-#: The headers of IPv4, of IPv6 and of a fragment of IPv6, and that of UDP.
+#: The IPv4 header, bytes of the IPv6 header, the IPv6 fragment header, and the UDP header.
 _FOUR, _SIX, _PIECE = struct.Struct("!BBHHHBBH4s4s"), 40, struct.Struct("!BxHI")
 _UDP = struct.Struct("!HHHH")
 
@@ -30,10 +30,10 @@ class HandMade:
     """
     Send UDP datagrams in fragments of any size.
 
-    :param source: address and port that they come from.
-    :param place: where they go.
-    :param way: how packets leave.
-    :raise ProbeError: this process may not.
+    :param source: the source address and port of the datagrams.
+    :param place: the destination.
+    :param way: how packets leave this host.
+    :raise ProbeError: the system does not let this process open a raw socket.
     """
 
     def __init__(self, source: Any, place: Place, way: Way) -> None:
@@ -47,7 +47,7 @@ class HandMade:
         """
         Send a datagram.
 
-        :param most: bytes of a fragment.
+        :param most: bytes of each fragment at most, with its IP header.
         """
         number = secrets.randbits(16) | 1
         ends = [ip_address(one[0].partition("%")[0]).packed for one in self._ends]
@@ -87,7 +87,7 @@ class HandMade:
 
 def handMade(source: Any, place: Place, way: Way) -> HandMade | None:
     """
-    Make what sends fragments, if this process may.
+    Open a sender of handmade fragments; ``None`` if this process may not open raw sockets.
     """
     try:
         return HandMade(source, place, way)
@@ -99,8 +99,8 @@ def pieces(datagram: bytes, most: int) -> Iterator[tuple[int, bytes, bool]]:
     """
     Cut a datagram (pure).
 
-    :param most: bytes of each piece.
-    :return: of each where it begins, its bytes, and whether it is the last.
+    :param most: bytes of each piece at most.
+    :return: for each piece: its offset in bytes, its bytes, and whether it is the last.
     """
     step = most // 8 * 8
     for start in range(0, len(datagram), step):
@@ -109,10 +109,10 @@ def pieces(datagram: bytes, most: int) -> Iterator[tuple[int, bytes, bool]]:
 
 def withHeader(source: bytes, target: bytes, sourcePort: int, port: int, data: bytes) -> bytes:
     """
-    Put the header of UDP before data, with its checksum (RFC 768; RFC 8200, section 8.1).
+    Put a UDP header before data, with its checksum (RFC 768; RFC 8200, section 8.1).
 
-    :param source: the address, as bytes.
-    :param target: the other one.
+    :param source: the source address, as bytes.
+    :param target: the destination address, as bytes.
     """
     size = _UDP.size + len(data)
     pseudo = source + target + struct.pack("!IxxxB", size, socket.IPPROTO_UDP)
@@ -122,7 +122,7 @@ def withHeader(source: bytes, target: bytes, sourcePort: int, port: int, data: b
 
 def _sum(data: bytes) -> int:
     """
-    Add up 16 bits at a time, in ones' complement (RFC 1071).
+    Add 16-bit words in ones' complement (RFC 1071).
     """
     data += b"\0" * (len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))

@@ -1,5 +1,5 @@
 """
-One datagram after the other, each with what became of it.
+Send one datagram after the other, and record the outcome of each.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.waiting import Readiness, pause
 from echotwist.sockets.errors import inWords
 
-#: What became of a datagram: it came back; ICMP says that it was too large; ICMP says
-#: something else; nobody answered in time; it never left.
+#: The outcome of a datagram: the reply came; ICMP reported that it was too large; ICMP
+#: reported another error; no reply came in time; this host did not send it.
 ANSWERED, REFUSED, REPORTED, UNANSWERED, UNSENT = (
     "answered",
     "refused",
@@ -30,29 +30,29 @@ ANSWERED, REFUSED, REPORTED, UNANSWERED, UNSENT = (
     "unsent",
 )
 
-#: Bytes of the largest packet, and of control messages that come with one.
+#: Bytes of the largest packet, and of the control messages received with a packet.
 LARGEST, _ROOM = 65535, 256
 
 
 @define(eq=False)
 class Trial:
     """
-    One packet that was sent, or was to be sent.
+    One packet that was sent, or that this host failed to send.
 
-    :param number: of it, from 1 on.
+    :param number: its number, from 1 on.
     :param size: bytes, with the headers of IP and UDP.
-    :param how: it left.
+    :param how: how it left.
     :param at: nanoseconds of the monotonic clock when it left.
-    :param wall: those of the time that it carries.
-    :ivar outcome: a word.
-    :ivar took: nanoseconds until its reply or what ICMP says, if there was any.
-    :ivar isLate: the reply came after it was given up.
-    :ivar isDamaged: the reply was another than it should be.
-    :ivar returned: bytes of the reply as one packet.
-    :ivar pieces: of the largest fragment of the reply; 0 if it came whole.
-    :ivar mtu: how large a packet may be, if ICMP or this host says so.
-    :ivar host: that says so.
-    :ivar reason: what it says, or why it never left.
+    :param wall: nanoseconds since 1970 when it left, as the packet itself carries them.
+    :ivar outcome: one of the words above.
+    :ivar took: nanoseconds until the reply or the ICMP error came, if one did.
+    :ivar isLate: the reply came after the timeout.
+    :ivar isDamaged: the reply has other bytes than the probe.
+    :ivar returned: bytes of the reply, counted as one packet.
+    :ivar pieces: bytes of the largest fragment of the reply; 0 if it came whole.
+    :ivar mtu: the MTU that ICMP or this host's kernel reported, in bytes; 0 if none did.
+    :ivar host: the address that sent the ICMP error.
+    :ivar reason: the ICMP error in words, or why this host did not send the packet.
     """
 
     number: int
@@ -75,15 +75,15 @@ class Courier:
     """
     Send datagrams to a service, one at a time.
 
-    :param reactor: waits.
-    :param one: a connected UDP socket, which does not block.
-    :param seed: makes datagrams unlike those of others.
-    :param pace: nanoseconds at least from one to the next.
-    :param cutter: sends fragments of any size, if this process may do that.
-    :ivar trials: all, in their order.
-    :ivar source: where datagrams come from.
-    :ivar dropped: replies that the kernel had no room for, once it is closed.
-    :ivar late: is told of one of which something is known when it was already given up.
+    :param reactor: waits for replies (``IReactorFDSet``, ``IReactorTime``).
+    :param one: a connected, non-blocking UDP socket.
+    :param seed: makes these datagrams differ from those of other probes.
+    :param pace: nanoseconds from one datagram to the next, at least.
+    :param cutter: sends fragments of any size; ``None`` if this process may not.
+    :ivar trials: all packets so far, in the order of sending.
+    :ivar source: the source address of the datagrams.
+    :ivar dropped: replies for which the kernel had no room; known after :meth:`close`.
+    :ivar late: called with a trial whose reply or ICMP error came after its timeout.
     """
 
     def __init__(
@@ -110,26 +110,26 @@ class Courier:
     @property
     def family(self) -> int:
         """
-        The family of the addresses.
+        The address family of the socket.
         """
         return self._socket.family
 
     @property
     def canCut(self) -> bool:
         """
-        Whether it can send fragments of any size.
+        Whether this process can send fragments of any size.
         """
         return self._cutter is not None
 
     async def ask(self, size: int, how: How, patience: int) -> Trial:
         """
-        Send a packet, and wait until something is known of it.
+        Send a packet, and wait for its outcome.
 
-        :param size: bytes, with its headers.
-        :param patience: nanoseconds to wait at the most.
+        :param size: bytes of the packet, with its headers.
+        :param patience: nanoseconds to wait at most.
         """
         await self._keepPace()
-        self._readNotices()  # What is said later is of this one.
+        self._readNotices()  # Notices that come later are about this packet.
         trial = Trial(len(self.trials) + 1, size, how, monotonic_ns(), time_ns())
         self.trials.append(trial)
         self._send(trial)
@@ -154,7 +154,7 @@ class Courier:
             leave(self._socket, trial.how)
             self._socket.send(data)
         except OSError as error:
-            # What ICMP said of an earlier one fails the next, which then has not left.
+            # An ICMP error for an earlier packet makes this send fail: this packet has not left.
             if self._readNotices() and trial.outcome == UNANSWERED:
                 self._again(trial, data)
             else:
@@ -172,7 +172,7 @@ class Courier:
 
     def _read(self) -> None:
         """
-        Take what has come in.
+        Read all replies and notices that wait.
         """
         self._readNotices()
         while True:
@@ -180,7 +180,7 @@ class Courier:
                 data, control, _, _ = self._socket.recvmsg(LARGEST, _ROOM)
             except BlockingIOError:
                 return
-            except OSError:  # What ICMP said; it comes with the notices, too.
+            except OSError:  # An ICMP error, which is among the notices as well.
                 self._readNotices()
                 continue
             self._arrived(data, piecesOf(self._socket, control))
@@ -207,15 +207,15 @@ class Courier:
         if 0 < number <= len(self.trials) and self.trials[number - 1].wall == wall:
             return self.trials[number - 1]
         for last in self.trials[-1:]:
-            if self._bytesOf(last)[:HEAD] in data:  # Something stands before it.
+            if self._bytesOf(last)[:HEAD] in data:  # The service put something before it.
                 return last
         return None
 
     def _readNotices(self) -> int:
         """
-        Read what the kernel has to tell of what was sent.
+        Read the kernel's notices about sent packets.
 
-        :return: how many things ICMP said.
+        :return: how many ICMP errors were among them.
         """
         reports = 0
         for notice in kernel.notices(self._socket):
@@ -227,7 +227,7 @@ class Courier:
         return reports
 
     def _reported(self, report: Report) -> None:
-        # A router need not send so much back that the number is in it.
+        # A router may quote too little of the packet to contain its number.
         last = self.trials[-1] if self.trials else None
         trial = self._trialOf(report.data) if len(report.data) >= HEAD else last
         if trial is not None and trial.outcome != ANSWERED:

@@ -1,5 +1,5 @@
 """
-What Linux lets a socket say of fragments: ip(7), ipv6(7), and ``in.h`` and ``in6.h``.
+Linux's socket options for fragmentation: ip(7), ipv6(7), and ``in.h`` and ``in6.h``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import suppress
 
 from attrs import frozen
 
-#: ``..._PMTUDISC_``...: fragments as large as the path is said to carry; "don't fragment",
-#: whatever it is said to carry; fragments as large as the network interface carries.
+#: ``IP_PMTUDISC_...``: WANT fragments to the known path MTU; PROBE sets "don't fragment"
+#: and ignores the known path MTU; OMIT fragments to the MTU of the network interface.
 _WANT, _PROBE, _OMIT = 1, 3, 5
 
-#: The least that a path of IPv6 carries (RFC 8200, section 5).
+#: The smallest MTU of an IPv6 path (RFC 8200, section 5).
 LEAST6 = 1280
 
 _NUMBER = struct.Struct("@i")
@@ -24,11 +24,11 @@ _NUMBER = struct.Struct("@i")
 @frozen
 class Options:
     """
-    The options of a family of addresses.
+    The socket options of an address family.
 
-    :param level: of them.
+    :param level: their level.
     :param discover: ``IP_MTU_DISCOVER``.
-    :param pieces: ``IP_RECVFRAGSIZE``, also the type of its control messages.
+    :param pieces: ``IP_RECVFRAGSIZE``, which is also the type of its control messages.
     :param header: bytes of the headers of IP and UDP.
     """
 
@@ -51,10 +51,10 @@ class How:
     """
     How a datagram leaves.
 
-    :param isWhole: neither this host nor a router may fragment it.
-    :param pieces: bytes of its fragments; 0 for what the network interface carries.
-    :param isAsTold: fragments are as large as ICMP said; of IPv4 alone.
-    :param isByHand: they are made here, not by the kernel, which needs CAP_NET_RAW.
+    :param isWhole: with "don't fragment": neither this host nor a router may fragment it.
+    :param pieces: bytes of its fragments; 0 for the MTU of the network interface.
+    :param isAsTold: fragment to the path MTU that ICMP reported; IPv4 only.
+    :param isByHand: this process makes the fragments, not the kernel; needs CAP_NET_RAW.
     """
 
     isWhole: bool = True
@@ -65,7 +65,7 @@ class How:
 
 def hearOfFragments(one: socket.socket) -> None:
     """
-    Have the kernel tell how large the fragments of a datagram were.
+    Have the kernel report how large the fragments of each received datagram were.
     """
     options = OPTIONS[one.family]
     with suppress(OSError):  # Before Linux 4.15.
@@ -74,7 +74,7 @@ def hearOfFragments(one: socket.socket) -> None:
 
 def leave(one: socket.socket, how: How) -> None:
     """
-    Have the next datagrams of a socket leave so.
+    Set how the next datagrams of a socket leave.
     """
     options = OPTIONS[one.family]
     apart = _WANT if how.isAsTold else _OMIT
@@ -87,8 +87,8 @@ def leave(one: socket.socket, how: How) -> None:
 
 def piecesOf(one: socket.socket, control: Sequence[tuple[int, int, bytes]]) -> int:
     """
-    Tell how large the largest fragment of a datagram was, with its header; 0 if it came
-    whole.
+    Return the size of the largest fragment of a datagram, with its header; 0 if the datagram
+    came whole.
     """
     options = OPTIONS[one.family]
     for level, kind, data in control:

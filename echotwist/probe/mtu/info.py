@@ -1,5 +1,5 @@
 """
-What Linux tells of a connection: ``TCP_INFO`` of tcp(7), ``struct tcp_info`` of ``tcp.h``.
+Read ``TCP_INFO``, the kernel's data on a connection (tcp(7), ``struct tcp_info``).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import struct
 
 from attrs import frozen
 
-#: ``TCP_INFO``, which Python knows on Linux alone.
+#: ``TCP_INFO``, which Python defines on Linux only.
 _INFO: int | None = getattr(socket, "TCP_INFO", None)
 
-#: Where in it each value is: options in use; segments sent, received, and on their way;
-#: MTU of the path; what this side has announced; segments sent again; bytes.
+#: Offsets in ``struct tcp_info``: options in use; MSS for sending and for receiving; segments
+#: not acknowledged; path MTU; MSS announced; segments retransmitted; bytes acknowledged.
 _OPTIONS, _SEND, _RECEIVED, _UNACKED, _PMTU, _ANNOUNCED, _AGAIN = 5, 16, 20, 24, 60, 84, 100
 _ACKNOWLEDGED = 120
 _SIZE = 136
@@ -25,16 +25,16 @@ _TIMESTAMPS, _STAMP = 1, 12
 @frozen
 class Info:
     """
-    What the kernel knows of a connection; sizes of segments are in bytes, with options of
-    TCP but without headers, as in RFC 6691.
+    The kernel's data on a connection. Sizes of segments are in bytes, with TCP options but
+    without headers, as in RFC 6691.
 
-    :param mss: of segments that are sent.
-    :param announced: that the other end was told to send at the most.
-    :param received: of segments that came, the largest that the kernel is sure of.
-    :param unacknowledged: segments that nobody has acknowledged.
-    :param pmtu: bytes of a packet, as far as ICMP or a network interface say.
-    :param again: segments that were sent again.
-    :param acknowledged: bytes that the other end has.
+    :param mss: the largest segment that this side sends.
+    :param announced: the MSS that this side announced.
+    :param received: the kernel's estimate of the largest segment that the peer sends.
+    :param unacknowledged: segments that the peer has not acknowledged.
+    :param pmtu: the path MTU in bytes, from ICMP or from the network interface.
+    :param again: segments that were retransmitted.
+    :param acknowledged: bytes that the peer has acknowledged.
     """
 
     mss: int
@@ -48,7 +48,7 @@ class Info:
 
 def infoOf(one: socket.socket) -> Info | None:
     """
-    Ask the kernel about a connection; nothing where it does not say.
+    Ask the kernel about a connection; ``None`` if the system has no ``TCP_INFO``.
     """
     if _INFO is None:
         return None
@@ -57,7 +57,7 @@ def infoOf(one: socket.socket) -> Info | None:
 
 def parsed(told: bytes) -> Info | None:
     """
-    Read what it says (pure).
+    Parse a ``struct tcp_info`` (pure); ``None`` if it is too short.
     """
     if len(told) < _SIZE:  # Before Linux 4.1.
         return None

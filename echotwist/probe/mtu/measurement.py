@@ -1,5 +1,5 @@
 """
-``echoprobe mtu``: finds how large packets may be, on the path to each target.
+``echoprobe mtu``: find how large packets may be on the path to each target.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
 
-#: Packets of a connection: strangers get no more than this many connections a second.
+#: Packets of a connection, as counted against the limit for addresses of others.
 _PACKETS = 20
 
 
 @define(eq=False)
 class Case:
     """
-    A target at one of its addresses.
+    One address of a target.
 
-    :ivar courier: sends datagrams there, if it is for them.
-    :ivar path: what is found.
+    :ivar courier: sends datagrams there, for a UDP target.
+    :ivar path: the measured path.
     :ivar began: nanoseconds since 1970.
-    :ivar ended: the same.
+    :ivar ended: nanoseconds since 1970.
     """
 
     target: Target
@@ -59,19 +59,21 @@ class Case:
 
 class PathMtu:
     """
-    A search for the MTU of the paths to some targets, one after the other.
+    Find the MTU of the paths to some targets, one after the other.
 
     :param reactor: waits.
-    :param targets: what to probe.
-    :param writer: is told; see :mod:`echotwist.probe.output`.
-    :raise ProbeError: it cannot begin; nothing is left open then.
+    :param targets: the targets to probe.
+    :param writer: writes the results; see :mod:`echotwist.probe.output`.
+    :raise ProbeError: the measurement cannot begin; no socket is left open.
     """
 
     def __init__(
         self, reactor: Any, settings: MtuSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         if sys.platform != "linux":
-            raise ProbeError("mtu: Linux alone says what becomes of packets that are too large")
+            raise ProbeError(
+                "mtu needs Linux: other systems do not report packets that are too large"
+            )
         self._reactor, self._settings, self._writer = reactor, settings, writer
         self._drawing = None if settings.plot is None else Drawing(settings.plot)
         self._cases = [
@@ -82,15 +84,15 @@ class PathMtu:
 
     def run(self) -> Deferred[int]:
         """
-        Search.
+        Measure all targets.
 
-        :return: fires with the exit status.
+        :return: a ``Deferred`` that fires with the exit status.
         """
         return ensureDeferred(self._run())
 
     def stop(self) -> None:
         """
-        End, whatever is still under way.
+        End at once, and report what is known.
         """
         self._isStopped = True
         if self._current is not None:
@@ -140,7 +142,7 @@ class PathMtu:
 
     def report(self) -> dict[str, Any]:
         """
-        Give what is known by now.
+        Return the report of what is known so far.
         """
         results = [self._result(case) for case in self._cases if case.path is not None]
         verdicts = [verdictOf(text, METRICS) for text in self._settings.failIf]
@@ -182,8 +184,8 @@ class PathMtu:
 
 def _isWorthSaying(trial: Mapping[str, Any]) -> bool:
     """
-    Tell whether a reason is more than that nobody answered, or that this host sends no
-    packets of that size.
+    Tell whether a reason says more than that no reply came, or that this host sends no packets
+    of that size.
     """
     isOfHere = trial["outcome"] == UNSENT and trial["mtu"]
     return trial["reason"] and trial["outcome"] != UNANSWERED and not isOfHere
@@ -191,12 +193,12 @@ def _isWorthSaying(trial: Mapping[str, Any]) -> bool:
 
 def _places(target: Target, settings: MtuSettings) -> list[Place]:
     """
-    Look up where a target is: one address of each family that can be reached.
+    Look up a target: one address for each family that this host can reach.
 
-    :raise ProbeError: there is none.
+    :raise ProbeError: the target has no such address.
     """
     if target.kind not in ("udp", "tcp"):
-        raise ProbeError(f"{target}: mtu looks at UDP and TCP alone")
+        raise ProbeError(f"{target}: mtu measures UDP and TCP only")
     places = {place.family: place for place in reversed(findAll(target, settings.way))}
     found, faults = [], []
     for place in places.values():

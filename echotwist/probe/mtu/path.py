@@ -1,5 +1,5 @@
 """
-The path of datagrams: what passes whole, and in fragments, on the way there and back.
+Measure the path of datagrams: the sizes that pass, whole and in fragments, on each way.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from echotwist.probe.mtu.search import Search, WayBack
 from echotwist.probe.payload import HEADER
 from echotwist.probe.schedule import SECOND
 
-#: Nanoseconds to wait for a reply: so many times the longest round trip, but so long at
-#: least.
+#: How long to wait for a reply: this many times the longest round trip, and at least this
+#: many nanoseconds.
 _TIMES, _LEAST = 4, SECOND // 10
 
-#: By how many bytes a datagram that needs fragments is larger than a packet.
+#: Bytes by which a datagram that needs fragments exceeds the largest whole packet.
 _MORE = 400
 
-#: How often fragments are tried all over again when nothing else passes either.
+#: How many times to try fragments again when a small whole packet gets no reply either.
 _ROUNDS = 3
 
-#: Bytes of a fragment at the least.
+#: Bytes of a fragment, at least.
 _PIECE = 48
 
-#: Where a black hole is; of streams there may be one on both ways.
+#: The direction of a black hole; a stream may have one on both ways.
 THERE, BACK, BOTH, UNKNOWN = "there", "back", "both", "unknown"
 
 
@@ -38,26 +38,26 @@ class ICourier(Protocol):
     @property
     def family(self) -> int:
         """
-        The family of the addresses.
+        The address family of the path.
         """
 
     @property
     def canCut(self) -> bool:
         """
-        Whether it can send fragments of any size.
+        Whether this process can send fragments of any size.
         """
 
     async def ask(self, size: int, how: How, patience: int) -> Trial:
         """
-        Send a packet, and wait until something is known of it.
+        Send a packet, and wait for its outcome.
         """
 
 
 class ReplyTimeout:
     """
-    How long to wait for a reply, by how long others took (pure).
+    Choose how long to wait for a reply from the round trips so far (pure).
 
-    :param most: nanoseconds.
+    :param most: nanoseconds to wait at most.
     """
 
     def __init__(self, most: int) -> None:
@@ -66,14 +66,14 @@ class ReplyTimeout:
 
     def took(self, nanoseconds: int) -> None:
         """
-        Hear how long one took.
+        Note the round trip of a reply.
         """
         self._longest = max(nanoseconds, self._longest or 0)
 
     @property
     def nanoseconds(self) -> int:
         """
-        How long to wait.
+        Nanoseconds to wait for the next reply.
         """
         if self._longest is None:
             return self._most
@@ -82,18 +82,18 @@ class ReplyTimeout:
 
 class DatagramPath:
     """
-    Find out what a path carries.
+    Measure which packets a path carries.
 
-    :param courier: sends.
-    :param tries: how often nobody must have answered something that seems not to pass.
-    :param timeout: nanoseconds to wait for a reply at the most.
-    :ivar search: what passes whole on the way there.
-    :ivar back: what passes on the way back.
+    :param courier: sends packets.
+    :param tries: how many packets of a size must stay unanswered before it counts as lost.
+    :param timeout: nanoseconds to wait for a reply at most.
+    :ivar search: the size that passes whole on the way there.
+    :ivar back: the size that passes whole on the way back.
     :ivar most: bytes of the largest packet that this host sends.
-    :ivar router: whether fragments pass that a router made; nothing if that is not known.
-    :ivar fragmentsThere: whether fragments pass on the way there.
-    :ivar fragmentsBack: whether they do on the way back.
-    :ivar hole: where larger packets get lost without a word, if they do.
+    :ivar router: whether fragments made by a router pass; ``None`` if unknown.
+    :ivar fragmentsThere: whether fragments pass on the way there; ``None`` if unknown.
+    :ivar fragmentsBack: whether fragments pass on the way back; ``None`` if unknown.
+    :ivar hole: the way on which larger packets get lost without an ICMP error, if they do.
     """
 
     def __init__(self, courier: ICourier, tries: int, timeout: int) -> None:
@@ -113,7 +113,7 @@ class DatagramPath:
 
     async def measure(self) -> None:
         """
-        Find out all of it.
+        Measure the path in both directions.
         """
         await self._searchWhole()
         if self.search.passed:
@@ -127,7 +127,7 @@ class DatagramPath:
 
     def heard(self, trial: Trial) -> None:
         """
-        Hear what became of a packet, or, later, what became of it after all.
+        Note the outcome of a packet; called again if a reply comes late.
         """
         if trial.outcome == ANSWERED:
             self._timeout.took(trial.took or 0)
@@ -156,8 +156,8 @@ class DatagramPath:
 
     async def _passes(self, size: int, how: How) -> bool:
         """
-        Tell whether something passes: if nobody answers it again and again, and what is
-        known to pass is answered then, it does not.
+        Tell whether a packet passes.  It does not if it stays unanswered several times, while a
+        smaller packet that is known to pass is answered each time in between.
         """
         tried: list[Trial] = []
         for _ in range(_ROUNDS):
@@ -171,13 +171,13 @@ class DatagramPath:
 
     async def _tryFragments(self) -> None:
         passed, most = self.search.passed, self.most
-        # Of IPv4 there is no saying how large fragments should be.
+        # IPv4 has no socket option for the size of fragments.
         how = How(False, passed if self._isSix else 0, bool(self.search.icmp))
         if self._courier.canCut:
-            # As much as passes whole: the reply does so, too.
+            # No larger than a packet that passes whole: the reply may then come whole, too.
             self.fragmentsThere = await self._passes(passed, self._byHand)
         isLarge = None
-        # Hosts of IPv6 make no fragments smaller than what each path has to carry.
+        # IPv6 hosts make no fragments smaller than the minimum MTU of IPv6.
         if most + _MORE <= LARGEST and (not self._isSix or passed >= LEAST6):
             isLarge = self.fragmentsThere is not False and await self._passes(most + _MORE, how)
         if isLarge:
@@ -197,11 +197,11 @@ class DatagramPath:
 
     async def _tryNarrow(self, how: How, isLarge: bool) -> None:
         """
-        See whether what does not pass whole passes in fragments there, and its reply, which
-        is as large and may be whole, comes back: that says where it gets lost.
+        Find the way on which large packets get lost.  Send a large datagram in small fragments:
+        its reply is as large, and may come as one packet.
 
-        :param how: larger ones leave.
-        :param isLarge: they pass.
+        :param how: how the fragments of larger sizes left.
+        :param isLarge: whether those passed.
         """
         isHole = self.search.isHole
         size = self.search.above if isHole else self.most
@@ -221,8 +221,8 @@ class DatagramPath:
         if isApart:
             return THERE
         if self._isSix and isLarge and not self._courier.canCut:
-            # The other host makes fragments as large as it believes that they may be: if
-            # they are larger, or it knows better, the way back is not to blame.
+            # The service's host fragments to the path MTU that it knows.  If its fragments are
+            # larger, or it knows a smaller MTU, the packets are not lost on the way back.
             pieces, passed = self.back.pieces, self.search.passed
             return UNKNOWN if passed - 8 < pieces <= passed else THERE
         isKnown = self.fragmentsThere and (self._courier.canCut or not self._isSix)

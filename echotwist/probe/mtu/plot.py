@@ -1,5 +1,5 @@
 """
-A search for the MTU, drawn: which sizes were tried, and what became of each.
+Draw a search for the MTU: the sizes that were tried, and the outcome of each.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: Of each outcome the mark and the colour.
+#: The mark and the colour of each outcome.
 _MARKS = {
     "answered": ("o", "#2e8b57"),
     "refused": ("v", "#e08a00"),

@@ -1,7 +1,7 @@
 """
-What a search for the MTU found, as plain values (pure): ``schema.json`` describes them.
+The results of a search for the MTU as plain values (pure): ``schema.json`` describes them.
 
-All sizes are bytes of an IP packet, with its header, but for those of segments.
+All sizes are bytes of an IP packet with its header, except those of segments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echotwist.probe.mtu.path import BACK, THERE, DatagramPath
 from echotwist.probe.mtu.stream import Flow, StreamPath
 from echotwist.probe.verdict import Metrics
 
-#: What may be judged.
+#: The metrics that a condition may name.
 METRICS: Metrics = {
     "mtu": ("count", ("mtu",)),
     "mtu-there": ("count", ("mtuThere", "least")),
@@ -27,17 +27,17 @@ METRICS: Metrics = {
     "unanswered": ("count", ("unanswered",)),
 }
 
-#: Bytes of the headers of IP and TCP, by the version of IP.
+#: Bytes of the IP and TCP headers, by the version of IP.
 _HEADERS = {4: 40, 6: 60}
 
-#: Why no larger packet passes: ICMP says so; a router or host drops it without a word; it
-#: is more than this host sends; the other end wants no larger segments; nothing is known.
+#: Why no larger packet passes: ICMP said so; a router or host drops it without ICMP; this host
+#: sends no larger one; the peer accepts no larger segments; unknown.
 ICMP, HOLE, INTERFACE, PEER, OPEN = "icmp", "black hole", "interface", "peer", "unknown"
 
 
 def datagramResult(path: DatagramPath, trials: Sequence[Trial], family: int) -> dict[str, Any]:
     """
-    Give what is known of a path of datagrams.
+    Return the result of a path of datagrams.
 
     :param family: 4 or 6.
     """
@@ -104,7 +104,7 @@ def _back(path: DatagramPath) -> dict[str, Any]:
 
 def _unknown(path: DatagramPath) -> Iterable[str]:
     """
-    Say what an echo cannot tell of this path.
+    Say what cannot be measured on this path.
     """
     search, back = path.search, path.back
     if not search.passed:
@@ -113,19 +113,19 @@ def _unknown(path: DatagramPath) -> Iterable[str]:
         yield f"too much is lost to tell more: {search.passed} passes, {search.above} seems not to"
     if path.hole == "unknown":
         yield (
-            "a reply is as large as its probe, so nobody can say which of the two gets lost "
-            f"when they have {search.above} bytes"
+            "which gets lost, the probe or its reply, as both are equally large: "
+            f"{search.above} bytes"
         )
     if path.hole == BACK:
         yield f"whether more than {search.passed} passes on the way there: no reply comes back"
     if back.most is None and path.hole != BACK:
         yield f"whether more than {back.least} passes on the way back: no reply was larger"
     if back.pieces:
-        yield "who makes the fragments of replies: the other host, as ICMP told it, or a router"
+        yield "whether the service's host or a router fragments the replies"
     if path.fragmentsThere is None and path.fragmentsBack is None and path.most <= 65000:
         yield (
-            "on which way fragments get lost: the reply to what needs them needs them, too; "
-            "with CAP_NET_RAW they are made of what needs none"
+            "on which way fragments get lost, as the reply is fragmented, too; "
+            "with CAP_NET_RAW the probe fragments datagrams whose replies come whole"
         )
 
 
@@ -147,7 +147,7 @@ def _trial(one: Trial) -> dict[str, Any]:
 
 def streamResult(path: StreamPath, family: int) -> dict[str, Any]:
     """
-    Give what is known of a path of streams.
+    Return the result of a path of streams.
     """
     flows, search, header = path.flows, path.search, _HEADERS[family]
     best = max((one for one in flows if one.isWhole), key=_carried, default=None)
@@ -177,7 +177,7 @@ def streamResult(path: StreamPath, family: int) -> dict[str, Any]:
 
 def _carried(flow: Flow) -> int:
     """
-    Tell how large the segments of a connection were in the end.
+    Return the size of segments that the connection used in the end.
     """
     return flow.after.mss if flow.after else 0
 
@@ -185,7 +185,7 @@ def _carried(flow: Flow) -> int:
 def _streamThere(path: StreamPath, carried: int) -> dict[str, Any]:
     first, lost = path.flows[0], path.lostOn(THERE)
     wasTold = first.before and first.after and first.after.pmtu < first.before.pmtu
-    # What was acknowledged did arrive, whatever became of the answer.
+    # Acknowledged bytes have arrived, even if the reply is lost.
     least = max(carried, path.arrivedBy(BACK))
     most = least if path.search is None else None if lost is None else lost - 1
     why = HOLE if lost else OPEN if path.search else ICMP if wasTold else PEER
@@ -236,6 +236,6 @@ def _streamUnknown(path: StreamPath) -> Iterable[str]:
     elif search is not None and not search.isExact:
         yield f"too much is lost to tell more: {search.passed} passes, {search.above} seems not to"
     if hole == THERE:
-        yield "whether larger segments pass on the way back: none came to be answered"
+        yield "whether larger segments pass on the way back: none reached the service"
     if path.flows[0].isOpen and search is None:
         yield "whether more passes than the two ends have agreed on"

@@ -1,5 +1,5 @@
 """
-How large a packet passes whole, there and back (pure).
+Search for the largest packet that passes whole, on each way (pure).
 
 All sizes are bytes of an IP packet, with its header.
 """
@@ -8,32 +8,33 @@ from __future__ import annotations
 
 from collections import Counter
 
-#: Sizes that many paths have, tried first: the least of IPv6 (RFC 8200), and Ethernet's.
+#: Sizes that are tried first, as many paths have them: the minimum of IPv6 (RFC 8200), and
+#: the MTU of Ethernet.
 COMMON = (1280, 1500)
 
-#: How often the largest size is tried before smaller ones are: the first reply may only
-#: have taught the other host how large a packet may be on the way back.
+#: How many times to try the largest size before smaller ones: only when its first reply is
+#: lost does the service's host learn the path MTU of the way back.
 _FIRST = 2
 
-#: Tries in all.
+#: Tries in all, at most.
 _MOST = 64
 
 
 class Search:
     """
-    Find the largest size that passes, by trying one after the other.
+    Find the largest size that passes, one try after the other.
 
-    A size that is answered passes.  One that ICMP refuses does not.  One that nobody
-    answers probably does not: before that is believed it is tried again and again, each
-    time followed by one that is known to pass, so that a lossy path is not taken for a
-    narrow one.
+    A size passes if it is answered.  It does not pass if ICMP refuses it.  A size without a
+    reply probably does not pass, but the packet may have been lost by chance: so the search
+    tries it several times, each time followed by a size that is known to pass.  So it does not
+    take a lossy path for a narrow one.
 
     :param least: the first size.
-    :param most: the largest that can be sent.
-    :param tries: how often nobody must have answered a size that seems not to pass.
-    :ivar passed: the largest that was answered; 0 if none was.
-    :ivar icmp: of sizes that ICMP refused, how large ICMP says that a packet may be; 0 if
-        that is not said, or cannot be.
+    :param most: the largest size that this host can send.
+    :param tries: how many packets of a size must stay unanswered before it counts as lost.
+    :ivar passed: the largest size that was answered; 0 if none was.
+    :ivar icmp: the MTU that ICMP reported; 0 if ICMP reported none, or a value that cannot be
+        right.
     """
 
     def __init__(self, least: int, most: int, tries: int) -> None:
@@ -42,7 +43,7 @@ class Search:
         self.icmp: dict[int, int] = {}
         self._missed: Counter[int] = Counter()
         self._confirmed: Counter[int] = Counter()
-        self._suspect = 0  # It was not answered; what is known to pass comes next.
+        self._suspect = 0  # A size without a reply; next, a size that is known to pass is tried.
         self._left = _MOST
 
     @property
@@ -55,7 +56,7 @@ class Search:
     @property
     def above(self) -> int:
         """
-        The smallest size that does not pass, as far as is known.
+        The smallest size that is known not to pass.
         """
         told = [mtu + 1 if mtu else size for size, mtu in self.icmp.items()]
         missed = [size for size in self._missed if size > self.passed]
@@ -64,7 +65,7 @@ class Search:
     @property
     def isExact(self) -> bool:
         """
-        Whether the size that passes is known to the byte.
+        Whether the largest size that passes is known to the byte.
         """
         above = self.above
         return self.passed > 0 and above == self.passed + 1 and self._isSure(above)
@@ -72,7 +73,7 @@ class Search:
     @property
     def isHole(self) -> bool:
         """
-        Whether larger packets get lost without a word.
+        Whether larger packets get lost without an ICMP error.
         """
         return self.passed > 0 and self.above in self._missed
 
@@ -84,7 +85,7 @@ class Search:
 
     def next(self) -> int | None:
         """
-        Give the size to try next; nothing when there is no more to find out.
+        Return the size to try next; ``None`` when the search is over.
         """
         isSilent = not self.passed and self._missed[self._least] > self._tries
         if isSilent or not self._left or self.isExact:
@@ -110,7 +111,7 @@ class Search:
 
     def limit(self, most: int) -> None:
         """
-        Hear how large the packets are that this host sends.
+        Lower the largest size to what this host can send.
         """
         self._most = min(self._most, most)
         for size in [one for one in self._missed if one > most]:
@@ -118,21 +119,21 @@ class Search:
 
     def answered(self, size: int) -> None:
         """
-        Hear that a size was answered, however late.
+        Note that a size was answered, even if late.
         """
         if self._suspect and size == self.passed:
             self._confirmed[self._suspect] += 1
         self._suspect = 0
         self.passed = max(self.passed, size)
         self._missed = Counter({one: n for one, n in self._missed.items() if one > self.passed})
-        # Whoever said so was wrong, or the path is another by now.
+        # The ICMP error was wrong, or the path has changed.
         self.icmp = {one: mtu for one, mtu in self.icmp.items() if (mtu or one - 1) >= self.passed}
 
     def refused(self, size: int, mtu: int) -> None:
         """
-        Hear that ICMP says that a size is too large.
+        Note that ICMP refused a size as too large.
 
-        :param mtu: the size that is not, if that is said.
+        :param mtu: the MTU that ICMP reported; 0 if none.
         """
         isPossible = max(self.passed, self._least) <= mtu < size
         self.icmp[size] = mtu if isPossible else 0
@@ -140,7 +141,7 @@ class Search:
 
     def missed(self, size: int) -> None:
         """
-        Hear that nobody answered a size in time.
+        Note that a size was not answered in time.
         """
         if self._suspect or 0 < size <= self.passed:
             self._suspect = 0
@@ -152,11 +153,10 @@ class Search:
 
 class WayBack:
     """
-    Find out how large a packet may be on the way back, by how replies arrive: whole, or
-    in fragments.
+    Find the largest packet on the way back from how replies arrive: whole, or in fragments.
 
     :ivar whole: the largest reply that came whole.
-    :ivar pieces: the largest fragment of a reply; 0 if all replies were whole.
+    :ivar pieces: bytes of the largest fragment of a reply; 0 if all replies came whole.
     """
 
     def __init__(self) -> None:
@@ -167,10 +167,10 @@ class WayBack:
 
     def heard(self, size: int, pieces: int) -> None:
         """
-        Hear of a reply.
+        Note a reply.
 
-        :param size: that it would have, or had, as one packet.
-        :param pieces: its largest fragment; 0 if it came whole.
+        :param size: bytes of the reply as one packet.
+        :param pieces: bytes of its largest fragment; 0 if it came whole.
         """
         if not pieces:
             self.whole = max(self.whole, size)
@@ -180,39 +180,39 @@ class WayBack:
 
     def missed(self, size: int) -> None:
         """
-        Hear that there was none.
+        Note that no reply of a size came.
         """
         self._missed[size] += 1
 
     @property
     def least(self) -> int:
         """
-        So much passes whole for sure.
+        The largest size that certainly passes whole.
         """
         return max(self.whole, self.pieces)
 
     @property
     def most(self) -> int | None:
         """
-        So much, at the most; nothing if that is not known.
+        The largest size that may pass whole; ``None`` if unknown.
 
-        A fragment is smaller than it might be by up to 7 bytes: all but the last one
-        have a multiple of 8 (RFC 791, section 3.2; RFC 8200, section 4.5).
+        A fragment may be up to 7 bytes smaller than the MTU: every fragment but the last
+        has a multiple of 8 bytes of data (RFC 791, section 3.2; RFC 8200, section 4.5).
         """
         return min(self._cut - 1, self.pieces + 7) if self.pieces else None
 
     @property
     def isExact(self) -> bool:
         """
-        Whether it is known to the byte.
+        Whether the size is known to the byte.
         """
         return self.most == self.least
 
     def next(self, most: int) -> int | None:
         """
-        Give the size to try next; nothing when there is no more to find out.
+        Return the size to try next; ``None`` when the search is over.
 
-        :param most: what passes on the way there.
+        :param most: the largest size that passes on the way there.
         """
         high = self.most
         if high is None or self.least >= high:

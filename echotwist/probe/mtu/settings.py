@@ -1,5 +1,5 @@
 """
-What can be chosen about a search for the MTU, checked once.
+The settings of a search for the MTU, checked once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from echotwist.probe.common import CommonSettings
 from echotwist.probe.kinds import Conditions, Picture
 from echotwist.probe.mtu.result import METRICS
 
-#: How often nobody must have answered what seems not to pass.
+#: How many packets of a size must stay unanswered before it counts as lost.
 TRIES = range(1, 11)
 
 
@@ -20,11 +20,11 @@ class MtuSettings(CommonSettings):
     """
     How the MTU of a path is found; see :class:`~echotwist.probe.common.CommonSettings`.
 
-    :param timeout: seconds to wait for a reply at the most.
-    :param tries: how often nobody must have answered what seems not to pass.
-    :param plot: a file to draw into.
+    :param timeout: seconds to wait for a reply at most.
+    :param tries: how many packets of a size must stay unanswered before it counts as lost.
+    :param plot: an SVG or PNG file to draw into.
     :param failIf: conditions under which the measurement has failed.
-    :raise ValueError: for values that do not go together.
+    :raise ValueError: the values do not fit together.
     """
 
     timeout: float = field(
@@ -47,7 +47,7 @@ class MtuSettings(CommonSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if not self.timeout:

@@ -1,5 +1,5 @@
 """
-The path of a stream: how large its segments are, and whether full ones pass.
+Measure the path of a stream: how large its segments are, and whether full ones pass.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from echotwist.probe.places import Place
 from echotwist.probe.waiting import pause
 from echotwist.sockets.options import setLinger
 
-#: Bytes of the headers of IP and TCP, and the least that a path should carry (RFC 879;
+#: Bytes of the IP and TCP headers; then the smallest MTU that a path should have (RFC 879;
 #: RFC 8200, section 5).
 _HEADERS = {socket.AF_INET: 40, socket.AF_INET6: 60}
 _LEAST = {socket.AF_INET: 576, socket.AF_INET6: 1280}
 
-#: Bytes that come back first, and how many full segments are sent at once then.
+#: Bytes that are echoed first, and how many full segments are sent after that.
 _SMALL, _SEGMENTS = 64, 4
 
-#: Seconds without any byte after which full segments do not pass: TCP sends one again
-#: after 0.2 s and more (RFC 6298).  The first time something else may be slow.
+#: Seconds without any byte after which full segments count as lost: TCP retransmits after
+#: 0.2 s and more (RFC 6298).  The first connection waits longer, as the host may be slow.
 _WAIT, _FIRST_WAIT = 0.3, 0.5
 
 #: ``TCP_MAXSEG`` of tcp(7).
 _MAXSEG = getattr(socket, "TCP_MAXSEG", 2)
 
-#: Connections that fail in a row when a size does not pass; each of them has sent its
-#: segments several times.
+#: How many connections in a row must fail before a size counts as lost; each of them has
+#: retransmitted its segments several times.
 _TRIES = 1
 
 
@@ -45,16 +45,16 @@ class Flow:
     """
     One connection.
 
-    :param number: of it, from 1 on.
-    :param size: bytes of a packet that it was told to send at the most; 0 if none.
+    :param number: its number, from 1 on.
+    :param size: bytes of the largest packet that the kernel may send; 0 for its own choice.
     :ivar isOpen: the first few bytes came back.
-    :ivar isWhole: so did full segments.
-    :ivar before: what the kernel knew before they were sent.
-    :ivar after: and after.
-    :ivar sent: bytes.
-    :ivar took: nanoseconds.
-    :ivar reason: what went wrong.
-    :ivar source: where it came from.
+    :ivar isWhole: full segments came back, too.
+    :ivar before: ``TCP_INFO`` before full segments were sent.
+    :ivar after: ``TCP_INFO`` after that.
+    :ivar sent: bytes sent.
+    :ivar took: nanoseconds from the connect to the end.
+    :ivar reason: the error, if there was one.
+    :ivar source: the local address.
     """
 
     number: int
@@ -71,8 +71,8 @@ class Flow:
     @property
     def side(self) -> str | None:
         """
-        Where the segments got lost, by what the other end has acknowledged; nothing if
-        that is not known.
+        The way on which segments got lost, as the peer's acknowledgements show; ``None`` if
+        unknown.
         """
         if self.after is None:
             return None
@@ -81,30 +81,30 @@ class Flow:
 
 class IDialer(Protocol):
     """
-    Makes connections one by one; see :class:`Dialer`.
+    Opens connections one by one; see :class:`Dialer`.
     """
 
     @property
     def family(self) -> int:
         """
-        The family of the addresses.
+        The address family of the path.
         """
 
     async def tried(self, number: int, size: int, wait: float) -> Flow:
         """
-        Make one, and see whether full segments pass.
+        Open a connection, and test whether full segments pass.
         """
 
 
 class Dialer:
     """
-    Make connections one by one, each of which carries little and is reset in the end.
+    Open connections one by one. Each carries little, and is reset at the end.
 
     :param reactor: waits.
-    :param open: opens a socket for a stream.
-    :param place: where to.
+    :param open: opens a stream socket.
+    :param place: the address of the service.
     :param timeout: seconds to wait for a connection.
-    :param pace: seconds between two connections.
+    :param pace: seconds from one connection to the next.
     """
 
     def __init__(
@@ -123,16 +123,16 @@ class Dialer:
     @property
     def family(self) -> int:
         """
-        The family of the addresses.
+        The address family of the path.
         """
         return self._place.family
 
     async def tried(self, number: int, size: int, wait: float) -> Flow:
         """
-        Make one, and see whether full segments pass.
+        Open a connection, and test whether full segments pass.
 
-        :param size: bytes of a packet; 0 for as many as the kernel likes.
-        :param wait: seconds without any byte after which they do not.
+        :param size: bytes of the largest packet; 0 for the kernel's own choice.
+        :param wait: seconds without any byte after which full segments count as lost.
         """
         if self._pace and number > 1:
             await pause(self._reactor, self._pace)
@@ -149,7 +149,7 @@ class Dialer:
             flow.reason = str(error)
             flow.after = infoOf(one) if flow.isOpen else None
         finally:
-            setLinger(one, 0)  # Or the kernel would send on for minutes.
+            setLinger(one, 0)  # Without it the kernel retransmits for minutes.
             self.close()
         flow.took = monotonic_ns() - began
         return flow
@@ -170,7 +170,7 @@ class Dialer:
 
     def close(self) -> None:
         """
-        Close what is open.
+        Close the socket that is open.
         """
         if self._current is not None:
             self._current.close()
@@ -179,11 +179,11 @@ class Dialer:
 
 class StreamPath:
     """
-    Find out whether full segments pass, and if not, which do.
+    Find whether full segments pass, and if not, the largest that do.
 
-    :param dialer: makes connections.
-    :ivar flows: all connections, in their order.
-    :ivar search: what passes, in bytes of a packet; nothing if all does.
+    :param dialer: opens connections.
+    :ivar flows: all connections, in order.
+    :ivar search: the search for the packet size that passes; ``None`` if full segments pass.
     """
 
     def __init__(self, dialer: IDialer) -> None:
@@ -196,7 +196,7 @@ class StreamPath:
 
     async def measure(self) -> None:
         """
-        Find out.
+        Measure the path.
         """
         first = await self._try(0, _FIRST_WAIT)
         if first.isWhole or not first.isOpen or first.before is None:
@@ -214,7 +214,7 @@ class StreamPath:
 
     def sizeOf(self, info: Info) -> int:
         """
-        Tell how large a packet with a full segment is.
+        Return the bytes of a packet with a full segment.
         """
         return info.mss + self._header
 
@@ -223,20 +223,20 @@ class StreamPath:
             search.missed(flow.size)
             return
         carried = self.sizeOf(flow.after) if flow.after else flow.size
-        if carried < flow.size:  # The other end, or ICMP, wants smaller ones.
+        if carried < flow.size:  # The peer's MSS, or ICMP, made the kernel send smaller ones.
             search.limit(carried)
         search.answered(min(carried, flow.size))
 
     def lostOn(self, side: str) -> int | None:
         """
-        Give the smallest packet whose segments got lost on a way, if some did.
+        Return the smallest packet whose segments got lost on a way, if any did.
         """
         return min((one.size or self._most for one in self._lost(side)), default=None)
 
     def arrivedBy(self, side: str) -> int:
         """
-        Give the largest packet whose segments got lost on a way; if that is the way back,
-        they were acknowledged.
+        Return the largest packet whose segments got lost on a way.  Those lost on the way back
+        had arrived at the service: it acknowledged them.
         """
         return max((one.size or self._most for one in self._lost(side)), default=0)
 
@@ -250,14 +250,14 @@ class StreamPath:
             if one.isOpen
             and not one.isWhole
             and one.side == side
-            # Smaller ones that got lost did so by chance.
+            # A loss of smaller segments was by chance.
             and not 0 < one.size < search.above
         ]
 
     @property
     def hole(self) -> str | None:
         """
-        Where full segments get lost, if they do.
+        The way on which full segments get lost, if they do.
         """
         sides = [side for side in (THERE, BACK) if self._lost(side)]
         return BOTH if len(sides) == 2 else next(iter(sides), None)

@@ -1,5 +1,5 @@
 """
-What a search for the MTU found, as a person reads it (pure).
+The results of a search for the MTU as text for a person (pure).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HOLES = {
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found.
+    Format all results.
     """
     return report(found, _result)
 

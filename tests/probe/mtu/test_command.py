@@ -126,8 +126,8 @@ def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
     A mistake is one line.
     """
     for words, said in {
-        ("unix:/nonesuch",): "unix:/nonesuch: mtu looks at UDP and TCP alone",
-        ("tls:127.0.0.1",): "tls:127.0.0.1:7: mtu looks at UDP and TCP alone",
+        ("unix:/nonesuch",): "unix:/nonesuch: mtu measures UDP and TCP only",
+        ("tls:127.0.0.1",): "tls:127.0.0.1:7: mtu measures UDP and TCP only",
         (): "no target, such as udp:192.0.2.1; echoprobe --help says more",
         ("udp:127.0.0.1", "--timeout=0"): "timeout 0: every reply would be late",
         ("udp:127.0.0.1", "--tries=0"): "--tries 0: not a whole number from 1 to 10",
