@@ -1,3 +1,3 @@
 """
-Whether some source ports fare worse than others: ``echoprobe paths``.
+Find source ports whose traffic takes a worse path: ``echoprobe paths``.
 """

@@ -1,5 +1,5 @@
 """
-One target, probed from many source ports at the same time.
+Probe one target from many source ports at the same time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from echotwist.probe.session import Session
 
 class Times:
     """
-    How long the probe of each port took in each round (pure).
+    The round trip of each port's probe in each round (pure).
 
-    Times by the kernel's stamps and by the clock of this process are not compared.
+    Times by the kernel's timestamps and by this process' clock are not compared.
 
-    :param ports: how many there are.
-    :param rounds: how many there are.
+    :param ports: how many ports there are.
+    :param rounds: how many rounds there are.
     """
 
     def __init__(self, ports: int, rounds: int) -> None:
@@ -32,7 +32,7 @@ class Times:
 
     def add(self, port: int, round: int, took: int, clock: str) -> None:
         """
-        Take one.
+        Note a round trip.
 
         :param took: nanoseconds.
         :param clock: ``kernel`` or ``user``.
@@ -43,7 +43,7 @@ class Times:
     @property
     def clock(self) -> str:
         """
-        The clock of most of them.
+        The clock that measured most of the round trips.
         """
         return (
             max(self._count, key=self._count.__getitem__) if any(self._count.values()) else "user"
@@ -51,7 +51,7 @@ class Times:
 
     def rounds(self) -> list[list[int | None]]:
         """
-        Give those by that clock, round by round.
+        Return the round trips by that clock, one list for each round.
         """
         times, ports = self._times[self.clock], self._ports
         return [
@@ -69,7 +69,7 @@ class PortSession(Session):
         """
         Open the transport.
 
-        :return: fires when probes can be sent, or cannot.
+        :return: a ``Deferred`` that fires when probes can be sent, or when opening has failed.
         """
         self.transport.start(self)
         ready: Deferred[Any] = self.transport.ready(self._timeout)
@@ -77,20 +77,20 @@ class PortSession(Session):
 
     def begin(self) -> None:
         """
-        Begin to send.
+        Start sending.
         """
         self._begin(None)
 
 
 class Bundle:
     """
-    Probe a target from many ports; each is a session of its own.
+    Probe a target from many ports, with one session for each.
 
-    :param sessionOf: makes the session of a port, by its number; it tells what becomes of
-        each probe.
-    :param ports: how many there are.
-    :param rounds: probes from each.
-    :ivar finished: fires when all is known.
+    :param sessionOf: makes the session of a port from its number and a callback for the outcome
+        of each probe.
+    :param ports: how many ports there are.
+    :param rounds: how many probes each port sends.
+    :ivar finished: a ``Deferred`` that fires when all sessions have ended.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Bundle:
 
     def start(self) -> None:
         """
-        Open all, then send.
+        Open all sessions, then start sending.
         """
         gatherResults([one.open() for one in self.sessions]).addCallback(self._begin)
 
@@ -117,7 +117,7 @@ class Bundle:
 
     def finish(self) -> None:
         """
-        End, whatever is still under way.
+        End at once, even if replies are outstanding.
         """
         for one in self.sessions:
             one.finish()

@@ -1,6 +1,6 @@
 """
-``echoprobe paths``: probes targets from many source ports, and tells which of them fare
-worse than the others.
+``echoprobe paths``: probe targets from many source ports, and report which ports lose more
+or take longer than the others.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
 
-#: Descriptors that a port needs, and a process besides.
+#: Descriptors that each port needs, and those of the process.
 _EACH, _BESIDES = 3, 64
 
-#: What is remembered of each port, and for how many of its probes the kernel's stamps are.
+#: What to remember of each port, and for how many of its probes to keep kernel timestamps.
 _MEMORY, _STAMPED = Memory(probes=64, exact=4096, recent=16), 1024
 
 
 class Paths(Measurement[Bundle]):
     """
-    A comparison of source ports, for one target after the other; see
+    A comparison of source ports for some targets, one after the other; see
     :class:`echotwist.probe.measurement.Measurement`.
     """
 
@@ -53,7 +53,7 @@ class Paths(Measurement[Bundle]):
         self._settings = settings
         for target in targets:
             if target.kind not in ("udp", "tcp", "tls"):
-                raise ProbeError(f"{target}: paths needs ports: UDP, TCP or TLS")
+                raise ProbeError(f"{target}: paths measures UDP, TCP and TLS only")
         if settings.rate > COURTEOUS:
             self._checkCourtesy(f"more than {COURTEOUS:,} probes a second")
         makeRoom(_EACH * settings.ports * len(targets) + _BESIDES)
@@ -68,7 +68,7 @@ class Paths(Measurement[Bundle]):
         def sessionOf(port: int, heard: Callable[[Event], None]) -> PortSession:
             turns = Turns(settings.each, settings.ports, places[port], origin)
             session = self._session(number, port, turns, heard)
-            session.lateness = lateness  # Of all ports.
+            session.lateness = lateness  # All ports share it.
             return session
 
         return Bundle(sessionOf, settings.ports, settings.count)
@@ -99,7 +99,7 @@ class Paths(Measurement[Bundle]):
         :return: a ``Deferred`` that fires with the exit status.
         """
         gc.collect()
-        gc.freeze()  # What is there already need not be looked at again and again.
+        gc.freeze()  # Garbage collection then skips what exists by now.
         done: Deferred[Any] = succeed(None)
         for bundle in self._exchanges:
             done.addCallback(self._runOne, bundle)

@@ -1,5 +1,5 @@
 """
-Which of several parts stand out (pure).
+Find the parts that differ from the others (pure).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from echotwist.probe.paths.significance import (
     twoSided,
 )
 
-#: The chance that any part at all is accused of losses though all are alike; and the same
-#: of times.
+#: The chance that a test names any part although all are alike; it holds for the test of
+#: losses and for that of times.
 ALPHA = 0.01
 
-#: By how much of all others' median, and by how many nanoseconds at least, that of a part
-#: differs that stands out: what is less may be significant, and does not matter.
+#: By how much the median of a part must differ to be named: a share of the others' median,
+#: and nanoseconds.  A smaller difference may be significant, and does not matter.
 SHARE, LEAST = 0.05, 20_000
 
-#: Rounds that times are judged by, at the least: sums of fewer ranks are not normal.
+#: Rounds at least for a test of times: sums of fewer ranks are not normally distributed.
 FEW = 8
 
 
 @frozen
 class Loss:
     """
-    What was lost on one part.
+    The losses of one part.
     """
 
     sent: int
@@ -44,11 +44,11 @@ class Loss:
 @frozen
 class Finding:
     """
-    What a test says of one part.
+    The result of a test for one part.
 
-    :param chance: that this is chance, when all parts are looked at.
-    :param sign: 1 if it has more than others, -1 if it has less, 0 if it does not stand out.
-    :param difference: of the medians, in nanoseconds.
+    :param chance: the probability of this result by chance, adjusted for the number of parts.
+    :param sign: 1 if the part has more than the others, -1 if less, 0 if it is like them.
+    :param difference: from the median of the others, in nanoseconds.
     """
 
     chance: float = 1.0
@@ -56,19 +56,19 @@ class Finding:
     difference: float = 0.0
 
 
-#: Tests some parts against each other, by their numbers; gives what it finds of each.
+#: Tests the parts of these numbers against each other, and returns a finding for each.
 _Test = Callable[[list[int]], list[Finding]]
 
 
 def lossy(parts: Sequence[Loss]) -> list[Finding]:
     """
-    Find the parts that lose more than the others do.
+    Find the parts that lose more than the others.
 
-    Those with the largest losses are held against the rest, for each number of them: a bad
-    path may have one port or most of them.  There are many ways to choose so many, of which
-    this is the worst, so the chance of chance is multiplied by how many (C. E. Bonferroni's
-    bound), and once more for each number that is tried.  Of a group that stands out those
-    parts are named of which each alone does, too, against the rest.
+    The parts with the largest losses are compared with the rest: one part, two parts, and so
+    on, as a bad path may have one port or most of them.  The chance of each result is
+    multiplied by the number of groups of that size (C. E. Bonferroni's bound), as this group is
+    the worst of them, and then adjusted for the number of sizes.  A part of a significant group
+    is named only if it is significant alone against the rest.
     """
 
     def test(some: list[int]) -> list[Finding]:
@@ -92,18 +92,18 @@ def lossy(parts: Sequence[Loss]) -> list[Finding]:
 
 def _chanceOf(parts: Sequence[Loss], order: list[int], size: int) -> float:
     """
-    Give the logarithm of the chance that any group of a size has so many losses.
+    Return the logarithm of the chance that any group of a size has at least so many losses.
     """
     group, rest = _sum(parts, order[:size]), _sum(parts, order[size:])
     chance = logFisher(group.lost, group.sent, group.lost + rest.lost, group.sent + rest.sent)
-    # The reciprocals of 1 * 2, 2 * 3, 3 * 4 and so on have the sum 1.
+    # 1/(1*2) + 1/(2*3) + 1/(3*4) + ... is 1.
     return chance + logOfWays(len(order), size) + log(size * (size + 1))
 
 
 def _alone(part: Loss, rest: Loss, count: int) -> float:
     """
-    Give the chance that any of some parts has as many losses as this one, if it is like the
-    rest.
+    Return the chance that any of some parts has at least as many losses as this one, if all
+    lose alike.
     """
     return min(
         1.0, count * fisher(part.lost, part.sent, part.lost + rest.lost, part.sent + rest.sent)
@@ -116,10 +116,10 @@ def _sum(parts: Sequence[Loss], some: Sequence[int]) -> Loss:
 
 def slow(rounds: Sequence[Sequence[int | None]]) -> list[Finding]:
     """
-    Find the parts that take longer than the others do, or not as long.
+    Find the parts that are slower or faster than the others.
 
-    :param rounds: of each, how long all parts took in nanoseconds; nothing for one that did
-        not answer in time.
+    :param rounds: for each, the round trips of all parts in nanoseconds; ``None`` for a part
+        that did not answer in time.
     """
     count = len(rounds[0]) if rounds else 0
     times = [[one[part] for one in rounds] for part in range(count)]
@@ -132,7 +132,7 @@ def slow(rounds: Sequence[Sequence[int | None]]) -> list[Finding]:
             _judged(known, some, one, chance, deviate)
             for one, chance, deviate in zip(some, chances, deviates, strict=True)
         ]
-        # Where some are slow all others are fast: those that are fewer stand out.
+        # Slow parts make the others look fast: name the side with fewer parts.
         counts = {sign: sum(one.sign == sign for one in found) for sign in (1, -1)}
         many = -1 if counts[1] <= counts[-1] and counts[1] else 1
         isBoth = all(counts.values())
@@ -154,8 +154,8 @@ def _judged(
 
 def _apart(count: int, test: _Test) -> list[Finding]:
     """
-    Test all parts, then again those that do not stand out, until none does: one that is far
-    out hides others.
+    Test all parts, then again those not named yet, until a test names none: a very bad part
+    hides one that is less bad.
     """
     found = [Finding()] * count
     left = list(range(count))
@@ -172,10 +172,10 @@ def _apart(count: int, test: _Test) -> list[Finding]:
 
 def leastLoss(parts: Sequence[Loss]) -> Loss | None:
     """
-    Tell how much a part would have to lose to be named, if the others lost what those lose
-    that are not.
+    Return the smallest loss for which a part would be named, if the others lost as much as
+    the parts that are not named.
 
-    :return: nothing if even the loss of everything would not be enough.
+    :return: ``None`` if not even the loss of all probes is enough.
     """
     found = lossy(parts)
     others = [part for part, one in zip(parts, found, strict=True) if not one.sign]
@@ -192,8 +192,8 @@ def leastLoss(parts: Sequence[Loss]) -> Loss | None:
 
 def shareOf(count: int, parts: int) -> tuple[float, float]:
     """
-    Tell what share of all ports in the world a path may have that so many of them use: a
-    range that holds it in 95 of 100 cases (E. B. Wilson's interval).
+    Estimate the share of all ports that take a path, if it has so many of these: the 95 %
+    confidence interval (E. B. Wilson).
     """
     z = 1.959964
     middle, square = count / parts, z * z / parts

@@ -1,5 +1,5 @@
 """
-A comparison of source ports, drawn: loss and round trips by port.
+Draw a comparison of source ports: loss and round trips by port.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: Colours: of a port that is like others, and of one that stands out.
+#: Colours: of ports like the others, and of those that stand out.
 _LIKE, _OUT = "#1f5fa8", "#c8102e"
 
 _MS = 10**6
@@ -54,7 +54,7 @@ def _label(
     axes: Any, ports: Sequence[Mapping[str, Any]], areOut: Sequence[bool], heights: Sequence[float]
 ) -> None:
     """
-    Name the first few ports that stand out.
+    Label the first few ports that stand out.
     """
     axes.set_xlabel("source port, in order of the sockets")
     axes.grid(alpha=0.25, axis="y")

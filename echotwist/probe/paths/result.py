@@ -1,6 +1,6 @@
 """
-What a comparison of source ports found, as plain values (pure): ``schema.json`` describes
-them.
+The results of a comparison of source ports as plain values (pure): ``schema.json``
+describes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from echotwist.probe.result import faultsOf, lossesIn, reasonsOf, spread
 from echotwist.probe.session import Session
 from echotwist.probe.verdict import COMMON, Metrics
 
-#: What may be judged.
+#: The metrics that a condition may name.
 METRICS: Metrics = {
     **COMMON,
     "outliers": ("count", ("outliers",)),
@@ -28,9 +28,9 @@ METRICS: Metrics = {
 
 def resultOf(bundle: Bundle, about: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give what is known of one target.
+    Return the present result of one target.
 
-    :param about: what was to be measured: the target and the like.
+    :param about: the description of the measurement: the target and the like.
     """
     sessions = bundle.sessions
     losses = [lossesIn(one.books) for one in sessions]
@@ -110,7 +110,7 @@ def _joined(columns: Iterable[Iterable[int]]) -> Distribution:
 
 def _lossesOf(losses: Sequence[Mapping[str, Any]], parts: Sequence[Loss]) -> dict[str, Any]:
     """
-    Add up what was lost of all ports.
+    Sum the losses of all ports.
     """
     sent, lost = sum(one.sent for one in parts), sum(one.lost for one in parts)
     counted: dict[str, Counter[str]] = {"neverLeft": Counter(), "reported": Counter()}
@@ -135,7 +135,7 @@ def _pathShare(outliers: int, ports: int) -> dict[str, float] | None:
 
 def _ourselves(sessions: Sequence[Session]) -> dict[str, Any]:
     """
-    Say how good the probe itself was.
+    Report how exact the probe itself was.
     """
     skipped = sum(one.schedule.skipped for one in sessions)
     dropped = sum(one.dropped for one in sessions)

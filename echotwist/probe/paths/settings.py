@@ -1,5 +1,5 @@
 """
-What can be chosen about a comparison of source ports, checked once.
+The settings of a comparison of source ports, checked once.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from echotwist.probe.paths.result import METRICS
 from echotwist.probe.places import Way
 from echotwist.probe.schedule import SECOND
 
-#: How many ports there may be, probes from each, and probes in all.
+#: How many ports there may be, how many probes from each, and how many probes in all.
 MANY, PROBES, MOST = range(1, 4097), range(1, 100_001), 2_000_000
 
 
 @frozen(kw_only=True, field_transformer=checked)
 class PathsSettings(ContentSettings):
     """
-    How source ports are compared; see :class:`~echotwist.probe.content.ContentSettings`.
+    The settings of a comparison; see :class:`~echotwist.probe.content.ContentSettings`.
 
-    :param ports: how many.
-    :param firstPort: of ports in a row; 0 for any that are free.
-    :param count: probes from each.
-    :param rate: probes a second, from all together.
+    :param ports: how many source ports to use.
+    :param firstPort: the first of consecutive ports; 0 for any free ports.
+    :param count: how many probes each port sends.
+    :param rate: probes a second, of all ports together.
     :param failIf: conditions under which the measurement has failed.
-    :raise ValueError: for values that do not go together, or a file that cannot be read.
+    :raise ValueError: the values do not fit together, or a file cannot be read.
     """
 
     ports: int = field(
@@ -56,12 +56,12 @@ class PathsSettings(ContentSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if self.firstPort and self.firstPort + self.ports - 1 not in PORTS:
             last = self.firstPort + self.ports - 1
-            raise ValueError(f"first-port {self.firstPort}: the last one would be {last}")
+            raise ValueError(f"first-port {self.firstPort}: the last port would be {last}")
         if self.ports * self.count > MOST:
             raise ValueError(
                 f"count {self.count} from each of {self.ports} ports: more than {MOST:,} in all"
@@ -70,7 +70,7 @@ class PathsSettings(ContentSettings):
     @property
     def each(self) -> float:
         """
-        Nanoseconds from one port's turn to the next port's.
+        Nanoseconds from one port's turn to the next port's turn.
         """
         return SECOND / self.rate
 

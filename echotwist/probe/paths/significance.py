@@ -1,5 +1,5 @@
 """
-Tests of significance (pure).
+Statistical tests (pure).
 """
 
 from __future__ import annotations
@@ -8,31 +8,31 @@ from collections.abc import Sequence
 from itertools import groupby
 from math import erfc, exp, lgamma, log, sqrt
 
-#: What is so much smaller than a sum is no part of it.
+#: Terms smaller than this share of a sum are left out.
 _NEGLIGIBLE = 1e-17
 
 
 def fisher(lost: int, sent: int, lostInAll: int, sentInAll: int) -> float:
     """
-    Tell how probable it is that so many losses, or more, fall on one of several parts, if
-    each probe is as likely to get lost as any other (R. A. Fisher's exact test, one-sided:
-    the tail of the hypergeometric distribution).
+    Return the probability of at least so many losses on one of several parts, if each probe is
+    as likely to get lost as any other (R. A. Fisher's exact test, one-sided: the tail of the
+    hypergeometric distribution).
 
-    :param lost: of that part.
-    :param sent: of that part.
+    :param lost: losses of that part.
+    :param sent: probes of that part.
     """
     return exp(logFisher(lost, sent, lostInAll, sentInAll))
 
 
 def logFisher(lost: int, sent: int, lostInAll: int, sentInAll: int) -> float:
     """
-    Give the logarithm of that: it may be too small for a number.
+    Return the logarithm of :func:`fisher`, which may be too small for a float.
     """
     kept = sentInAll - lostInAll
     first, last = max(lost, sent - kept, 0), min(sent, lostInAll)
     if first <= max(0, sent - kept):
         return 0.0
-    # Each term of the tail by the one before, until they are too small to matter.
+    # Each term of the tail follows from the one before; stop when they are negligible.
     term = total = 1.0
     for some in range(first, last):
         term *= (lostInAll - some) * (sent - some) / ((some + 1) * (kept - sent + some + 1))
@@ -45,14 +45,14 @@ def logFisher(lost: int, sent: int, lostInAll: int, sentInAll: int) -> float:
 
 def logOfWays(many: int, some: int) -> float:
     """
-    Give the logarithm of how many ways there are to choose some of many.
+    Return the logarithm of the number of ways to choose ``some`` of ``many``.
     """
     return lgamma(many + 1) - lgamma(some + 1) - lgamma(many - some + 1)
 
 
 def ranks(values: Sequence[float]) -> list[float]:
     """
-    Rank values from 1 on; equal ones share the mean of their ranks.
+    Rank values from 1 on; equal values share the mean of their ranks.
     """
     order = sorted(range(len(values)), key=values.__getitem__)
     found, place = [0.0] * len(values), 0
@@ -66,20 +66,20 @@ def ranks(values: Sequence[float]) -> list[float]:
 
 def twoSided(z: float) -> float:
     """
-    Tell how probable it is that a normal deviate is as far from 0 as that, or farther.
+    Return the probability that a standard normal deviate is at least as far from 0.
     """
     return erfc(abs(z) / sqrt(2))
 
 
 def blockedRanks(rounds: Sequence[Sequence[float | None]]) -> list[float]:
     """
-    Compare several parts that are measured at about the same time, again and again: in each
-    round their values are ranked, and the sum of the ranks of each part is held against
-    what chance would give (M. Friedman's test, one part against all others).  So what
-    changes from round to round does not count.
+    Compare parts that were measured at about the same time, round after round.  In each round
+    the values are ranked; the sum of the ranks of each part is compared with what chance would
+    give (M. Friedman's test, one part against all others).  A change from one round to the next
+    does not count.
 
-    :param rounds: of each, the values of all parts; nothing for one that has none.
-    :return: of each part its normal deviate; large ones have large values.
+    :param rounds: for each, the values of all parts; ``None`` for a part without a value.
+    :return: the standard normal deviate of each part, positive for a part with large values.
     """
     parts = len(rounds[0]) if rounds else 0
     excess, variance = [0.0] * parts, [0.0] * parts
@@ -99,8 +99,8 @@ def blockedRanks(rounds: Sequence[Sequence[float | None]]) -> list[float]:
 
 def holm(chances: Sequence[float]) -> list[float]:
     """
-    Adjust the chances of several tests so that the least of them means what it would mean
-    alone (S. Holm's method): it holds however the tests depend on each other.
+    Adjust the probabilities of several tests for their number (S. Holm's method), however the
+    tests depend on each other.
     """
     order = sorted(range(len(chances)), key=chances.__getitem__)
     found, least = [1.0] * len(chances), 0.0

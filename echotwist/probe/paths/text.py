@@ -1,5 +1,5 @@
 """
-What a comparison of source ports found, as a person reads it (pure).
+The results of a comparison of source ports as text for a person (pure).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from echotwist.probe.text import counts, line, lossLines, replies, report
 #: Nanoseconds of a millisecond.
 _MS = 10**6
 
-#: Ports that are named at the most; JSON has all.
+#: How many ports the text names at most; JSON has all.
 _NAMED = 40
 
-#: What is told of each port, with the width of its column; and how many of these are told
-#: where no port takes longer than others.
+#: The columns of the table with their widths; and how many of them to show if no port
+#: differs in its round trips.
 _COLUMNS = {
     "port": 9,
     "lost": 14,
@@ -31,7 +31,7 @@ _FEW = 4
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found.
+    Format all results.
     """
     return report(found, _result)
 
@@ -73,7 +73,7 @@ def _ports(result: Mapping[str, Any]) -> str:
 
 def _named(result: Mapping[str, Any]) -> Iterator[str]:
     """
-    Write a table of the ports that stand out, with all others in its last line.
+    Write a table of the ports that stand out; its last line sums up the others.
     """
     ports = result["byPort"]
     named = [one for one in ports if one["isLossy"] or one["differs"]]

@@ -1,5 +1,5 @@
 """
-When each of several ports has its turn (pure).
+Schedule the turns of several ports (pure).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from echotwist.probe.schedule import Schedule
 
 class Origin:
     """
-    When the first of several schedules began.
+    The common start of several schedules.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Origin:
 
     def first(self, now: int) -> int:
         """
-        Tell it; it is now if nobody has begun.
+        Return the start; the first call sets it to ``now``.
         """
         self._at = now if self._at is None else self._at
         return self._at
@@ -29,17 +29,17 @@ class Origin:
 
 class Turns(Schedule):
     """
-    One port's turns: one in each round, at a place that differs from round to round; see
+    The turns of one port: one in each round, at a place that differs from round to round; see
     :class:`echotwist.probe.schedule.Schedule`.
 
-    :param each: nanoseconds from one port's turn to the next port's.
-    :param ports: how many there are.
-    :param places: of this port, in each round.
-    :param origin: the same for all ports.
-    Turns that are late by more than a round are left out: a port that sends several probes
-    at once loses them at once, and would be taken for a bad one.
+    :param each: nanoseconds from one port's turn to the next port's turn.
+    :param ports: how many ports there are.
+    :param places: the place of this port in each round.
+    :param origin: the start, the same for all ports.
+    :ivar rounds: the rounds of the turns so far, one for each probe.
 
-    :ivar rounds: those in which it was this port's turn, one for each probe.
+    A turn that is late by more than a round is skipped: a port that sends several probes at
+    once may lose all of them, and would look like a bad port.
     """
 
     stale = 0
@@ -64,7 +64,7 @@ class Turns(Schedule):
         Take the next turn, if it is due.
         """
         at = super().due(now)
-        # Where turns are left out, that one calls this one.
+        # To skip turns the base class calls this method again.
         if at is not None and self._turn - 1 not in self.rounds[-1:]:
             self.rounds.append(self._turn - 1)
         return at
@@ -72,9 +72,9 @@ class Turns(Schedule):
 
 def shuffled(ports: int, rounds: int, seed: str) -> list[array[int]]:
     """
-    Put ports in another order in each round: no port is always the first of a burst.
+    Put the ports in a different order in each round, so that no port always sends first.
 
-    :return: of each port its places.
+    :return: for each port, its place in each round.
     """
     random, order = Random(seed), list(range(ports))
     found = [array("l") for _ in range(ports)]

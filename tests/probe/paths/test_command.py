@@ -190,12 +190,12 @@ def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
     """
     local = "udp:127.0.0.1:9"
     for words, said in {
-        ("unix:/nonesuch",): "unix:/nonesuch: paths needs ports: UDP, TCP or TLS",
+        ("unix:/nonesuch",): "unix:/nonesuch: paths measures UDP, TCP and TLS only",
         (local, "--ports=0"): "--ports 0: not a whole number from 1 to 4096",
         (
             local,
             "--first-port=65500",
-        ): "first-port 65500: the last one would be 65563",
+        ): "first-port 65500: the last port would be 65563",
         (
             local,
             "--ports=4000",
