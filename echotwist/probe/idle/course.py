@@ -1,5 +1,5 @@
 """
-A search that runs: flows that are silent side by side, round after round.
+Run a search: flows that are silent at the same time, round after round.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from twisted.internet.task import deferLater
 
 from echotwist.probe.idle.search import Search, Trial
 
-#: Seconds to wait before a service that does not answer is asked again, the second twice
-#: as long and so on, up to the most; and for how long in all.
+#: Seconds to wait before the probe asks a silent service again; each pause is twice as long as
+#: the one before, up to a maximum; and the seconds of all pauses together.
 _AGAIN, _MOST, PATIENCE = 1.0, 60.0, 600.0
 
 
 class NoAnswer(Exception):
     """
-    A flow that was never silent got no answer; its text is the reason.
+    A flow without a silence got no answer; the text is the reason.
     """
 
 
@@ -31,7 +31,7 @@ class Ending:
     How a flow ended.
 
     :param kind: a word: ``silence``, ``reset``, ``closed``, ``icmp`` or ``error``.
-    :param reason: in more words.
+    :param reason: the cause in a few words.
     """
 
     kind: str
@@ -41,10 +41,10 @@ class Ending:
 @frozen
 class Outcome:
     """
-    What became of a flow.
+    The outcome of a flow.
 
-    :param silence: nanoseconds for which it was silent, or until when it ended.
-    :param ending: how it ended, if it did.
+    :param silence: nanoseconds of silence, until the probe asked or the flow ended.
+    :param ending: how the flow ended; ``None`` if it survived.
     """
 
     silence: int
@@ -56,12 +56,12 @@ class Course:
     Run a search.
 
     :param reactor: waits (``IReactorTime``).
-    :param search: says what to try.
-    :param attempt: has one flow be silent for so many nanoseconds, and says what became of
-        it; raises :class:`NoAnswer`.
+    :param search: chooses the silences to try.
+    :param attempt: keeps one flow silent for some nanoseconds, and returns the outcome; raises
+        :class:`NoAnswer`.
     :param control: asks the service on a new flow; raises :class:`NoAnswer`.
-    :param told: is called after each trial.
-    :ivar fault: why nothing is learnt at the moment; nothing if it is.
+    :param told: called after each trial.
+    :ivar fault: why the latest round found nothing; ``None`` if it found something.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Course:
 
     def start(self) -> Deferred[None]:
         """
-        Search until all is known, the service is gone, or somebody stops it.
+        Search until the result is exact, the service is gone, or :meth:`stop` is called.
         """
         self._running = ensureDeferred(self._run())
         return self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     def stop(self) -> None:
         """
-        Leave it at what is known.
+        End the search, and keep what is known.
         """
         self._isStopped = True
         self._running.cancel()
@@ -113,7 +113,7 @@ class Course:
         """
         Try some silences at the same time, if the service answers.
 
-        :return: whether anything is known now that was not known before.
+        :return: whether the round found anything.
         """
         before = len(self.search.trials)
         try:
@@ -132,11 +132,11 @@ class Course:
     async def _try(self, silence: int) -> None:
         try:
             outcome = await self._attempt(silence)
-            if outcome.ending:  # Is it the flow that is gone, or the service?
+            if outcome.ending:  # Is the flow gone, or the service?
                 await self._control()
         except CancelledError:
             return
-        except NoAnswer as error:  # That tells nothing of the silence.
+        except NoAnswer as error:  # The service is gone: the silence may have been harmless.
             self._faults.append(str(error))
             return
         trial = self._trialOf(silence, outcome)

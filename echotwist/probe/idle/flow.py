@@ -1,5 +1,5 @@
 """
-One flow of UDP or TCP: asks, is silent, and notices how it ends.
+One flow over UDP or TCP: it asks, keeps silent, and notices its end.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.waiting import Readiness
 from echotwist.sockets.errors import inWords
 
-#: How often a datagram is sent that is not answered, within the time for one answer.
+#: How many times to send a datagram that gets no answer, within the timeout.
 _TRIES = 4
 
-#: Seconds between the questions of a stream of datagrams, and how many there are: Linux
-#: takes for a stream what goes both ways for 2 seconds (nf_conntrack_proto_udp.c).
+#: Seconds between the questions of a stream of datagrams, and their number: Linux calls a
+#: flow a stream when it has datagrams both ways for 2 seconds (nf_conntrack_proto_udp.c).
 _BETWEEN, _QUESTIONS = 0.5, 6
 
-#: Bytes that are read at once.
+#: Bytes to read at once.
 _AT_ONCE = 2**16
 
-#: What errors of a flow mean.
+#: The kind of ending for each error.
 _KINDS = {
     errno.ECONNRESET: "reset",
     errno.EPIPE: "reset",
@@ -50,12 +50,13 @@ _CLOSED = Ending("closed", "the connection was closed (FIN)")
 
 class Asked:
     """
-    What all flows share: questions that no two have alike.
+    What all flows share, such as questions of which no two are alike.
 
     :param reactor: waits.
-    :param payload: makes them.
-    :param timeout: seconds for an answer.
-    :ivar sent: questions so far; and how many of them were answered.
+    :param payload: makes the questions.
+    :param timeout: seconds to wait for an answer.
+    :ivar sent: questions so far.
+    :ivar back: how many of them were answered.
     """
 
     def __init__(self, reactor: Any, payload: Payload, timeout: float) -> None:
@@ -66,7 +67,7 @@ class Asked:
 
     def next(self) -> bytes:
         """
-        Make the next one.
+        Make the next question.
         """
         self.sent += 1
         return self._payload.make(self.sent, time_ns())
@@ -74,11 +75,11 @@ class Asked:
 
 class Flow:
     """
-    A flow; it ends when it is closed.
+    A flow; :meth:`close` ends it.
 
     :param asked: makes its questions.
     :param one: its socket.
-    :param place: where it goes.
+    :param place: the address of the service.
     """
 
     def __init__(self, asked: Asked, one: socket.socket, place: Place) -> None:
@@ -88,14 +89,14 @@ class Flow:
         self._ready = Readiness(asked.reactor, one)
         kernel.askForReports(one)
 
-    #: What nothing at all means.
+    #: The meaning of an empty read.
     _nothing: bytes | Ending = b""
 
     async def begin(self) -> None:
         """
-        Begin it, and have it known on the way.
+        Open the flow, and ask once, so that all hosts on the path know it.
 
-        :raise NoAnswer: there is none.
+        :raise NoAnswer: the service does not answer.
         """
         await self._open()
         if ending := await self.ask():
@@ -103,14 +104,14 @@ class Flow:
 
     async def _open(self) -> None:
         """
-        Connect, where that takes time.
+        Connect, if the protocol has connections.
         """
 
     async def ask(self) -> Ending | None:
         """
         Ask the service.
 
-        :return: nothing if it answers.
+        :return: ``None`` if the service answers; else how the flow ended.
         """
         raise NotImplementedError
 
@@ -118,7 +119,7 @@ class Flow:
         """
         Send nothing.
 
-        :return: how the flow ended meanwhile, if it did.
+        :return: how the flow ended meanwhile; ``None`` if it did not.
         """
         until = monotonic_ns() + round(seconds * SECOND)
         while (left := (until - monotonic_ns()) / SECOND) > 0:
@@ -130,7 +131,7 @@ class Flow:
 
     async def _answerTo(self, questions: list[bytes], seconds: float) -> bool | Ending:
         """
-        Wait for the answer to one of some questions.
+        Wait for the answer to any of some questions.
 
         :return: whether it came in time, or how the flow ended.
         """
@@ -147,7 +148,7 @@ class Flow:
 
     def _read(self) -> bytes | Ending:
         """
-        Take what has come, or hear that the flow has ended.
+        Read what has come in, or how the flow ended.
         """
         try:
             return self._socket.recv(_AT_ONCE) or self._nothing
@@ -162,7 +163,7 @@ class Flow:
 
     def close(self) -> None:
         """
-        End it.
+        Close the socket.
         """
         self._ready.forget()
         self._socket.close()
@@ -170,12 +171,12 @@ class Flow:
 
 class DatagramFlow(Flow):
     """
-    A flow of UDP.
+    A flow over UDP.
     """
 
     async def ask(self) -> Ending | None:
         """
-        Ask again where nothing comes back: the network may lose a datagram.
+        Ask, and repeat the question while no answer comes: the network may lose a datagram.
         """
         questions: list[bytes] = []
         for _ in range(_TRIES):
@@ -204,7 +205,7 @@ class DatagramFlow(Flow):
 
 class StreamingFlow(DatagramFlow):
     """
-    A flow of UDP that goes on for some time before it is silent.
+    A flow over UDP that exchanges datagrams for some seconds before its silence.
     """
 
     async def begin(self) -> None:
@@ -220,9 +221,9 @@ class StreamingFlow(DatagramFlow):
 
 class StreamFlow(Flow):
     """
-    A flow of TCP.
+    A flow over TCP.
 
-    :param keepalive: seconds from one keepalive to the next, if there are any.
+    :param keepalive: seconds between keepalives; ``None`` for no keepalives.
     """
 
     _nothing = _CLOSED
@@ -246,12 +247,12 @@ class StreamFlow(Flow):
         if error:
             raise NoAnswer(inWords(OSError(error, os.strerror(error))))
         if hasattr(socket, "TCP_QUICKACK"):
-            # An acknowledgement that is delayed would shorten the silence.
+            # A delayed acknowledgement would shorten the silence.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     async def ask(self) -> Ending | None:
         """
-        Ask once: the kernel sends again what is not acknowledged.
+        Ask once: the kernel retransmits.
         """
         question = self._asked.next()
         try:
@@ -270,7 +271,7 @@ Opener = Callable[[], Flow]
 
 async def control(opener: Opener) -> None:
     """
-    Ask the service on a flow that is new.
+    Ask the service on a new flow.
 
     :raise NoAnswer: it does not answer.
     """
@@ -283,11 +284,11 @@ async def control(opener: Opener) -> None:
 
 async def attempt(opener: Opener, now: Callable[[], int], silence: int) -> Outcome:
     """
-    Have one flow be silent, and ask it once.
+    Keep a flow silent, then ask once.
 
-    :param now: a clock that counts on while the machine sleeps.
-    :param silence: nanoseconds.
-    :raise NoAnswer: it never had an answer.
+    :param now: a clock that goes on while the machine sleeps, in nanoseconds.
+    :param silence: nanoseconds of silence.
+    :raise NoAnswer: the service did not answer before the silence.
     """
     flow = opener()
     try:

@@ -81,7 +81,7 @@ class Idle:
     :param reactor: the reactor.
     :param targets: the targets to probe.
     :param writer: writes the results; see :mod:`echotwist.probe.idle.text`.
-    :raise ProbeError: it cannot begin.
+    :raise ProbeError: a target cannot be measured, or its socket cannot be opened.
     """
 
     def __init__(
@@ -99,18 +99,18 @@ class Idle:
 
     def _find(self, target: Target) -> Place:
         if target.kind not in ("udp", "tcp"):
-            raise ProbeError(f"{target}: idle asks UDP and TCP alone")
+            raise ProbeError(f"{target}: idle measures UDP and TCP only")
         if not self._settings.modesOf(target.kind):
             raise ProbeError(f"{target}: none of its modes is among those of --only")
         place = find(target, self._settings.way)
-        opened(target, place, self._settings.way).close()  # Errors show now.
+        opened(target, place, self._settings.way).close()  # Report errors at the start.
         return place
 
     def run(self) -> Deferred[int]:
         """
-        Search.
+        Run all searches.
 
-        :return: fires with the exit status.
+        :return: a ``Deferred`` that fires with the exit status.
         """
         searches = [self._searchAll(*one) for one in self._places]
         done = gatherResults([one for some in searches for one in some])
@@ -129,7 +129,7 @@ class Idle:
 
     async def _one(self, target: Target, place: Place, modes: list[str]) -> None:
         """
-        Try whether keepalives help where silence was too long.
+        Measure one target: first without keepalives, then with them if a silence was too long.
         """
         settings = self._settings
         first, longest = round(settings.first * SECOND), round(settings.longest * SECOND)

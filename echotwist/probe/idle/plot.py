@@ -1,5 +1,5 @@
 """
-A search for the longest silence, drawn: each flow, and what was known when.
+Draw a search for the longest silence: each flow, and when its outcome was known.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from echotwist.probe.drawing import Drawing
 from echotwist.probe.schedule import SECOND
 
-#: Colours: of flows that survived, and of those that ended.
+#: Colours of flows that survived, and of flows that ended.
 _SURVIVED, _ENDED = "#1f5fa8", "#c8102e"
 
 
@@ -18,7 +18,7 @@ def draw(drawing: Drawing, results: Sequence[Mapping[str, Any]]) -> None:
     """
     Draw all searches.
 
-    :raise WriteError: the file takes no more.
+    :raise WriteError: the file cannot be written.
     """
 
     def fill(figure: Any) -> None:

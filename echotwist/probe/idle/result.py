@@ -1,5 +1,5 @@
 """
-What a search for the longest silence found, as plain values (pure): ``schema.json``
+The results of a search for the longest silence as plain values (pure): ``schema.json``
 describes them.
 """
 
@@ -11,16 +11,16 @@ from typing import Any
 from echotwist.probe.idle.search import Search, Trial
 from echotwist.probe.verdict import Metrics
 
-#: Times are below that: 64 bits have them.
+#: A time in the file must be below this: it fits into 64 bits.
 _LIMIT = 2**63
 
-#: What may be judged.
+#: The metrics that a condition may name.
 METRICS: Metrics = {"survived": ("time", ("survivedNs",))}
 
 
 def trialOf(trial: Trial) -> dict[str, Any]:
     """
-    Give what is told of one flow.
+    Return a trial as plain values.
     """
     return {
         "silenceNs": trial.silence,
@@ -33,9 +33,9 @@ def trialOf(trial: Trial) -> dict[str, Any]:
 
 def trialFrom(values: Mapping[str, Any]) -> Trial:
     """
-    Read that again.
+    Return the trial that plain values describe.
 
-    :raise ValueError: it is something else; so are ``KeyError`` and ``TypeError``.
+    :raise ValueError: the values describe no trial; also ``KeyError`` and ``TypeError``.
     """
     numbers = [values[name] for name in ("silenceNs", "round", "settledNs")]
     texts = [values[name] for name in ("ending", "reason")]
@@ -48,9 +48,9 @@ def trialFrom(values: Mapping[str, Any]) -> Trial:
 
 def resultOf(search: Search, about: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give what is known of one target in one mode.
+    Return the present result of one target in one mode.
 
-    :param about: what was to be tried: the target and the like.
+    :param about: the description of the search: the target and the like.
     """
     ended = search.ended
     return {

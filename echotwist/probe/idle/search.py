@@ -1,9 +1,9 @@
 """
-How long a flow may be silent: which silences to try next, and what is known by now (pure).
+Choose which silences to try next, and draw conclusions from the outcomes (pure).
 
-A flow that answers after its silence is proof.  One that does not may have met something
-else, such as a service that was started again: so a silence counts as too long in the end
-only when flows of two rounds have ended by then, and none has survived as long.
+A flow that answers after its silence proves that the path keeps it so long.  A flow that does
+not answer may have another reason, such as a restart of the service: so a silence counts as
+too long only when flows of two rounds have ended after it, and none has survived it.
 
 All times are nanoseconds.
 """
@@ -14,20 +14,20 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-#: In how many rounds flows must have ended after a silence that is too long.
+#: In how many rounds a flow must have ended before its silence counts as too long.
 _ROUNDS = 2
 
 
 @frozen
 class Trial:
     """
-    What became of one flow.
+    The outcome of one flow.
 
-    :param silence: for how long it was silent, or until when it ended.
-    :param round: in which round; see :meth:`Search.plan`.
-    :param ending: in a word how it ended; nothing if it answered.
-    :param reason: the same in more words.
-    :param settledAt: when that was known, by ``CLOCK_REALTIME``.
+    :param silence: nanoseconds of silence, until the probe asked or the flow ended.
+    :param round: the round of the search; see :meth:`Search.plan`.
+    :param ending: the kind of ending, in a word; ``None`` if the flow answered.
+    :param reason: the cause in a few words.
+    :param settledAt: when the outcome was known, in nanoseconds of ``CLOCK_REALTIME``.
     """
 
     silence: int
@@ -39,14 +39,14 @@ class Trial:
 
 class Search:
     """
-    Double the silence until flows end, then divide what is between.
+    Double the silence until flows end, then search between the last two silences.
 
-    :param first: the shortest silence that is tried.
-    :param longest: the longest one.
-    :param precision: how far apart the longest silence that survived and the shortest one
-        that did not may be.
+    :param first: the shortest silence to try.
+    :param longest: the longest silence to try.
+    :param precision: the search ends when the longest silence that survived and the shortest
+        that did not differ by at most this.
     :param flows: how many silences to try at once between these two.
-    :param trials: what became of flows before.
+    :param trials: the outcomes of earlier flows.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Search:
     @property
     def ended(self) -> Trial | None:
         """
-        The flow that ended after the shortest silence that is not refuted.
+        The flow that ended after the shortest silence longer than any that survived.
         """
         return min(self._ends(), key=lambda one: one.silence, default=None)
 
@@ -83,7 +83,7 @@ class Search:
     @property
     def isDone(self) -> bool:
         """
-        Whether all is known that was asked for.
+        Whether the result is as exact as asked.
         """
         if self.ended is None:
             return self.survived >= self.longest
@@ -106,7 +106,7 @@ class Search:
         low, high = self.survived, self.ended.silence
         parts = (self._flows + 1) * self._precision
         step = max(1, -(-(high - low) // parts)) * self._precision
-        # The last is tried again, too: if it answers now, something else was the matter.
+        # Try the last one again, too: if it answers now, its end had another cause.
         return [*range(low + step, high, step), high]
 
     def _doubled(self) -> list[int]:
@@ -118,14 +118,14 @@ class Search:
 
     def note(self, trial: Trial) -> None:
         """
-        Take what became of a flow.
+        Note the outcome of a flow.
         """
         self.trials.append(trial)
 
     def matters(self, silence: int) -> bool:
         """
-        Tell whether a flow of this round that is to be silent so long can still tell
-        something new.
+        Tell whether the outcome of a flow of this round with this silence can still add
+        anything.
         """
         if silence <= self.survived:
             return False
@@ -134,8 +134,8 @@ class Search:
 
     def rounded(self, silence: int, planned: int) -> int:
         """
-        Give the silence that a flow has not survived, in coarser steps than those of the
-        clock: what was planned, if it is that, or somewhat more than what it was.
+        Return the silence that a flow has not survived, in coarser steps than the clock's:
+        what was planned, or somewhat more than the measured time if the flow ended before.
         """
         step = max(1, self._precision // 4)
         if abs(silence - planned) < step:

@@ -1,5 +1,5 @@
 """
-What can be chosen about a search for the longest silence, checked once.
+The settings of a search for the longest silence, checked once.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ from echotwist.probe.common import CommonSettings
 from echotwist.probe.idle.result import METRICS
 from echotwist.probe.kinds import Conditions, Picture
 
-#: Seconds of a day: the longest silence that can be asked for; and the one that is where
-#: nobody says another: a NAT keeps a silent connection for 2 hours and 4 minutes at least
-#: (RFC 5382, REQ-5).
+#: Seconds of a day, the longest silence allowed; and the default, as a NAT must keep an
+#: established connection for at least 2 hours and 4 minutes (RFC 5382, REQ-5).
 DAY, LONGEST = 86400, 7500.0
 
-#: The shortest precision, in seconds: below it the machine itself is too slow.
+#: The smallest precision, in seconds: the host itself is no more exact.
 FINEST = 0.01
 
-#: Seconds between keepalives, as the kernel takes them (``MAX_TCP_KEEPINTVL``).
+#: Seconds between keepalives that the kernel accepts (``MAX_TCP_KEEPINTVL``).
 KEEPALIVES = range(1, 32768)
 
-#: How flows are used before and in their silence, and the kind of target of each.
+#: The modes, each with the kind of target that it applies to.
 MODES = {"once": "udp", "stream": "udp", "silent": "tcp", "keepalive": "tcp"}
 
 
@@ -36,7 +35,7 @@ class Modes(Texts):
 
     def read(self, text: str) -> None:
         """
-        See that a text is one.
+        Check that a text is the name of a mode.
         """
         if text not in MODES:
             raise ValueError(f"{text}: none of {', '.join(MODES)}")
@@ -45,21 +44,21 @@ class Modes(Texts):
 @frozen(kw_only=True, field_transformer=checked)
 class IdleSettings(CommonSettings):
     """
-    How silent flows are tried.
+    The settings of a search.
 
     :param first: seconds of the shortest silence.
-    :param longest: seconds of the longest one.
-    :param precision: seconds between the longest silence that survived and the shortest
-        one that did not, at the most.
-    :param flows: silences that are tried at once between the two.
-    :param timeout: seconds for an answer.
-    :param keepalive: seconds between keepalives; nothing for half of the longest silence
-        that survived without.
-    :param only: try these modes alone.
-    :param state: a file that keeps what is known.
+    :param longest: seconds of the longest silence.
+    :param precision: seconds by which the longest silence that survived and the shortest that
+        did not may differ in the end.
+    :param flows: how many silences to try at once between these two.
+    :param timeout: seconds to wait for an answer.
+    :param keepalive: seconds between keepalives; ``None`` for half of the longest silence that
+        survived without keepalives.
+    :param only: the modes to try; empty for all.
+    :param state: a file that keeps the outcomes.
     :param failIf: conditions under which the search has failed.
-    :param plot: a file to draw into.
-    :raise ValueError: for values that do not go together.
+    :param plot: an SVG or PNG file to draw into.
+    :raise ValueError: the values do not fit together.
     """
 
     first: float = field(default=1.0, metadata=said("first", Seconds(), "the shortest silence"))
@@ -105,7 +104,7 @@ class IdleSettings(CommonSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if not self.timeout:
@@ -117,10 +116,12 @@ class IdleSettings(CommonSettings):
         if self.longest > DAY:
             raise ValueError(f"longest {self.longest:g}: more than a day ({DAY} seconds)")
         if self.only == ("keepalive",) and self.keepalive is None:
-            raise ValueError("only keepalive: say --keepalive as well, the seconds between two")
+            raise ValueError(
+                "only keepalive: give --keepalive as well, the seconds between keepalives"
+            )
 
     def modesOf(self, kind: str) -> list[str]:
         """
-        Give the modes to try for a kind of target.
+        Return the modes to try for a kind of target.
         """
         return [mode for mode, its in MODES.items() if its == kind and mode in (self.only or MODES)]

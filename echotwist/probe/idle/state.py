@@ -1,5 +1,5 @@
 """
-A file that keeps what a search knows, so that another process can go on with it.
+Keep the outcomes of a search in a file, so that another process can continue it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from echotwist.sockets.errors import inWords
 
 _SCHEMA, _VERSION = "echoprobe-idle-state", 1
 
-#: What a search is known by: its target, its mode, and the seconds between keepalives.
+#: The key of a search: its target, its mode, and the seconds between keepalives.
 Key = tuple[str, str, int | None]
 
 
 class State:
     """
-    Keep trials.
+    The outcomes of all searches, and their file.
 
-    :param path: of the file; it need not be there yet.
-    :param targets: that are tried.
-    :raise ProbeError: the file is of something else, or cannot be read or written.
+    :param path: the path of the file, which need not exist yet.
+    :param targets: the targets of the searches.
+    :raise ProbeError: the file has something else, or cannot be read or written.
     """
 
     def __init__(self, path: str, targets: Sequence[str]) -> None:
@@ -64,15 +64,15 @@ class State:
 
     def trials(self, key: Key) -> list[Trial]:
         """
-        Give those of a search.
+        Return the trials of a search.
         """
         return self._trials.get(key, [])
 
     def keep(self, key: Key, trials: Sequence[Trial]) -> None:
         """
-        Keep those of a search.
+        Keep the trials of a search.
 
-        :raise WriteError: the file takes no more.
+        :raise WriteError: the file cannot be written.
         """
         self._trials[key] = list(trials)
         try:
@@ -82,7 +82,7 @@ class State:
 
     def _write(self) -> None:
         """
-        Write all of it: a reader finds what was there before, or all of the new.
+        Replace the file at once: a reader finds either the old outcomes or the new ones.
         """
         searches = [_valuesOf(*one) for one in self._trials.items()]
         values = {"schema": _SCHEMA, "version": _VERSION, "targets": self._targets}

@@ -1,5 +1,5 @@
 """
-What a search for the longest silence finds, as a person reads it.
+The results of a search for the longest silence as text for a person.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _TARGET, _MODE = 24, 10
 
 class Text:
     """
-    Write for a person, what became of each flow as soon as it is known.
+    Write text for a person, with the outcome of each flow as soon as it is known.
 
-    :param file: where to.
+    :param file: the file to write to.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -26,7 +26,7 @@ class Text:
 
     def tell(self, found: Mapping[str, Any]) -> None:
         """
-        Say what became of a flow.
+        Write the outcome of a flow.
         """
         became = "survived" if found["ending"] is None else f"ended: {found['reason']}"
         name = f"{found['target']:{_TARGET}} {found['mode']:{_MODE}}"
@@ -34,7 +34,7 @@ class Text:
 
     def end(self, found: Mapping[str, Any]) -> None:
         """
-        Write all that was found.
+        Write all results.
         """
         self._say(report(found, _result))
 
@@ -44,7 +44,7 @@ class Text:
 
 def seconds(nanoseconds: int) -> str:
     """
-    Write a time.
+    Format a time.
     """
     return f"{nanoseconds / SECOND:.10g} s"
 
@@ -65,9 +65,9 @@ def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield "no silence survived"
     if ended is not None:
-        yield f"one of {seconds(ended)} did not: {result['reason']}"
+        yield f"a silence of {seconds(ended)} did not: {result['reason']}"
     elif survived and result["kind"] == "udp":
-        yield "over UDP a NAT that forgot the flow would make a new one, and nobody notice"
+        yield "over UDP a NAT that forgot the flow may have made a new one: the probe cannot notice"
     if result["fault"]:
         yield f"the service does not answer: {result['fault']}"
     if not result["isDone"]:

@@ -1,7 +1,7 @@
 """
-``echoprobe watch``: many targets from a file, for ever.
+Probe many targets from a file without end: ``echoprobe watch``.
 
-Each is probed as by ``ping``, by a :class:`~echotwist.probe.session.Session`.  What is
-different: targets share sockets and one timer, little is remembered of each, and the
-file can be read again.
+It probes each target as ``ping`` does, by a :class:`~echotwist.probe.session.Session`.  The
+differences: targets share sockets and one timer, the process remembers little of each, and
+it can read the file again.
 """

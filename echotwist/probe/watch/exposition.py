@@ -1,9 +1,9 @@
 """
-Metrics as Prometheus reads them (pure).
+Write metrics in the formats that Prometheus reads (pure).
 
-`Text <https://prometheus.io/docs/instrumenting/exposition_formats/>`_ has classic
-histograms alone; native ones too has the form that is encoded by
-:mod:`echotwist.probe.watch.protobuf`, for a Prometheus that asks for it.
+The `text format <https://prometheus.io/docs/instrumenting/exposition_formats/>`_ has only
+classic histograms.  The format of :mod:`echotwist.probe.watch.protobuf` has native ones as
+well; Prometheus gets it on request.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.histogram import BOUNDS, Histogram
 
-#: Names and values.
+#: The names and values of labels.
 Labels = tuple[tuple[str, str], ...]
 
 
 class Family(NamedTuple):
     """
-    Series that are told together.
+    The description of a group of series.
 
-    :param name: of all.
+    :param name: their common name.
     :param kind: ``counter``, ``gauge`` or ``histogram``.
-    :param help: what they are, in a line.
+    :param help: their meaning, in one line.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Family(NamedTuple):
     help: str
 
 
-#: The upper bounds of classic buckets, in seconds, as they are written.
+#: The upper bounds of classic buckets, in seconds, as the page shows them.
 _LIMITS = [*(f"{bound / SECOND:g}" for bound in BOUNDS), "+Inf"]
 
 
 class Text:
     """
-    Write series as text.
+    Write series in the text format.
     """
 
     contentType = "text/plain; version=0.0.4; charset=utf-8"
@@ -51,7 +51,7 @@ class Text:
 
     def add(self, family: Family, labels: Labels, value: float | Histogram) -> None:
         """
-        Take one series.
+        Add one series.
         """
         lines = self._lines.setdefault(family, [])
         said = _labelText(labels)
@@ -62,7 +62,7 @@ class Text:
 
     def finish(self) -> bytes:
         """
-        Give all that was taken.
+        Return the page.
         """
         parts: list[str] = []
         for family, lines in self._lines.items():
@@ -74,9 +74,9 @@ class Text:
 
 def pageFor(accept: bytes) -> Any:
     """
-    Begin a page of the kind that is liked most.
+    Begin a page in the format that the client prefers.
 
-    :param accept: the value of the field of that name (RFC 9110, section 12.5.1).
+    :param accept: the value of its ``Accept`` field (RFC 9110, section 12.5.1).
     """
     from echotwist.probe.watch.protobuf import KIND, Protobuf
 

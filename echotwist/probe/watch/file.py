@@ -1,5 +1,5 @@
 """
-The file that names what is to be watched: TOML, whose keys are options of ``ping``.
+Read the file of targets: TOML, whose keys are options of ``ping``.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from echotwist.probe.target import Target, targetsOf
 from echotwist.probe.watch.settings import WatchSettings
 from echotwist.sockets.errors import inWords
 
-#: Bytes that a file has at the most: it may be no file at all.
+#: Bytes of a file at most: the path may lead to a device without end.
 _LARGEST = 2**24
 
-#: What cannot be said of one target.
+#: Options that apply to all targets, never to one.
 _OF_ALL = (
     *("count", "duration", "flood", "metrics", "plot", "reactor", "seed"),
     *("csv", "json", "jsonl"),
 )
 
-#: The options that can be, with their fields.
+#: Options that a table may set, with their fields.
 _KEYS: dict[str, tuple[Attribute[Any], Option]] = {
     option.name: (setting, option)
     for setting, option in optionsOf(WatchSettings)
     if option.name not in _OF_ALL
 }
 
-#: Keys of which the nearer one counts.
+#: Options that replace each other: the more specific table counts.
 _INSTEAD = {"rate": "interval", "interval": "rate", "ipv4": "ipv6", "ipv6": "ipv4"}
 
 
@@ -41,9 +41,9 @@ class Entry:
     """
     One target of a file.
 
-    :param name: no other has it.
-    :param target: what is probed.
-    :param settings: how.
+    :param name: its name, which no other target has.
+    :param target: the target.
+    :param settings: how to probe it.
     """
 
     name: str
@@ -55,8 +55,8 @@ def entriesIn(path: str, settings: WatchSettings) -> list[Entry]:
     """
     Read a file.
 
-    :param settings: count where it says nothing.
-    :raise ProbeError: it cannot be read, or is no list of targets.
+    :param settings: the settings where the file sets none.
+    :raise ProbeError: the file cannot be read, or is not a list of targets.
     """
     try:
         with open(path, "rb") as file:
@@ -88,7 +88,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ValueError(f"no TOML: {error}") from None
+        raise ValueError(f"not valid TOML: {error}") from None
 
 
 def _entries(found: Mapping[str, Any], settings: WatchSettings) -> Iterator[Entry]:
@@ -96,9 +96,11 @@ def _entries(found: Mapping[str, Any], settings: WatchSettings) -> Iterator[Entr
     everybody = _evolved(settings, common)
     tables = found.get("target", [])
     if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        raise ValueError("target: each is a table of its own, which begins with [[target]]")
+        raise ValueError(
+            "target: write each target as a table of its own, which begins with [[target]]"
+        )
     if not tables:
-        raise ValueError("no targets; one is: [[target]], and to = 'udp:192.0.2.1' below it")
+        raise ValueError("no targets; write [[target]], and below it to = 'udp:192.0.2.1'")
     known: Counter[str] = Counter()
     for number, table in enumerate(tables, 1):
         for entry in _entriesOf(table, everybody, number):
@@ -112,9 +114,9 @@ def _entriesOf(table: Mapping[str, Any], settings: WatchSettings, number: int) -
     to, name = table.get("to"), table.get("name")
     said = name or to or f"target {number}"
     if not isinstance(to, str):
-        raise ValueError(f"{said}: it has no text 'to', as in: to = 'udp:192.0.2.1'")
+        raise ValueError(f"{said}: it has no string 'to', as in: to = 'udp:192.0.2.1'")
     if not (name is None or isinstance(name, str)) or name == "":
-        raise ValueError(f"{said}: its name is not a text")
+        raise ValueError(f"{said}: its name is not a string")
     for key, text in (("to", to), ("name", name or "")):
         if not text.isprintable():
             raise ValueError(f"{key} {text!r}: not all of it can be printed")
@@ -131,12 +133,14 @@ def _entriesOf(table: Mapping[str, Any], settings: WatchSettings, number: int) -
 
 def _evolved(settings: WatchSettings, found: Mapping[str, Any]) -> WatchSettings:
     """
-    Have settings say what a table says.
+    Apply the keys of a table to settings.
     """
     changes: dict[str, Any] = {}
     for key, value in found.items():
         if key not in _KEYS:
-            raise ValueError(f"{key}: unknown; known are to, name, {', '.join(sorted(_KEYS))}")
+            raise ValueError(
+                f"{key}: unknown key; the keys are to, name, {', '.join(sorted(_KEYS))}"
+            )
         if key in _INSTEAD and _INSTEAD[key] not in found:
             changes[_INSTEAD[key]] = None if key in ("rate", "interval") else False
         setting, option = _KEYS[key]
@@ -146,7 +150,7 @@ def _evolved(settings: WatchSettings, found: Mapping[str, Any]) -> WatchSettings
 
 def _valueOf(option: Option, value: Any) -> Any:
     """
-    Give the value of an option, which TOML has as a text, a number or the like.
+    Convert a TOML value to the value of an option.
     """
     kind, name = option.kind, option.name
     if isinstance(value, str) and "\0" in value:
@@ -154,11 +158,13 @@ def _valueOf(option: Option, value: Any) -> Any:
     if kind.isRepeatable:
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-            raise ValueError(f"{name} {value!r}: not a list of texts")
+            raise ValueError(f"{name} {value!r}: not a list of strings")
         return tuple(kind.parse(name, one) for one in texts)
     if isinstance(value, str) and not isinstance(kind, Flag):
         return kind.parse(name, value)
     if isinstance(value, bool) and not isinstance(kind, Flag):
-        raise ValueError(f"{name}: it is neither true nor false, but {kind.takes or 'a text'}")
+        raise ValueError(
+            f"{name}: true and false are no values; it takes {kind.takes or 'a string'}"
+        )
     kind.check(name, value)
     return value

@@ -1,5 +1,5 @@
 """
-How many values are how large, as Prometheus counts them (pure).
+Histograms of times as Prometheus knows them (pure).
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from math import frexp
 
 from echotwist.probe.schedule import SECOND
 
-#: Upper bounds of the buckets of a classic histogram, in nanoseconds: from 0.1 ms to 10 s.
+#: Upper bounds of the classic buckets, in nanoseconds: from 0.1 ms to 10 s.
 BOUNDS = (
     *(n * unit for unit in (10**5, 10**6, 10**7, 10**8, 10**9) for n in (1, 2, 5)),
     10 * SECOND,
 )
 
-#: Of a native histogram each bucket is wider by this power of 2 than the one before: by
-#: 9 %.
+#: The schema of native histograms: each power of 2 has 2**SCHEMA buckets, so that each
+#: bucket is 9 % wider than the one before.
 SCHEMA = 3
 
-#: Times that are counted together.
+#: How many times to collect before they are counted.
 _PILE = 64
 
-#: Upper bounds of its buckets between 1/2 and 1.
+#: Upper bounds of the native buckets between 1/2 and 1.
 _PARTS = tuple(2 ** (number / 2**SCHEMA - 1) for number in range(2**SCHEMA))
 
 
 class Histogram:
     """
-    Count times, both in few wide buckets and in many narrow ones.
+    Count times, in few wide buckets and in many narrow buckets.
 
-    There are never more than some hundred of those: each doubling of a time has eight.
-    Counts are right after :meth:`settle`.
+    There are at most some hundred narrow buckets: eight for each power of 2.
+    Counts are up to date after :meth:`settle`.
 
-    :ivar wide: counts by :data:`BOUNDS`, and what is beyond the last.
-    :ivar narrow: counts by the index of a bucket of a native histogram.
-    :ivar zero: how many were 0.
-    :ivar total: the sum of all, in nanoseconds.
+    :ivar wide: counts by :data:`BOUNDS`; the last counts all longer times.
+    :ivar narrow: counts by the index of a native bucket.
+    :ivar zero: how many times were 0.
+    :ivar total: the sum of all times, in nanoseconds.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Histogram:
         """
         Count a time.
 
-        :param value: in nanoseconds.
+        :param value: the time, in nanoseconds.
         """
         self._new.append(value)
         if len(self._new) >= _PILE:
@@ -58,7 +58,7 @@ class Histogram:
 
     def settle(self) -> None:
         """
-        Bring all counts up to date, which is not done for each time alone.
+        Count all times added so far; :meth:`add` only collects them.
         """
         new, self._new = self._new, []
         self.total += sum(new)
@@ -72,8 +72,8 @@ class Histogram:
 
 def bucketOf(value: float) -> int:
     """
-    Give the index of the bucket of a native histogram: that of ``(b ** (index - 1), b **
-    index]``, where ``b ** (2 ** SCHEMA)`` is 2.
+    Return the index of the native bucket ``(b ** (index - 1), b ** index]`` of a value, where
+    ``b ** (2 ** SCHEMA)`` is 2.
 
     :param value: more than 0.
     """

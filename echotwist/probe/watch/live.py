@@ -1,5 +1,5 @@
 """
-How many targets stand, shown in a terminal: those that lose something first.
+Show the state of all targets in a terminal: targets that lose something come first.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from itertools import groupby
 from echotwist.probe.glance import LOSS, Glance, bars
 from echotwist.probe.live import Line, Rich
 
-#: Columns of a name at the most, and of each figure.
+#: Columns of a name at most, and of each figure.
 _WIDEST, _FIGURE = 24, 8
 
-#: Looks at a target in which a loss still counts as one of now.
+#: How many of the latest probes of a target are searched for a loss.
 _NOW = 20
 
 #: Nanoseconds of a millisecond.
@@ -23,21 +23,21 @@ _MS = 10**6
 
 def isIll(glance: Glance) -> bool:
     """
-    Tell whether a target has lost something a moment ago.
+    Tell whether a target has lost a probe recently.
     """
     return None in list(glance.past)[-_NOW:]
 
 
 def worstFirst(glances: Sequence[Glance]) -> list[Glance]:
     """
-    Put those that lose something now before the others, otherwise as they are.
+    Put targets with recent losses first, and keep the order otherwise.
     """
     return sorted(glances, key=lambda one: not isIll(one))
 
 
 def figures(glance: Glance) -> list[str]:
     """
-    Write sent, lost, late, and the last round trips' median and longest, in milliseconds.
+    Format sent, lost, share, late, and the last round trips' median and maximum (milliseconds).
     """
     books, recent = glance.exchange.books, sorted(glance.exchange.rtt.recent)
     counts = [f"{books.sent}", f"{glance.lost}", f"{books.late}"]
@@ -48,7 +48,7 @@ def figures(glance: Glance) -> list[str]:
 
 class Table(Rich):
     """
-    Show a line for each target, as many as there is room for.
+    Show a line for each target, as many as fit.
     """
 
     past = 200
@@ -79,7 +79,7 @@ class Table(Rich):
 
 class Summary(Line):
     """
-    Show one line of all targets.
+    Show one line for all targets.
     """
 
     past = 20

@@ -1,5 +1,5 @@
 """
-Targets whose place is looked up, and looked up again while a watch goes on.
+Look up the address of a target, again and again while it is watched.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.file import Entry
 from echotwist.probe.watch.sharing import Lane
 
-#: Nanoseconds until a name is looked up again that was found, and until one that was
-#: not; or until it is tried again to open a socket.
+#: Nanoseconds from one lookup of a name to the next, if the name was found; if it was not,
+#: or a socket could not be opened.
 _FOUND, _RETRY = 300 * SECOND, 10 * SECOND
 
-#: How many names are looked up at a time.
+#: How many lookups run at the same time.
 _AT_ONCE = 8
 
-#: Takes what was found, or why nothing was.
+#: A callback for the address, or for the error of a lookup.
 Found = Callable[[Place | ProbeError], None]
 
 
 def isNamed(entry: Entry) -> bool:
     """
-    Tell whether a target has a name that a server must be asked for.
+    Tell whether a target has a name that must be looked up.
     """
     host = entry.target.host
     return not (entry.target.path or ":" in host or host[-1:].isdigit())
@@ -39,7 +39,7 @@ def isNamed(entry: Entry) -> bool:
 
 def placeOf(entry: Entry) -> Place | ProbeError:
     """
-    Look up a target.
+    Look up the address of a target.
     """
     try:
         return find(entry.target, entry.settings.way)
@@ -49,9 +49,9 @@ def placeOf(entry: Entry) -> Place | ProbeError:
 
 class Lookups:
     """
-    Look up names in a few threads, for none of which the end of the program waits.
+    Look up names in threads, which do not keep the process from ending.
 
-    :param reactor: hears of what they find (``IReactorFromThreads``).
+    :param reactor: calls back in its own thread (``IReactorFromThreads``).
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -61,9 +61,9 @@ class Lookups:
 
     def ask(self, entry: Entry, found: Found) -> None:
         """
-        Look up where a target is.
+        Look up the address of a target.
 
-        :param found: is called, at once if that is known without asking anybody.
+        :param found: called with the result; at once if no lookup is needed.
         """
         if not isNamed(entry):
             found(placeOf(entry))
@@ -81,12 +81,12 @@ class Lookups:
 
 class Located:
     """
-    Carry probes to a target, wherever it is.
+    Carry probes to a target at its present address.
 
-    :param ask: looks it up; see :meth:`Lookups.ask`.
-    :param carry: opens what carries probes to a place.
-    :param told: is called with what keeps probes from being sent, when that is news.
-    :ivar place: where it is, if that is known.
+    :param ask: looks up the address; see :meth:`Lookups.ask`.
+    :param carry: opens a transport to an address.
+    :param told: called with the error that keeps probes from being sent, when it changes.
+    :ivar place: the present address; ``None`` if unknown.
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class Located:
         self._ready: Deferred[None] | None = None
         self._isAsking = self._mustMove = False
         self._askedAt = 0
-        self._dropped = 0  # by sockets that are closed
+        self._dropped = 0  # Of transports that are closed.
         self._why = "its address is being looked up"
         self.place: Place | None = None
 
-    # What a session wants
+    # The transport of a session
 
     def start(self, session: Exchange) -> None:
         """
-        Look it up.
+        Look up the address.
         """
         self._session = session
         self._seek()
 
     def ready(self, patience: int) -> Deferred[None]:
         """
-        Wait until it is found or not, and a connection is there or not.
+        Wait until the lookup has ended and the transport is open, or either has failed.
         """
         ready: Deferred[None] = Deferred()
         self._ready = ready
@@ -129,7 +129,7 @@ class Located:
 
     def stop(self) -> None:
         """
-        Read no more.
+        Stop, and close the transport.
         """
         self._session = None
         self._drop()
@@ -140,7 +140,7 @@ class Located:
         """
         Send a probe.
 
-        :return: why it never left, or nothing.
+        :return: why it never left; empty if it left.
         """
         age = self._now() - self._askedAt
         if not self._isAsking and age > (_RETRY if self._inner is None else _FOUND):
@@ -149,8 +149,8 @@ class Located:
 
     def renew(self) -> None:
         """
-        Hear that nothing came back for long: the target may be elsewhere by now, or the
-        connection or the network interface be another one.
+        Look up the address again, and open a new transport: nothing has come back for long, so
+        the address, the connection or the network interface may have changed.
         """
         self._mustMove = not isinstance(self._inner, Lane)
         if not self._isAsking:
@@ -158,45 +158,45 @@ class Located:
 
     def read(self) -> None:
         """
-        Take what has come in.
+        Read what has come in.
         """
         if self._inner is not None:
             self._inner.read()
 
     def sentAll(self) -> None:
         """
-        Hear that no more is sent for now.
+        Note that no more probes leave for now.
         """
         if self._inner is not None:
             self._inner.sentAll()
 
     def leftAt(self, number: int) -> int:
         """
-        Tell when a probe left, by the kernel's stamp; 0 if that is not known.
+        Return when a probe left, by the kernel's timestamp; 0 if unknown.
         """
         return 0 if self._inner is None else int(self._inner.leftAt(number))
 
     def queuedAt(self, number: int) -> int:
         """
-        Tell when a probe was queued, by the kernel's stamp; 0 if that is not known.
+        Return when a probe was queued, by the kernel's timestamp; 0 if unknown.
         """
         return 0 if self._inner is None else int(self._inner.queuedAt(number))
 
     @property
     def source(self) -> Any:
         """
-        Where probes come from, if that is known.
+        The source address of probes; ``None`` if unknown.
         """
         return None if self._inner is None else self._inner.source
 
     @property
     def dropped(self) -> int:
         """
-        How many packets the kernel had no room for until they would be read.
+        How many received packets the kernel dropped for lack of room.
         """
         return self._dropped + (0 if self._inner is None else int(self._inner.dropped))
 
-    # Where it is
+    # The address
 
     def _seek(self) -> None:
         self._isAsking, self._askedAt = True, self._now()

@@ -1,5 +1,5 @@
 """
-What a watch tells Prometheus: of each target, and of the probe itself.
+The metrics of a watch: of each target, and of the probe itself.
 
 Needs the extra ``echotwist[metrics]``.
 """
@@ -17,16 +17,16 @@ from echotwist.probe.watch.histogram import Histogram
 from echotwist.probe.watch.watch import Watch
 from echotwist.probe.watch.watched import CAUSES, Watched
 
-#: Targets whose series are written before probes have their turn.
+#: How many targets to write before the reactor may send probes.
 _AT_ONCE = 10
 
-#: Counters of a target: what each is called, what it is, and how it is found.
+#: Counters of a target, and how to read each.
 _COUNTERS: dict[Family, Callable[[Watched], float]] = {
     Family(f"echoprobe_{name}_total", "counter", text): value
     for name, text, value in (
         (
             "sent",
-            "Probes, with those that never left.",
+            "Probes, including those that never left.",
             lambda one: one.books.sent,
         ),
         (
@@ -36,25 +36,25 @@ _COUNTERS: dict[Family, Callable[[Watched], float]] = {
         ),
         (
             "late",
-            "Replies after the timeout; their probes count as lost before.",
+            "Replies after the timeout; their probes stay counted as lost.",
             lambda one: one.books.late,
         ),
         ("duplicates", "Replies beyond the first.", lambda one: one.books.twice),
         (
             "reordered",
-            "Replies that came after one to a later probe (RFC 4737).",
+            "Replies that came after the reply to a later probe (RFC 4737).",
             lambda one: one.books.reordered,
         ),
         ("damaged", "Replies with other bytes than the probe.", lambda one: one.damaged),
-        ("strange", "Replies to no probe that is known.", lambda one: one.strange),
+        ("strange", "Replies that match no known probe.", lambda one: one.strange),
         (
             "skipped",
-            "Probes not sent, as their time was long over.",
+            "Probes that were not sent, as they were too late.",
             lambda one: one.schedule.skipped,
         ),
         (
             "user_timed",
-            "Round trips without stamps of the kernel, timed by the clock of the process.",
+            "Round trips without kernel timestamps, timed by the clock of the process.",
             lambda one: one.byUser,
         ),
         (
@@ -65,34 +65,36 @@ _COUNTERS: dict[Family, Callable[[Watched], float]] = {
     )
 }
 
-_LOST = Family(
-    "echoprobe_lost_total", "counter", "Probes without a reply in time, by what is known of them."
-)
+_LOST = Family("echoprobe_lost_total", "counter", "Probes without a reply in time, by cause.")
 _UNDER_WAY = Family("echoprobe_under_way", "gauge", "Probes without a reply yet.")
 _REPLIED = Family(
-    "echoprobe_last_reply_timestamp_seconds", "gauge", "When something last came back; 0: never."
+    "echoprobe_last_reply_timestamp_seconds", "gauge", "When the latest reply came; 0: never."
 )
 _RTT = Family("echoprobe_rtt_seconds", "histogram", "Round trips of replies in time.")
 
-_LATE = Family("echoprobe_lateness_seconds", "histogram", "How late the probe itself sent.")
+_LATE = Family(
+    "echoprobe_lateness_seconds",
+    "histogram",
+    "How late the probe sent, compared with its schedule.",
+)
 _DROPPED = Family(
     "echoprobe_dropped_here_total", "counter", "Replies this host had no room for (shared sockets)."
 )
 _STRANGERS = Family(
     "echoprobe_strangers_total", "counter", "Datagrams that came from no target (shared sockets)."
 )
-_TARGETS = Family("echoprobe_targets", "gauge", "Targets that are watched.")
+_TARGETS = Family("echoprobe_targets", "gauge", "Targets watched now.")
 _RELOADS = Family("echoprobe_reloads_total", "counter", "How often the file was read again.")
 _GOOD = Family(
-    "echoprobe_last_reload_successful", "gauge", "Whether the file was right when last read."
+    "echoprobe_last_reload_successful", "gauge", "Whether the latest reading of the file succeeded."
 )
 
 
 def fill(watch: Watch, page: Any) -> Iterator[None]:
     """
-    Write all metrics, with pauses in which probes are sent.
+    Write all metrics; at each pause the reactor may send probes.
 
-    :param page: takes them; see :mod:`echotwist.probe.watch.exposition`.
+    :param page: receives them; see :mod:`echotwist.probe.watch.exposition`.
     """
     _aboutProbe(watch, page)
     for number, one in enumerate(list(watch.watched.values())):
@@ -129,7 +131,7 @@ def _aboutProbe(watch: Watch, page: Any) -> None:
 
 def _aboutProcess(page: Any) -> None:
     """
-    Write what the process itself needs, as far as the system tells it.
+    Write the resources that the process uses, as far as the system reports them.
     """
     registry = CollectorRegistry()
     for metric in ProcessCollector(registry=registry).collect():

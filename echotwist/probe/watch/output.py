@@ -1,5 +1,5 @@
 """
-Where what a watch finds is written to: as by ``ping``, but a line for each target.
+Write the results of a watch: as ``ping`` does, but in a line for each target.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from echotwist.probe.watch.text import textOf
 
 def writerFor(settings: Any, file: TextIO) -> Any:
     """
-    Give the writer that was asked for.
+    Return the writer for the chosen format.
     """
     made = output.writerFor(settings, file)
     if isinstance(made, Text):

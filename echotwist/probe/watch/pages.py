@@ -1,5 +1,5 @@
 """
-Where a watch tells Prometheus how it stands, by HTTP.
+Serve the metrics and the health of a watch over HTTP.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Metrics:
     Serve ``/metrics``, ``/healthz`` and ``/readyz``.
 
     :param reactor: listens.
-    :param watch: whose metrics.
-    :param endpoint: where, as Twisted describes it.
-    :param told: hears what goes wrong in a page.
-    :raise ProbeError: that is impossible.
+    :param watch: the watch to report on.
+    :param endpoint: where to listen, as an endpoint string of Twisted.
+    :param told: called with the errors of a page.
+    :raise ProbeError: the endpoint cannot be listened on.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Metrics:
             hint = "pip install 'echotwist[metrics]'"
             raise ProbeError(f"--metrics {endpoint}: {error}; {hint}") from None
         self._watch, self._fill, self._endpoint = watch, fill, endpoint
-        # One piece, then all else has its turn.
+        # After each piece the reactor handles other events.
         self._cooperator = Cooperator(terminationPredicateFactory=lambda: lambda: True)
         pages: dict[bytes, Page] = {
             b"/metrics": self._metrics,
@@ -57,14 +57,14 @@ class Metrics:
         try:
             found = serverFromString(reactor, self._endpoint).listen(self._factory)
             found.addBoth(heard.append)
-        except Exception as error:  # Each endpoint has its own.
+        except Exception as error:  # Each kind of endpoint has its own errors.
             raise self._fault(error) from None
-        # All that know their place listen at once.
+        # Endpoints that know their address listen at once.
         [self._port] = heard or [None]
         if isinstance(self._port, Failure):
             raise self._fault(self._port.value) from None
         if self._port is not None and not hasattr(self._port, "stopListening"):
-            raise self._fault(ValueError("it does not listen"))  # But speaks at once: stdio.
+            raise self._fault(ValueError("it does not listen"))  # Such as stdio.
 
     def _fault(self, error: BaseException | None) -> ProbeError:
         cause = error.socketError if isinstance(error, CannotListenError) else error
@@ -73,7 +73,7 @@ class Metrics:
 
     def stop(self) -> None:
         """
-        Listen no more.
+        Stop listening.
         """
         if self._port is not None:
             maybeDeferred(self._port.stopListening)

@@ -1,5 +1,5 @@
 """
-Which UDP socket each target of a watch uses.
+Choose the UDP socket of each target of a watch.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from echotwist.probe.watch.wheel import Wheel
 
 class Sockets:
     """
-    The UDP sockets of all targets: one for those of a family that leave this host the
-    same way, unless two have the same address.
+    The UDP sockets of all targets.  Targets of the same family and the same way out of this
+    host share a socket, unless two of them have the same address.
 
     :param reactor: waits.
-    :param wheel: wakes them up.
+    :param wheel: wakes the sockets up.
     """
 
     def __init__(self, reactor: Any, wheel: Wheel) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._open: dict[tuple[int, Way], list[SharedDatagrams]] = {}
-        self._dropped = self._strangers = 0  # of those that are closed
+        self._dropped = self._strangers = 0  # Of closed sockets.
 
     def lane(self, target: Target, place: Place, way: Way) -> Lane:
         """
-        Carry probes to a target.
+        Return a lane to a target.
 
-        :raise ProbeError: that is impossible.
+        :raise ProbeError: no socket can be opened.
         """
         alike = self._open.setdefault((place.family, way), [])
         shared = next((one for one in alike if not one.has(place.address)), None)
@@ -44,7 +44,7 @@ class Sockets:
 
     def _left(self, shared: SharedDatagrams) -> None:
         """
-        Close a socket that no target needs any more.
+        Close a socket without targets.
         """
         if shared.isEmpty:
             for alike in self._open.values():
@@ -57,7 +57,7 @@ class Sockets:
     @property
     def dropped(self) -> int:
         """
-        How many packets the kernel had no room for until they would be read.
+        How many received packets the kernel dropped for lack of room.
         """
         return self._dropped + sum(one.dropped for one in self.all)
 
@@ -71,6 +71,6 @@ class Sockets:
     @property
     def all(self) -> list[SharedDatagrams]:
         """
-        Those that are open.
+        Return the open sockets.
         """
         return [one for alike in self._open.values() for one in alike]

@@ -1,9 +1,9 @@
 """
-Metrics as protocol buffers, with native histograms (pure).
+Write metrics as protocol buffers, with native histograms (pure).
 
-Prometheus asks for them if it takes native histograms.  The messages are those of
-`metrics.proto <https://github.com/prometheus/client_model>`_, of which this is just
-enough; the client library for Python writes none.
+A Prometheus that collects native histograms asks for this format.  The messages are those of
+`metrics.proto <https://github.com/prometheus/client_model>`_; this module writes the part
+that the probe needs, as the client library for Python writes none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from echotwist.probe.watch.histogram import BOUNDS, SCHEMA, Histogram
 #: The media type.
 KIND = b"application/vnd.google.protobuf"
 
-#: ``MetricType``, and the field of ``Metric`` that has such a value.
+#: The ``MetricType`` of each kind, and the field of ``Metric`` for its value.
 _TYPES = {"counter": (0, 3), "gauge": (1, 2), "histogram": (4, 7)}
 
 _DOUBLE = struct.Struct("<d")
@@ -39,7 +39,7 @@ class Protobuf:
 
     def add(self, family: Family, labels: Labels, value: float | Histogram) -> None:
         """
-        Take one series.
+        Add one series.
         """
         pairs = b"".join(_bytes(1, _text(1, name) + _text(2, said)) for name, said in labels)
         _, field = _TYPES[family.kind]
@@ -49,7 +49,7 @@ class Protobuf:
 
     def finish(self) -> bytes:
         """
-        Give all that was taken.
+        Return the page.
         """
         parts = []
         for family, metrics in self._metrics.items():
@@ -62,7 +62,7 @@ class Protobuf:
 
 def _histogram(found: Histogram) -> Iterator[bytes]:
     """
-    Write a ``Histogram``: the classic buckets, then those of the native one.
+    Encode a ``Histogram``: the classic buckets, then the native ones.
     """
     found.settle()
     yield _number(1, sum(found.wide)) + _double(2, found.total / SECOND)
@@ -72,7 +72,7 @@ def _histogram(found: Histogram) -> Iterator[bytes]:
         yield _bytes(3, _number(1, count) + _double(2, bound / SECOND))
     yield _number(5, _zigzag(SCHEMA)) + _double(6, 0.0) + _number(7, found.zero)
     indexes = sorted(found.narrow)
-    # Spans of buckets that follow one another; in each, how much more than before.
+    # Spans of consecutive buckets; each bucket is the difference from the one before.
     end = before = 0
     for start, length in _spans(indexes):
         yield _bytes(12, _number(1, _zigzag(start - end)) + _number(2, length))
@@ -81,13 +81,13 @@ def _histogram(found: Histogram) -> Iterator[bytes]:
         yield _number(13, _zigzag(found.narrow[index] - before))
         before = found.narrow[index]
     if not indexes:
-        # Without it nobody would know that this is a native histogram, too.
+        # A span marks the histogram as native even if it is empty.
         yield _bytes(12, _number(1, 0) + _number(2, 0))
 
 
 def _spans(indexes: list[int]) -> list[tuple[int, int]]:
     """
-    Give where indexes that follow one another begin, and how many they are.
+    Return the start and the length of each span of consecutive indexes.
     """
     spans: list[tuple[int, int]] = []
     for index in indexes:

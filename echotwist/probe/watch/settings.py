@@ -1,5 +1,5 @@
 """
-What can be chosen about a watch, checked once.
+The settings of a watch, checked once.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from echotwist.probe.settings import PingSettings
 @frozen(kw_only=True, field_transformer=checked)
 class WatchSettings(PingSettings):
     """
-    How many echo services are watched: how each of them is probed, where the file does
-    not say it; see :class:`~echotwist.probe.settings.PingSettings`.
+    The settings of a watch: how to probe each target, where the file does not say; see
+    :class:`~echotwist.probe.settings.PingSettings`.
 
-    :param metrics: a Twisted endpoint to serve Prometheus on, if any.
+    :param metrics: the endpoint string of the metrics; ``None`` for no metrics.
     """
 
     metrics: str | None = field(

@@ -1,5 +1,5 @@
 """
-UDP sockets that many targets share.
+Share UDP sockets among many targets.
 """
 
 from __future__ import annotations
@@ -19,39 +19,38 @@ from echotwist.probe.kernel import LEFT, Report
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.wheel import Wheel
 
-#: For how many datagrams of a socket the kernel's stamps are awaited, and of how many of
-#: one target they are kept: powers of 2.
+#: How many datagrams of a socket may wait for kernel timestamps, and for how many datagrams
+#: of a target to keep them: powers of 2.
 _AWAITED, _KEPT = 2**14, 2**7
 
-#: Nanoseconds: datagrams come in often if two do within so many, and are then read so
-#: often.
+#: Nanoseconds: if two datagrams come in within the first, the socket is read at intervals of
+#: the second.
 _OFTEN, _PAUSE = SECOND // 25, SECOND // 50
 
-#: Where datagrams of a target come from: IPv6 has a flow, too, which does not matter.
+#: An address without the flow label of IPv6, which does not distinguish targets.
 Key = tuple[Any, ...]
 
 
 def keyOf(address: Any) -> Key:
     """
-    Give what tells an address from others.
+    Return the part of an address that distinguishes targets.
     """
     return (*address[:2], *address[3:])
 
 
 class SharedDatagrams(Datagrams):
     """
-    Carry probes to many targets through one socket, which is not connected.
+    Carry probes to many targets through one unconnected socket.
 
-    A datagram is for the target that it comes from.  Others are nobody's.
+    A datagram belongs to the target that it comes from.
 
-    Where datagrams come in often, they are read together: the kernel's stamps say when
-    each of them came.
+    If datagrams come in often, they are read together: kernel timestamps tell when each came.
 
-    :param wheel: wakes it up.
-    :ivar strangers: how many were.
+    :param wheel: wakes the socket up.
+    :ivar strangers: how many datagrams came from no target.
     """
 
-    asksForQueue = False  # That takes a system call for each.
+    asksForQueue = False  # It costs a system call for each datagram.
 
     def __init__(self, reactor: Any, one: socket.socket, wheel: Wheel) -> None:
         super().__init__(reactor, one, stamped=_AWAITED)
@@ -65,33 +64,33 @@ class SharedDatagrams(Datagrams):
 
     def has(self, address: Any) -> bool:
         """
-        Tell whether there is such a target.
+        Tell whether a target has this address.
         """
         return keyOf(address) in self._lanes
 
     @property
     def isEmpty(self) -> bool:
         """
-        Whether there are no targets.
+        Whether no target uses the socket.
         """
         return not self._lanes
 
     @property
     def name(self) -> Any:
         """
-        The address that it sends from; its port is known when it has sent something.
+        The local address; its port is known after the first datagram has left.
         """
         return self._socket.getsockname()
 
     def join(self, lane: Lane) -> None:
         """
-        Read what comes from one more target.
+        Read the replies of one more target.
         """
         self._lanes[keyOf(lane.address)] = lane
 
     def leave(self, lane: Lane) -> None:
         """
-        Read no more from a target.
+        Stop reading the replies of a target.
         """
         self._lanes.pop(keyOf(lane.address), None)
 
@@ -99,7 +98,7 @@ class SharedDatagrams(Datagrams):
         """
         Send a probe.
 
-        :return: why it never left, or nothing.
+        :return: why it never left; empty if it left.
         """
         self._sent[self._key & self._mask] = lane, number
         return self._put(self._socket.sendto, data, lane.address)
@@ -112,7 +111,7 @@ class SharedDatagrams(Datagrams):
 
     def readStamps(self) -> None:
         """
-        Take what the kernel says of what was sent.
+        Read the kernel's timestamps of datagrams that left.
         """
         self._readNotices()
 
@@ -133,7 +132,7 @@ class SharedDatagrams(Datagrams):
 
     def _pause(self, now: int) -> None:
         """
-        Read nothing for a while, if there was much to read.
+        Pause reading if datagrams come in often.
         """
         if now - self._readAt < _OFTEN and not self._events.isPaused:
             self._events.pause()
@@ -151,12 +150,12 @@ class SharedDatagrams(Datagrams):
 
 class Lane:
     """
-    Carry probes to one target through a socket that others use, too.
+    Carry probes to one target through a shared socket.
 
     :param shared: the socket.
-    :param address: of the target.
-    :param left: is called when nothing is carried any more.
-    :ivar left: when each of the last probes left, by the kernel's stamps.
+    :param address: the address of the target.
+    :param left: called when the lane has stopped.
+    :ivar left: when each of the latest probes left, by kernel timestamps.
     """
 
     session: Exchange
@@ -174,40 +173,40 @@ class Lane:
     @property
     def source(self) -> Any:
         """
-        Where probes come from.
+        The source address of probes.
         """
         return self._shared.name
 
     @property
     def isStamped(self) -> bool:
         """
-        Whether the kernel says when packets leave and come in.
+        Whether the kernel timestamps packets.
         """
         return self._shared.isStamped
 
     @property
     def dropped(self) -> int:
         """
-        How many packets for any target of the socket the kernel had no room for.
+        How many packets, for any target of the socket, the kernel dropped for lack of room.
         """
         return self._shared.dropped - self._before
 
     def start(self, session: Exchange) -> None:
         """
-        Begin to read.
+        Start reading.
         """
         self.session = session
         session.opened(self)
 
     def ready(self, patience: int) -> Deferred[None]:
         """
-        Wait until probes can be sent, which is now.
+        Return a ``Deferred`` that has fired: probes can be sent at once.
         """
         return succeed(None)
 
     def stop(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
         self._shared.leave(self)
         self._gone(self._shared)
@@ -218,19 +217,19 @@ class Lane:
         """
         Send a probe.
 
-        :return: why it never left, or nothing.
+        :return: why it never left; empty if it left.
         """
         self.left[number % _KEPT] = 0
         return self._shared.sendFor(self, number, data)
 
     def sentAll(self) -> None:
         """
-        Others may send now, through the same socket.
+        Do nothing: other targets may still send through the socket.
         """
 
     def leftAt(self, number: int) -> int:
         """
-        Tell when a probe left, by the kernel's stamp; 0 if that is not known.
+        Return when a probe left, by the kernel's timestamp; 0 if unknown.
         """
         if not self.left[number % _KEPT] and self.isStamped:
             self._shared.readStamps()
@@ -238,12 +237,12 @@ class Lane:
 
     def queuedAt(self, number: int) -> int:
         """
-        Nobody asked when a probe was queued.
+        Return 0: the time of queueing is not measured.
         """
         return 0
 
     def read(self) -> None:
         """
-        Take what has come in.
+        Read what has come in.
         """
         self._shared.read()

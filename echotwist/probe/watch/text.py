@@ -1,5 +1,5 @@
 """
-What a watch found, as a person reads it (pure): a line for each target.
+The results of a watch as text for a person (pure): a line for each target.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from typing import Any
 
 from echotwist.probe.text import lossLines, verdictLine
 
-#: What is told of a target, with its columns.
+#: The figures of a target, with the widths of their columns.
 _COLUMNS = {"sent": 8, "lost": 7, "%": 6, "late": 6, "median": 9, "p99": 9, "max": 9}
 
 #: Nanoseconds of a millisecond.
 _MS = 10**6
 
-#: Columns of a name at the most.
+#: Columns of a name at most.
 _WIDEST = 26
 
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found; times are milliseconds.
+    Format all results; times are in milliseconds.
     """
     results = found["results"]
     width = min(_WIDEST, max(6, *(len(one["name"]) for one in results)))

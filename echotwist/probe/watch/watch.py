@@ -1,5 +1,5 @@
 """
-``echoprobe watch``: probes all targets of a file, for ever, and reads it again.
+``echoprobe watch``: probe all targets of a file without end, and read the file again.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from echotwist.probe.watch.settings import WatchSettings
 from echotwist.probe.watch.watched import Here, Watched
 from echotwist.probe.watch.wheel import Wheel
 
-#: Datagrams of a socket of one target for which the kernel's stamps are kept.
+#: How many datagrams of an unshared socket keep their kernel timestamps.
 _STAMPED = 2**7
 
-#: The golden section: turns that are so far apart are spread evenly, however many there are.
+#: The golden ratio spreads the first turns evenly, whatever the number of targets.
 _SECTION = 0.6180339887498949
 
 
-#: Descriptors that a target needs which shares none, and the process besides.
+#: Descriptors of a target that shares no socket, and those of the process.
 _EACH, _BESIDES = 3, 64
 
 
 def _isShared(entry: Entry) -> bool:
     """
-    Tell whether a target shares its socket with others.
+    Tell whether a target can share its socket with others.
     """
     return entry.target.kind == "udp" and not entry.settings.interface
 
@@ -52,13 +52,13 @@ class Watch(Measurement[Watched]):
     """
     Watch the targets of a file; see :class:`echotwist.probe.measurement.Measurement`.
 
-    :param path: of the file.
-    :ivar watched: the targets, by their names.
-    :ivar sockets: those that targets share.
-    :ivar here: how late this process was itself, and the like.
-    :ivar isReady: all targets were looked up once, and it has not been stopped.
-    :ivar reloads: how often the file was read again, ``done`` or ``failed``.
-    :ivar isFileGood: the last of them was done.
+    :param path: the path of the file.
+    :ivar watched: the targets by name.
+    :ivar sockets: the shared sockets.
+    :ivar here: measurements of this host and process.
+    :ivar isReady: each address was looked up once, and the watch has not been stopped.
+    :ivar reloads: how many reloads were ``done``, and how many ``failed``.
+    :ivar isFileGood: the latest reload succeeded.
     """
 
     schema = "echoprobe-watch"
@@ -85,13 +85,13 @@ class Watch(Measurement[Watched]):
         if settings.metrics is not None:
             self._pages = Metrics(reactor, self, settings.metrics, self._say)
 
-    # What is watched
+    # The targets
 
     def _checkAll(self, entries: Sequence[Entry]) -> None:
         """
-        See that all may be watched.
+        Check that all targets may be watched.
 
-        :raise ProbeError: one may not.
+        :raise ProbeError: a target may not be watched.
         """
         makeRoom(_EACH * sum(not _isShared(entry) for entry in entries) + _BESIDES)
         rates: Counter[str] = Counter()
@@ -135,7 +135,7 @@ class Watch(Measurement[Watched]):
 
     def _payloadOf(self, settings: WatchSettings) -> Payload:
         """
-        Give what targets of the same size share: noise is 64 KiB.
+        Return the payload that targets of the same size share: its noise takes 64 KiB.
         """
         size, fill = settings.bytes, settings.fill()
         if (size, fill) not in self._payloads:
@@ -145,7 +145,7 @@ class Watch(Measurement[Watched]):
 
     def _carry(self, entry: Entry, place: Place) -> Any:
         """
-        Open what carries probes to a target, or share what is open.
+        Open a transport to a target, or share an open socket.
         """
         self._checkOne(entry, place)
         target, settings = entry.target, entry.settings
@@ -153,7 +153,7 @@ class Watch(Measurement[Watched]):
             return self.sockets.lane(target, place, settings.way)
         return carrier(self._reactor, target, place, settings, True, _STAMPED)
 
-    # From beginning to end
+    # Start and end
 
     def run(self) -> Deferred[int]:
         """
@@ -187,13 +187,13 @@ class Watch(Measurement[Watched]):
     @property
     def isReady(self) -> bool:
         """
-        Whether all targets have begun to be watched, and still are.
+        Whether all targets are being watched.
         """
         return self._isRunning and all(one.began for one in self.watched.values())
 
     def reload(self) -> None:
         """
-        Read the file again: targets that are in it as before stay as they are.
+        Read the file again: targets that did not change stay as they are.
         """
         if not self._isRunning:
             return
@@ -226,25 +226,25 @@ class Watch(Measurement[Watched]):
         for one in self._exchanges:
             if not one.isStarted:
                 self._start(one)
-        counts = f"{kept} stay, {len(wanted) - kept} begin, {len(before)} end"
-        self._say(f"reloaded: {self._path}: of the targets {counts}")
+        counts = f"targets: {kept} unchanged, {len(wanted) - kept} new, {len(before)} gone"
+        self._say(f"reloaded: {self._path}: {counts}")
 
     def _keptFrom(self, entry: Entry, why: str) -> None:
         """
-        Say what keeps probes of a target from being sent.
+        Report why no probes of a target can be sent.
         """
         name, target = entry.name, str(entry.target)
         self._say(why if name == target else f"{name}: {why}")
 
     def _say(self, text: str) -> None:
-        with suppress(OSError):  # Nobody may be there to read it.
+        with suppress(OSError):  # Standard error may be closed.
             print(f"echoprobe: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
-    # What was found
+    # The results
 
     def report(self) -> dict[str, Any]:
         """
-        Give what is known by now.
+        Return the report of what is known so far.
         """
         self._exchanges = list(self.watched.values())
         return super().report()

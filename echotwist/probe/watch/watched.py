@@ -21,49 +21,49 @@ from echotwist.probe.watch.file import Entry
 from echotwist.probe.watch.histogram import Histogram
 from echotwist.probe.watch.located import Located
 
-#: What is remembered of a target: the last 128 probes, and of times 1.6 % of each.
+#: What to remember of a target: the last 128 probes, and times to within 1.6 %.
 LITTLE = Memory(probes=64, exact=0, bits=6, recent=20)
 
-#: Of what is known of this host.
+#: What to remember of this host.
 _SOME = Memory(exact=0, bits=8)
 
-#: Nanoseconds between times at which targets have their turns.  The more of them have
-#: theirs together, the less often the process wakes up.
+#: Nanoseconds between the times at which targets may have their turns: when many have theirs
+#: together, the process wakes up less often.
 GRAIN = SECOND // 50
 
-#: Losses in a row, and timeouts, after which a connection is given up.
+#: A connection is renewed after this many losses in a row, and this many timeouts.
 _LOSSES, _TIMEOUTS = 3, 3
 
-#: Why probes are lost, by what the books say.
+#: The ``cause`` label of losses, by the state of the probe.
 CAUSES = {NEVER_LEFT: "never-left", REPORTED: "reported", UNANSWERED: "unanswered"}
 
 
 def roomFor(timeout: int, period: float) -> int:
     """
-    Tell how many probes may be under way, with some to spare.
+    Return how many probes may be under way, with some to spare.
     """
     return int((timeout + SECOND) / period)
 
 
 class Turns(Schedule):
     """
-    Turns that are due together with those of others.
+    A schedule whose turns coincide with those of other targets.
     """
 
     def begin(self, now: int) -> None:
         """
-        Start at a time at which others have theirs.
+        Start at a time at which other targets have turns.
         """
         super().begin(-(-now // GRAIN) * GRAIN)
 
 
 class Here:
     """
-    What this host and this process are like, whatever the target.
+    Measurements of this host and process, common to all targets.
 
     :ivar late: how late probes were sent, for metrics.
     :ivar lateness: the same, for the summary.
-    :ivar host: where the time between this process and the wire goes.
+    :ivar host: the time between this process and the wire.
     """
 
     def __init__(self) -> None:
@@ -74,17 +74,17 @@ class Here:
 
 class Watched(Session):
     """
-    Probe one target, for ever; see :class:`echotwist.probe.session.Session`.
+    Probe one target without end; see :class:`echotwist.probe.session.Session`.
 
-    :param entry: what the file says of it.
+    :param entry: the target's entry in the file.
     :param transport: carries probes.
-    :param share: of an interval, until its first turn.
-    :param here: what is known of this host and process, for all targets.
-    :ivar roundTrips: all that came back in time, by the best clock that each had.
-    :ivar byUser: how many of them had this process' clock alone.
-    :ivar lostBy: probes that were not answered in time, by what the books say.  One that
-        is answered later stays among them: these numbers never fall.
-    :ivar repliedAt: when something last came back, nanoseconds of ``CLOCK_REALTIME``.
+    :param share: how much of an interval to wait before the first turn, from 0 to 1.
+    :param here: measurements of this host and process, common to all targets.
+    :ivar roundTrips: round trips of replies in time, each by the best clock that it has.
+    :ivar byUser: how many of them have no kernel timestamp, only this process' clock.
+    :ivar lostBy: losses by the state of the probe.  A probe that is answered late stays
+        counted: these numbers never fall.
+    :ivar repliedAt: nanoseconds of ``CLOCK_REALTIME`` at the latest reply.
     """
 
     transport: Located
@@ -128,7 +128,7 @@ class Watched(Session):
     @property
     def rtt(self) -> Distribution:
         """
-        The round trips by the kernel's stamps, unless there are too few of them.
+        The round trips by kernel timestamps; by this process' clock if there are too few.
         """
         return best(self.books.user, self.books.kernel)[0].rtt
 
@@ -146,12 +146,12 @@ class Watched(Session):
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
     ) -> None:
         """
-        Hear that a reply came in.
+        Note a reply.
         """
         self._silence, self._heardAt, self.repliedAt = 0, arrival.now, arrival.wall
         isPending, late = self.books.stateOf(number) == PENDING, self.books.late
         super().replied(number, data, arrival, expected)
-        # Its timeout was over, but it was not counted as lost yet.
+        # The timeout was over, but the probe was not counted as lost yet.
         if isPending and self.books.late > late:
             self.lostBy[UNANSWERED] += 1
 
@@ -167,17 +167,17 @@ class Watched(Session):
 
     def start(self) -> None:
         """
-        Open the transport, then send.
+        Open the transport, then start sending.
         """
         self.isStarted = True
         super().start()
 
     def becomes(self, entry: Entry) -> bool:
         """
-        Take what the file says now, if it is still the same target: its rate, its timeout
-        and its conditions may be others.
+        Apply a new entry, if it is of the same target: only the rate, the timeout and the
+        conditions may differ.
 
-        :return: whether it is.
+        :return: whether the entry was applied.
         """
         mine, other = self.entry.settings, entry.settings
         may = {name: getattr(mine, name) for name in ("rate", "interval", "timeout", "failIf")}

@@ -1,5 +1,5 @@
 """
-One alarm for many who want to be woken up (pure).
+Share one alarm among many (pure).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 class Wheel:
     """
-    Ring for many, each when it wants that.
+    Set one alarm for many users.
 
-    :param alarm: makes the one alarm, of what it should call.
-    :param now: the clock that it goes by, in nanoseconds.
+    :param alarm: makes the alarm from the function that it calls.
+    :param now: the clock of the alarm, in nanoseconds.
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Wheel:
 
     def turn(self, ring: Callable[[], None]) -> Turn:
         """
-        Make what one of them sets, as it would set an alarm of its own.
+        Return an alarm of its own for one user.
         """
         return Turn(self, ring)
 
     def add(self, at: int, turn: Turn) -> None:
         """
-        Ring for one at a time.
+        Ring a turn at a time, in nanoseconds.
         """
         heappush(self._waiting, (at, next(self._order), turn))
         if not self._isRinging:
@@ -47,14 +47,14 @@ class Wheel:
 
     def stop(self) -> None:
         """
-        Ring no more.
+        Stop ringing.
         """
         self._waiting.clear()
         self._alarm.stop()
 
     def __len__(self) -> int:
         """
-        Count what waits, with what nobody waits for any more.
+        Count the entries that wait, including entries that no longer count.
         """
         return len(self._waiting)
 
@@ -65,7 +65,7 @@ class Wheel:
             self._alarm.set(at)
 
     def _ring(self) -> None:
-        # Who wants to be woken up at once has its turn when all others had theirs.
+        # A turn that is set again for now rings after all other turns.
         now, waiting = self._now(), self._waiting
         self._isRinging, self._at = True, None
         try:
@@ -79,10 +79,10 @@ class Wheel:
 
 class Turn:
     """
-    An alarm among those of a wheel.
+    One user's alarm on a wheel.
 
-    At most one entry of the wheel is this one's, unless it is set to an earlier time
-    than before.
+    The wheel holds at most one entry for it, unless it was set to an earlier time than
+    before.
     """
 
     def __init__(self, wheel: Wheel, ring: Callable[[], None]) -> None:
@@ -93,8 +93,8 @@ class Turn:
 
     def set(self, at: int | None) -> None:
         """
-        Ring at a time, in nanoseconds, or not at all; a time that was set before no
-        longer counts.
+        Ring at a time, in nanoseconds, or never (``None``); this replaces a time that was set
+        before.
         """
         self._at = at
         if at is not None and (self._queued is None or at < self._queued):
@@ -103,7 +103,7 @@ class Turn:
 
     def stop(self) -> None:
         """
-        Ring no more.
+        Stop ringing.
         """
         self.set(None)
 
@@ -111,7 +111,7 @@ class Turn:
         """
         Ring, if it is time.
 
-        :param queued: which entry of the wheel was due.
+        :param queued: the time of the entry that was due, in nanoseconds.
         """
         if queued != self._queued:
             return

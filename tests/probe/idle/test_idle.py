@@ -171,13 +171,13 @@ def test_stops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("unix:/nowhere", "unix:/nowhere: idle asks UDP and TCP alone"),
+        ("unix:/nowhere", "unix:/nowhere: idle measures UDP and TCP only"),
         ("127.0.0.1 --longest=86401", "longest 86401: more than a day (86400 seconds)"),
         ("127.0.0.1 --precision=0", "precision 0: below 0.01 seconds"),
         ("127.0.0.1 --first=9 --longest=8", "first 9: not from 0.01 to longest 8"),
         ("127.0.0.1 --only=some", "--only some: none of once, stream, silent, keepalive"),
         ("udp:127.0.0.1 --only=silent", "udp:127.0.0.1:7: none of its modes is among those"),
-        ("127.0.0.1 --only=keepalive", "only keepalive: say --keepalive as well"),
+        ("127.0.0.1 --only=keepalive", "only keepalive: give --keepalive as well"),
         ("127.0.0.1 --timeout=0", "timeout 0: no answer would be in time"),
         ("127.0.0.1 --state=/nowhere/s", "--state /nowhere/s: No such file or directory"),
         ("127.0.0.1 --state=/dev/null", "--state /dev/null: not a file"),

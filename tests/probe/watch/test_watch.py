@@ -134,9 +134,9 @@ def test_reload(tmp_path: Path, server: Server) -> None:
     words = [line.split()[0] for line in out.splitlines() if "BEWARE" not in line]
     assert words == ["target", "comes", "stays"]
     bad, reloaded = err.splitlines()
-    assert bad.startswith(f"echoprobe: not reloaded: {path}: nothing: unknown; known are ")
+    assert bad.startswith(f"echoprobe: not reloaded: {path}: nothing: unknown key; the keys are ")
     assert bad.endswith("; all targets stay as they were")
-    assert reloaded == f"echoprobe: reloaded: {path}: of the targets 1 stay, 1 begin, 1 end"
+    assert reloaded == f"echoprobe: reloaded: {path}: targets: 1 unchanged, 1 new, 1 gone"
 
 
 def test_metrics(tmp_path: Path) -> None:
