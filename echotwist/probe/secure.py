@@ -7,8 +7,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import (
+    verify_certificate_hostname,
+    verify_certificate_ip_address,
+)
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
@@ -77,8 +84,8 @@ class SecureStream(Stream):
             return
         self._protocol = None
         if not self._session.finished.called:
-            why = reasonOfTLS(reason.value) or reason.getErrorMessage()
-            self._ended("the service closed the connection" if reason.check(*_CLEAN) else why)
+            isClean = reason.check(*_CLEAN)
+            self._ended("the service closed the connection" if isClean else whyNot(reason.value))
 
     def giveUp(self, why: str) -> None:
         """
@@ -169,6 +176,48 @@ class _Secure(Protocol):
 
 
 @implementer(IOpenSSLClientConnectionCreator)
+class Verified:
+    """
+    Begin connections whose certificate must be the host's, from an authority that is trusted.
+
+    Twisted's own (``optionsForClientTLS``) says nothing to the connection of a certificate
+    that has no names.
+
+    :param host: a name or an address.
+    :param trusted: authorities; None are the system's.
+    """
+
+    def __init__(self, host: str, trusted: Any = None) -> None:
+        self._host = host
+        self._creator = optionsForClientTLS(host, trusted)
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """
+        Begin one.
+        """
+        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
+        protocol: Any = ref(tlsProtocol)  # OpenSSL keeps what it calls.
+
+        def isRight(_: Any, certificate: Any, error: int, depth: int, isTrusted: int) -> bool:
+            why = "" if depth or not isTrusted else self._fault(certificate.to_cryptography())
+            if why:
+                protocol().failVerification(Failure(ProbeError(why)))
+            return bool(isTrusted) and not why
+
+        connection.set_verify(SSL.VERIFY_PEER, isRight)
+        return connection
+
+    def _fault(self, certificate: Any) -> str:
+        isAddress = isIPAddress(self._host) or isIPv6Address(self._host)
+        verify = verify_certificate_ip_address if isAddress else verify_certificate_hostname
+        try:
+            verify(certificate, self._host)
+        except (CertificateError, VerificationError, ValueError):
+            return f"the certificate is not for {self._host}; see --insecure"
+        return ""
+
+
+@implementer(IOpenSSLClientConnectionCreator)
 class Insecure:
     """
     Begin connections whose certificate nobody looks at.
@@ -192,18 +241,31 @@ class Insecure:
         return connection
 
 
+def whyNot(error: BaseException | None) -> str:
+    """
+    Say why there is no connection of TLS, or no longer one.
+    """
+    why = reasonOfTLS(error) or str(error)
+    return f"{why}; see --ca and --insecure" if why == "certificate verify failed" else why
+
+
 def creatorFor(host: str, ca: str | None, isInsecure: bool) -> Any:
     """
     Make what makes the client's side of TLS (``IOpenSSLClientConnectionCreator``).
 
     :param ca: a file with certificates to trust, in place of the system's.
     :param isInsecure: trust any.
-    :raise ProbeError: the file has none.
+    :raise ProbeError: the file has none, or no certificate can be for such a host.
     """
     if isInsecure:
         return Insecure(host)
-    if ca is None:
-        return optionsForClientTLS(host)
+    try:
+        return Verified(host, None if ca is None else _authorities(ca))
+    except UnicodeError:
+        raise ProbeError(f"{host}: no certificate can have that name; see --insecure") from None
+
+
+def _authorities(ca: str) -> Any:
     try:
         with open(ca, "rb") as file:
             trusted = [Certificate.loadPEM(one) for one in _certificates(file.read())]
@@ -213,7 +275,7 @@ def creatorFor(host: str, ca: str | None, isInsecure: bool) -> Any:
         trusted = []
     if not trusted:
         raise ProbeError(f"ca {ca}: no certificates (PEM)")
-    return optionsForClientTLS(host, trustRootFromCertificates(trusted))
+    return trustRootFromCertificates(trusted)
 
 
 _END = b"-----END CERTIFICATE-----"

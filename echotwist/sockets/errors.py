@@ -63,7 +63,8 @@ def reasonOfTLS(error: BaseException | None) -> str:
     the first to the last; an empty text for any other error.
     """
     said = error.args[0] if error and error.args else ""
-    return str(said[0][-1]) if isinstance(said, list) and said else ""
+    isOpenSSLs = isinstance(said, list) and said and isinstance(said[0], tuple)
+    return str(said[0][-1]) if isOpenSSLs else ""
 
 
 def errorName(error: OSError) -> str:

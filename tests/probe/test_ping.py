@@ -371,7 +371,11 @@ def test_tls(tmp_path: Path) -> None:
         assert measured(f"tls:127.0.0.1:{service.port}", *options, "--insecure")["back"] == 5
         result = measured(target, *options, status=3)
         reasons = [one["reason"] for one in result["lost"]["neverLeft"]["reasons"]]
-        assert "certificate verify failed" in reasons
+        assert "certificate verify failed; see --ca and --insecure" in reasons
+        place = f"tls:127.0.0.1:{service.port}"
+        result = measured(place, "--count=1", "--rate=50", f"--ca={certificate}", status=3)
+        reasons = [one["reason"] for one in result["lost"]["neverLeft"]["reasons"]]
+        assert reasons == ["the certificate is not for 127.0.0.1; see --insecure"]
 
 
 @pytest.mark.parametrize("reactor", REACTORS)

@@ -14,6 +14,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from echotwist.probe.doctor.connection import AT_ONCE, Connection
 from echotwist.probe.doctor.findings import Wrong
 from echotwist.probe.places import Place
+from echotwist.probe.secure import whyNot
 from echotwist.sockets.errors import reasonOfTLS
 
 
@@ -35,7 +36,7 @@ class SecureConnection(Connection):
 
     def failVerification(self, reason: Any) -> None:
         """
-        Hear that the certificate is another's (Twisted's ``ClientTLSOptions``).
+        Hear that the certificate is another's.
         """
         self._refusal = reason
 
@@ -59,10 +60,7 @@ class SecureConnection(Connection):
         await self._flush()
 
     def _reason(self, error: SSL.Error) -> str:
-        if self._refusal is not None:
-            return "the certificate is for another name; see --insecure"
-        reason = reasonOfTLS(error) or "no TLS"
-        return f"{reason}; see --ca and --insecure" if "certificate" in reason else reason
+        return whyNot(error if self._refusal is None else self._refusal.value)
 
     async def offer(self, data: bytes, seconds: float) -> int:
         """
