@@ -30,7 +30,6 @@ class PlainStream(Stream):
         if self._events is not None:
             self._events.forget()
         one = self._socket
-        self.source = one.getsockname()
         isInternet = one.family in (socket.AF_INET, socket.AF_INET6)
         self.isStamped = self._wantsStamps and isInternet and kernel.askForStamps(one)
         self._written = 0

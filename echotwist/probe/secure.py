@@ -49,7 +49,6 @@ class SecureStream(Stream):
         self._protocol: Any = None
 
     def _connected(self) -> None:
-        self.source = self._socket.getsockname()
         self._protocol = protocol = _Secure(self)
         inner = Factory.forProtocol(lambda: protocol)
         inner.noisy = False

@@ -41,6 +41,7 @@ class Stream:
     :param place: where to connect to.
     :param wantsStamps: have the kernel say when probes leave and come in, where it can.
     :ivar isOpen: there is a connection.
+    :ivar source: where the connection comes from, also one that never comes about.
     """
 
     isStamped = False
@@ -107,6 +108,8 @@ class Stream:
         number = self._socket.connect_ex(self._place.address)
         # A UNIX socket whose queue is full is not being connected (connect(2)).
         isUnderWay = number in _UNDER_WAY and isinstance(self._place.address, tuple)
+        if isUnderWay or not number:
+            self.source = self._socket.getsockname()
         if isUnderWay:
             self._events = SocketEvents(self._reactor, self._socket, self._connecting)
             self._events.wantRoom(True)

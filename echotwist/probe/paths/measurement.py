@@ -6,6 +6,7 @@ or take longer than the others.
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +33,9 @@ from echotwist.probe.verdict import Verdict, verdictOf
 
 #: Descriptors that each port needs, and those of the process.
 _EACH, _BESIDES = 3, 64
+
+#: No address of its own.
+_ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 #: What to remember of each port, and for how many of its probes to keep kernel timestamps.
 _MEMORY, _STAMPED = Memory(probes=64, exact=4096, recent=16), 1024
@@ -79,6 +83,9 @@ class Paths(Measurement[Bundle]):
         settings, target, place = self._settings, self._targets[number], self._places[number]
         if settings.firstPort:
             settings = evolve(settings, firstPort=settings.firstPort + port, ports=1)
+        elif port % 2 and not target.isDatagram and not settings.source:
+            # Linux gives even ports to streams that connect, and odd ones to those that bind.
+            settings = evolve(settings, source=_ANY[socket.AddressFamily(place.family)])
         transport = carrier(self._reactor, target, place, settings, True, _STAMPED)
         self._transports.append(transport)
         return PortSession(

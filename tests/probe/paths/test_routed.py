@@ -49,9 +49,9 @@ def found(hosts: Routed, target: str, count: int) -> dict[str, Any]:
     """
     Compare the ports.
     """
-    words = (f"--first-port={FIRST}", f"--ports={PORTS}", f"--count={count}", "--rate=250")
+    words = (f"--first-port={FIRST}", f"--ports={PORTS}", f"--count={count}", "--rate=1000")
     with hosts.client.inside():
-        report = reported("paths", target, *words, "--timeout=6")
+        report = reported("paths", target, *words, "--timeout=3")
     jsonschema.validate(report, SCHEMA)
     [one] = report["results"]
     return dict(one)
@@ -114,6 +114,22 @@ def test_bits(hosts: Routed, service: Server, command: str, where: str, header: 
     assert lossy(one) == {port for port in range(FIRST, FIRST + PORTS) if port % 8 == 5}
     assert one["lost"]["count"] == count > 50
     assert (one["lost"]["unanswered"], one["fast"]) == (count, 0)
+
+
+def test_connections(hosts: Routed, service: Server) -> None:
+    """
+    Ports from which no connection comes about are named, too.
+    """
+    clean(hosts)
+    rule = "-A FORWARD -o service -p tcp -m u32 --u32 0>>22&0x3C@0>>16&0x7=5 -j DROP"
+    hosts.router.execute("iptables", *rule.split())
+    with hosts.client.inside():
+        words = (f"--first-port={FIRST}", "--ports=32", "--rate=1000", "--count=10", "--timeout=3")
+        report = reported("paths", f"tcp:{SERVICE4}:{service.port}", *words)
+    clean(hosts)
+    jsonschema.validate(report, SCHEMA)
+    [one] = report["results"]
+    assert lossy(one) == silent(one) == {FIRST + 5, FIRST + 13, FIRST + 21, FIRST + 29}
 
 
 def test_hash(hosts: Routed, service: Server) -> None:
