@@ -1,5 +1,5 @@
 """
-Connections to a service, of TCP and of UNIX sockets.
+Connections to a service, over TCP and UNIX sockets.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from echotwist.probe.places import Place
 from echotwist.probe.waiting import Readiness, pause
 from echotwist.sockets.errors import inWords
 
-#: Bytes that are read or written at once.
+#: Bytes to read or write at once.
 AT_ONCE = 2**18
 
 
 class Connection:
     """
-    A connection; each of its waits ends.
+    A connection, each of whose operations has a time limit.
 
     :param one: its socket, which is not connected yet.
-    :param patience: seconds in which anything must come of the service.
-    :ivar patience: that.
-    :ivar connected: seconds that it took to connect.
+    :param patience: seconds in which the service must do something.
+    :ivar patience: the same.
+    :ivar connected: seconds that the connect took.
     """
 
     def __init__(self, reactor: Any, one: socket.socket, patience: float) -> None:
@@ -42,7 +42,7 @@ class Connection:
         """
         Connect.
 
-        :raise Wrong: the service takes no connection.
+        :raise Wrong: the service accepts no connection.
         """
         began = perf_counter()
         while (error := self._socket.connect_ex(place.address)) == errno.EAGAIN:
@@ -60,15 +60,15 @@ class Connection:
 
     def hold(self) -> None:
         """
-        Have the last bytes leave in one packet with the half-close, where that is
-        possible: the service finds both at once (``TCP_CORK`` of tcp(7)).
+        Send the last bytes and the FIN in one packet, where the system can: the service then
+        finds both at once (``TCP_CORK`` of tcp(7)).
         """
         with suppress(AttributeError, OSError):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
     async def send(self, data: bytes) -> None:
         """
-        Send all of it.
+        Send all bytes.
 
         :raise Wrong: the service takes no more.
         """
@@ -77,9 +77,9 @@ class Connection:
 
     async def offer(self, data: bytes, seconds: float) -> int:
         """
-        Send as much as is taken, until nothing is for so long.
+        Send as much as the service takes, until it takes nothing for some seconds.
 
-        :return: how much.
+        :return: how many bytes it took.
         :raise Wrong: the connection is gone.
         """
         view, taken = memoryview(data), 0
@@ -96,9 +96,9 @@ class Connection:
 
     async def some(self, limit: int = AT_ONCE) -> bytes:
         """
-        Give what comes next; nothing is the end.
+        Return the next bytes; empty at the end of the stream.
 
-        :raise Wrong: neither comes, or the connection is gone.
+        :raise Wrong: nothing comes in time, or the connection is gone.
         """
         while True:
             if not await self._ready.readable(self.patience):
@@ -112,10 +112,10 @@ class Connection:
 
     async def receive(self, count: int, before: bytes = b"") -> bytes:
         """
-        Give so many bytes, or those before the end.
+        Return this many bytes, or fewer if the stream ends before.
 
-        :param before: those that came already.
-        :raise Wrong: the next ones do not come.
+        :param before: bytes that came already.
+        :raise Wrong: the rest does not come.
         """
         got = bytearray(before)
         try:
@@ -127,7 +127,7 @@ class Connection:
 
     async def ask(self, data: bytes) -> None:
         """
-        See that something comes back as it is.
+        Send some bytes, and check that they come back.
 
         :raise Wrong: it does not.
         """
@@ -136,7 +136,7 @@ class Connection:
 
     async def end(self) -> None:
         """
-        See that the service ends the connection, with nothing more.
+        Check that the service ends the connection, and sends nothing before.
 
         :raise Wrong: it does not.
         """
@@ -149,13 +149,13 @@ class Connection:
 
     def narrow(self, count: int) -> None:
         """
-        Have little room for what comes in; before :meth:`open`.
+        Set a small receive buffer; call it before :meth:`open`.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, count)
 
     def delayAcknowledgements(self) -> None:
         """
-        Acknowledge with the next data, as peers do that talk in turns (tcp(7)).
+        Delay acknowledgements until the next data, as interactive clients do (tcp(7)).
         """
         if self._socket.family != socket.AF_UNIX and hasattr(socket, "TCP_QUICKACK"):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
@@ -171,7 +171,7 @@ class Connection:
 
     def reset(self) -> None:
         """
-        End it as a peer that died.
+        Reset the connection, as if the client had died.
         """
         # ``struct linger``: on, 0 seconds (socket(7)).
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -179,7 +179,7 @@ class Connection:
 
     def close(self) -> None:
         """
-        Close it.
+        Close the connection.
         """
         self._ready.forget()
         self._socket.close()

@@ -1,5 +1,5 @@
 """
-What is right about an echo service of datagrams.
+The checks of an echo service for datagrams; each docstring says what is right.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from echotwist.probe.doctor.waiting import apart, together
 from echotwist.probe.places import Place
 from echotwist.probe.waiting import pause
 
-#: Bytes of datagrams: one; the last that goes into an Ethernet frame and the first that
-#: does not; the first beyond buffers of 8,192; a jumbo frame's; the last that IPv4
-#: carries; and none, which some take for an end, of themselves.
+#: Bytes of datagrams: one byte; the largest that fits an Ethernet frame and the first that
+#: does not; the first beyond buffers of 8,192; a jumbo frame; the largest of IPv4; and
+#: none, which some services take for the end of input.
 SIZES = (1, 1472, 1473, 8193, 9000, 65507, 0)
 
-#: Datagrams whose order is looked at, and seconds from one to the next.
+#: How many datagrams to send for the check of their order, and the seconds between them.
 _MANY, _APART = 50, 0.002
 
-#: Seconds in which a second reply to the same datagram would come.
+#: Seconds to wait for a second reply to the same datagram.
 _SOON = 0.2
 
-#: Clients at once, and equal datagrams.
+#: How many clients ask at once, and how many equal datagrams to send.
 _CLIENTS, _EQUAL = 20, 5
 
 
@@ -61,7 +61,7 @@ async def allBytes(service: Service) -> str:
 
 async def size(service: Service, count: int) -> str:
     """
-    A datagram of so many bytes comes back whole, in one.
+    A datagram of this size comes back whole, in one reply.
     """
     await _ask(service, random.Random(count).randbytes(count))
     return "it comes back whole"
@@ -69,7 +69,7 @@ async def size(service: Service, count: int) -> str:
 
 async def order(service: Service) -> str:
     """
-    Replies come in the order of the datagrams, each to one.
+    Replies come in the order of the datagrams, one for each.
     """
     box, mark = service.mailbox(), secrets.token_hex(8).encode() + b":"
     _, numbers = await together(_sendMany(service, box.send, mark), _numbers(service, box, mark))
@@ -78,7 +78,7 @@ async def order(service: Service) -> str:
 
 async def clients(service: Service) -> str:
     """
-    Clients that ask at the same time get each their own reply.
+    Each of several clients that ask at the same time gets its own reply.
     """
     people = (_ask(service, b"client %d" % number) for number in range(_CLIENTS))
     return everyone("clients", await apart(*people))
@@ -86,7 +86,7 @@ async def clients(service: Service) -> str:
 
 async def again(service: Service) -> str:
     """
-    A client that sends the same again and again from one port is answered each time.
+    A client that sends equal datagrams from one port gets a reply to each.
     """
     box, came, limits = service.mailbox(), 0, service.limits
     for _ in range(_EQUAL):
@@ -121,7 +121,7 @@ async def askedAddress(service: Service) -> str:
 
 async def _sourceOf(service: Service, place: Place) -> str | None:
     """
-    Ask an address, and give where the reply comes from.
+    Ask an address, and return the address that replies.
     """
     limits = service.limits
     try:
@@ -154,7 +154,7 @@ async def _numbers(service: Service, box: Mailbox, mark: bytes) -> list[int]:
         while len(numbers) < _MANY and (found := await box.receive(patience)) is not None:
             digits = found[0].removeprefix(mark)
             if not digits.isdigit():
-                raise Wrong(f"a reply of {len(found[0]):,} bytes is none of what was sent")
+                raise Wrong(f"a reply of {len(found[0]):,} bytes matches no datagram sent")
             numbers.append(int(digits))
     except Wrong as error:
         raise Wrong(f"{error}, after {len(numbers)} of {_MANY} replies", error.advice) from None
@@ -176,8 +176,8 @@ _SIZE_ADVICE = {
     1473: "It goes in fragments: let them pass (firewall, security group), and take off no DF.",
 }
 
-#: All of them, in the order in which they are made: those that some services do not
-#: survive come last.
+#: All checks, in the order of running: checks that some services do not survive come
+#: last.
 DATAGRAM_CHECKS = [
     Check(
         FIRST,

@@ -1,5 +1,5 @@
 """
-``echoprobe doctor``: makes all checks of some targets, and tells what they found.
+``echoprobe doctor``: run all checks of some targets, and report their findings.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.places import ProbeError, checkUnix, findAll
 from echotwist.probe.target import Target
 
-#: The version of what ``--json`` tells; see :data:`echotwist.probe.result.VERSION`.
+#: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
 VERSION = 1
 
-_STOPPED = "somebody stopped this before"
+_STOPPED = "the examination was stopped"
 
 
 class Examination:
@@ -45,10 +45,10 @@ class Examination:
     All checks of some targets, one after the other.
 
     :param reactor: waits.
-    :param targets: what to look at.
-    :param writer: is told; see :mod:`echotwist.probe.doctor.output`.
-    :param limits: how far checks go, if not as the settings say.
-    :raise ProbeError: it cannot begin.
+    :param targets: the services to examine.
+    :param writer: writes the findings; see :mod:`echotwist.probe.doctor.output`.
+    :param limits: the limits of checks; by default those of the settings.
+    :raise ProbeError: the examination cannot begin.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Examination:
 
     def _case(self, target: Target) -> Case:
         if target.kind == "raw":
-            raise ProbeError(f"{target}: doctor looks at UDP, TCP, TLS and UNIX sockets alone")
+            raise ProbeError(f"{target}: doctor examines UDP, TCP, TLS and UNIX sockets only")
         settings = self._settings
         checkUnix(target, settings.way)
         places = tuple(findAll(target, settings.way))
-        opened(target, places[0], settings.way).close()  # What keeps it from that shows now.
+        opened(target, places[0], settings.way).close()  # Report errors at the start.
         return Case(
             self._reactor, target, places, settings.way, self._limits, self._creator(target)
         )
@@ -91,15 +91,15 @@ class Examination:
 
     def run(self) -> Deferred[int]:
         """
-        Make them.
+        Run all checks.
 
-        :return: fires with the exit status.
+        :return: a ``Deferred`` that fires with the exit status.
         """
         return ensureDeferred(self._run())
 
     def stop(self) -> None:
         """
-        End, whatever is still under way.
+        End at once.
         """
         self._isStopped = True
         if self._current is not None:
@@ -136,12 +136,12 @@ class Examination:
             if check.name == FIRST and finding.state != OK:
                 silence = "the service does not answer"
             elif finding.state == WRONG:
-                doubt = f"the service answers nothing any more, since {check.name}"
+                doubt = f"the service has not answered since the check {check.name}"
             yield finding
 
     async def _hindrance(self, case: Case, check: Check, until: float, doubt: str) -> str:
         """
-        Say why a check is not made, if it is not; where there is doubt, ask whether the
+        Return why a check cannot run; empty if it can.  After a wrong finding, ask whether the
         service still answers.
         """
         why = self._obstacle(case, check, until)
@@ -152,12 +152,12 @@ class Examination:
 
     def _obstacle(self, case: Case, check: Check, until: float) -> str:
         """
-        Say why a check is not made, if it is not.
+        Return why a check cannot run; empty if it can.
         """
         if self._isStopped:
             return _STOPPED
         if check.kinds and case.target.kind not in check.kinds:
-            return f"for {' and '.join(check.kinds)} alone"
+            return f"only for {' and '.join(check.kinds)}"
         if check.isLarge and not case.places[0].isNear and not self._settings.flood:
             return (
                 f"more than {COURTEOUS:,} packets in a second to a stranger; --flood says "
@@ -189,7 +189,7 @@ class Examination:
 
     def report(self) -> dict[str, Any]:
         """
-        Give all that was found.
+        Return the report.
         """
         return {
             "schema": "echoprobe-doctor",

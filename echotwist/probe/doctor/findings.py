@@ -1,5 +1,5 @@
 """
-What a check finds, and what follows from it (pure).
+The findings of checks, and how they are judged (pure).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from attrs import field, frozen
 
 from echotwist.probe.result import FAILED, HELD, SILENCE
 
-#: What may be found: it is as it should be, or not, or that cannot be told here.
+#: The states of a finding: the service is right; it is wrong; the check cannot tell.
 OK, WRONG, NOT_APPLICABLE = "ok", "wrong", "not applicable"
 
-#: The check without which no other means anything.
+#: The first check: all others need a service that answers.
 FIRST = "answers"
 
-#: Seconds by which an answer may be later than the network takes, and that to a second
-#: piece later than to the first: Linux delays an acknowledgement by 40 ms at least.
+#: Seconds by which an answer may take longer than the network, and by which the answer to a
+#: second piece may take longer than to the first: Linux delays an acknowledgement by 40 ms.
 PROMPT, HELD_BACK = 0.02, 0.03
 
 
-#: What to do when a service that was there is gone.
+#: The advice if a service has disappeared.
 GONE = (
     "It was there before: see in its log whether it ended, or was switched off by a limit "
     "on the rate (xinetd: cps; inetd: -R)."
@@ -35,10 +35,10 @@ _TOO_FEW = "Look for a limit on the rate (xinetd: cps), and give its socket more
 
 class Wrong(Exception):
     """
-    The service does something else than it should.
+    The service does something wrong.
 
-    :param text: says what.
-    :param advice: what its operator can do, if not what the check itself advises.
+    :param text: the fault.
+    :param advice: what its operator can do, instead of the advice of the check.
     """
 
     def __init__(self, text: str, advice: str = "") -> None:
@@ -48,24 +48,24 @@ class Wrong(Exception):
 
 class NotApplicable(Exception):
     """
-    It cannot be told here whether the service is right; the text says why.
+    The check cannot tell whether the service is right; the text says why.
     """
 
 
 @frozen(kw_only=True)
 class Limits:
     """
-    How far checks go.
+    The limits of checks.
 
-    :param answer: seconds in which anything must come of a service.
-    :param stall: seconds after which one that takes nothing has stopped taking.
-    :param beat: seconds between datagrams of which nobody should get too many.
+    :param answer: seconds in which the service must do something.
+    :param stall: seconds without progress after which the service has stopped reading.
+    :param beat: seconds between datagrams that count as repetition.
     :param check: seconds for a check.
     :param whole: seconds for all checks.
     :param bulk: bytes that must come back whole.
-    :param most: bytes that no service should take from a client that reads none.
+    :param most: bytes that no service should take from a client that reads nothing.
     :param crowd: connections at once.
-    :param tries: datagrams that may get lost, one after the other.
+    :param tries: how many datagrams in a row may get lost.
     """
 
     answer: float = 2.0
@@ -82,14 +82,14 @@ class Limits:
 @frozen
 class Check:
     """
-    One thing that may be right or wrong with a service.
+    One check of a service.
 
-    :param name: in a word.
-    :param run: finds out; gives what is right in a line.
-    :param advice: what its operator can do, in a line.
-    :param isLarge: it sends more than anybody may send to strangers.
-    :param kinds: of targets that it is for; all, by default.
-    :ivar about: what is right.
+    :param name: its name, in a word.
+    :param run: runs it, and returns in a line what is right.
+    :param advice: what the operator of a wrong service can do, in a line.
+    :param isLarge: it sends more than is polite to addresses of others.
+    :param kinds: the kinds of target that it applies to; empty for all.
+    :ivar about: the behaviour that is right.
     """
 
     name: str
@@ -107,13 +107,13 @@ class Check:
 @frozen
 class Finding:
     """
-    What a check found.
+    The result of a check.
 
-    :param check: which.
+    :param check: the check.
     :param state: ``OK``, ``WRONG`` or ``NOT_APPLICABLE``.
-    :param reason: in a line.
+    :param reason: the reason, in a line.
     :param took: seconds.
-    :param advice: what to do, if it is wrong.
+    :param advice: what the operator can do, if the service is wrong.
     """
 
     check: Check
@@ -125,7 +125,7 @@ class Finding:
 
 def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str]) -> list[Check]:
     """
-    Give those that were asked for; the first one is always there.
+    Return the chosen checks, and always the first one.
     """
     return [
         one
@@ -136,9 +136,9 @@ def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str]) ->
 
 def statusOf(results: Iterable[Mapping[str, Any]]) -> int:
     """
-    Tell the exit status.
+    Return the exit status.
 
-    :param results: of each target, with its checks, as :func:`valuesOf` has them.
+    :param results: the results of each target, with findings as of :func:`valuesOf`.
     """
     checks = [list(result["checks"]) for result in results]
     if any(one["name"] == FIRST and one["state"] == WRONG for some in checks for one in some):
@@ -148,7 +148,7 @@ def statusOf(results: Iterable[Mapping[str, Any]]) -> int:
 
 def valuesOf(finding: Finding) -> dict[str, Any]:
     """
-    Give a finding as plain values.
+    Return a finding as plain values.
     """
     return {
         "name": finding.check.name,
@@ -165,9 +165,9 @@ def valuesOf(finding: Finding) -> dict[str, Any]:
 
 def same(sent: bytes, got: bytes) -> None:
     """
-    See that what came back is what was sent.
+    Check that the bytes that came back are those that were sent.
 
-    :raise Wrong: it is not; the text says where it first differs.
+    :raise Wrong: they are not; the text names the first difference.
     """
     if got == sent:
         return
@@ -186,12 +186,12 @@ def same(sent: bytes, got: bytes) -> None:
 
 def prompt(network: float, alone: Sequence[float], second: Sequence[float]) -> str:
     """
-    Judge how soon answers come.
+    Judge the delay of answers.
 
     :param network: seconds that the network takes.
-    :param alone: seconds to the answer of one byte, several times.
-    :param second: the same of a byte that follows another at once.
-    :raise Wrong: they are held back, again and again; a busy host is not taken for that.
+    :param alone: seconds to the answer to one byte, several times.
+    :param second: seconds to the answer to a byte sent right after another, several times.
+    :raise Wrong: answers are held back each time; a busy host delays only some of them.
     """
     single, pair = _share(alone, 1 / 4), _share(second, 2 / 3)
     if single - network > PROMPT:
@@ -201,7 +201,7 @@ def prompt(network: float, alone: Sequence[float], second: Sequence[float]) -> s
             f"the answer to a second small piece takes {_ms(pair)}, to the first {_ms(single)}: "
             "it waits for an acknowledgement (Nagle's algorithm, RFC 896)"
         )
-    return f"answers take {_ms(single)}, also that to the second of two pieces ({_ms(pair)})"
+    return f"answers take {_ms(single)}, to the second of two pieces {_ms(pair)}"
 
 
 def _share(times: Sequence[float], share: float) -> float:
@@ -214,9 +214,9 @@ def _ms(seconds: float) -> str:
 
 def stopped(taken: int, limit: int) -> str:
     """
-    Judge how much a service takes from a client that reads nothing.
+    Judge how many bytes a service takes from a client that reads nothing.
 
-    :raise Wrong: it goes on.
+    :raise Wrong: the service went on to the limit.
     """
     if taken >= limit:
         raise Wrong(f"it took {sizeText(limit)} and went on; nearly all of it waits in its memory")
@@ -225,11 +225,11 @@ def stopped(taken: int, limit: int) -> str:
 
 def everyone(who: str, faults: Sequence[Exception | None]) -> str:
     """
-    Judge whether all of many at once are answered.
+    Judge whether all of many clients at once got their answers.
 
-    :param who: they are.
-    :param faults: what each met, or nothing.
-    :raise Wrong: some are not; the text has the most common reason.
+    :param who: what they are, such as ``connections``.
+    :param faults: the error of each client; ``None`` for no error.
+    :raise Wrong: some got no answer; the text has the most common reason.
     """
     met = Counter(str(fault) for fault in faults if fault is not None)
     if met:
@@ -238,15 +238,15 @@ def everyone(who: str, faults: Sequence[Exception | None]) -> str:
             f"{faults.count(None)} of {len(faults)} {who} at once were answered; "
             f"unanswered ({times}): {most}"
         )
-    return f"{len(faults)} {who} at once have each their own answer"
+    return f"each of {len(faults)} {who} at once has its own answer"
 
 
 def inOrder(sent: int, numbers: Sequence[int]) -> str:
     """
     Judge the order of replies.
 
-    :param numbers: which came, in the order in which they came.
-    :raise Wrong: they came in another, or too few did to tell.
+    :param numbers: the numbers of the replies, in the order of arrival.
+    :raise Wrong: they came in another order, or too few came to tell.
     """
     if len(numbers) < sent / 2:
         raise Wrong(f"{len(numbers)} of {sent} datagrams came back", _TOO_FEW)
@@ -258,9 +258,9 @@ def inOrder(sent: int, numbers: Sequence[int]) -> str:
 
 def repeated(sent: int, came: int) -> str:
     """
-    Judge whether the same payload is answered again and again; one may get lost.
+    Judge whether equal datagrams are answered each time; one may get lost.
 
-    :raise Wrong: it is not.
+    :raise Wrong: they are not.
     """
     if came < sent - 1:
         raise Wrong(f"{came} of {sent} equal datagrams were answered")
@@ -269,11 +269,11 @@ def repeated(sent: int, came: int) -> str:
 
 def askedAddresses(found: Mapping[str, str | None]) -> str:
     """
-    Judge from where replies come.
+    Judge the addresses that replies come from.
 
-    :param found: of each address that was asked, where its reply came from, if any did.
-    :raise Wrong: from elsewhere.
-    :raise NotApplicable: no more than one address answers.
+    :param found: for each address that was asked, the address that replied, if any.
+    :raise Wrong: a reply came from another address.
+    :raise NotApplicable: fewer than two addresses answered.
     """
     came = {asked: source for asked, source in found.items() if source is not None}
     for asked, source in came.items():
@@ -283,18 +283,18 @@ def askedAddresses(found: Mapping[str, str | None]) -> str:
         raise NotApplicable("no address answered")
     if len(came) < 2:
         raise NotApplicable("the service has one address that answers, and replies from it")
-    return f"{', '.join(came)} reply themselves"
+    return f"each replies from its own address: {', '.join(came)}"
 
 
 def datagramsText(count: int, size: int) -> str:
     """
-    Write how many datagrams there are, and how large.
+    Format a number of datagrams and their size.
     """
     return f"{count} datagrams of {size:,} byte{'s' if size != 1 else ''}"
 
 
 def sizeText(count: int) -> str:
     """
-    Write a number of bytes for a person.
+    Format a number of bytes.
     """
     return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count:,} bytes"

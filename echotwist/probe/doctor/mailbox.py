@@ -1,5 +1,5 @@
 """
-Sockets that send datagrams to a service.
+Sockets for datagrams to a service.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Mailbox:
     """
     A socket for datagrams.
 
-    :param one: its socket.
-    :param place: where they go.
+    :param one: the socket.
+    :param place: the address of the service.
     """
 
     def __init__(self, reactor: Any, one: socket.socket, place: Place) -> None:
@@ -31,21 +31,21 @@ class Mailbox:
     @property
     def place(self) -> Place:
         """
-        Where datagrams go.
+        The address of the service.
         """
         return self._place
 
     def send(self, data: bytes) -> None:
         """
-        Send a datagram; one for which there is no room now is as good as lost.
+        Send a datagram; one that the kernel has no room for counts as lost.
 
-        :raise Wrong: nobody is there.
-        :raise NotApplicable: this host sends none of that kind.
+        :raise Wrong: ICMP, or the kernel, says that nothing listens there.
+        :raise NotApplicable: this host cannot send such a datagram.
         """
         try:
             self._send(data)
         except (BlockingIOError, ConnectionRefusedError):
-            # What the socket tells is of the one before.
+            # The socket reports an error of the datagram before.
             self._retry(data)
         except OSError as error:
             raise self._unsent(error, data) from None
@@ -75,9 +75,9 @@ class Mailbox:
 
     async def receive(self, seconds: float) -> tuple[bytes, Any] | None:
         """
-        Give the next datagram and where it is from; nothing if none comes in time.
+        Return the next datagram and its source address; ``None`` if none comes in time.
 
-        :raise Wrong: somebody says that nobody is there.
+        :raise Wrong: ICMP, or the kernel, says that nothing listens there.
         """
         deadline = monotonic() + seconds
         while (left := deadline - monotonic()) > 0 and await self._ready.readable(left):
@@ -91,10 +91,10 @@ class Mailbox:
 
     async def ask(self, data: bytes, tries: int, seconds: float) -> bytes:
         """
-        Send a datagram until there is a reply.
+        Send a datagram again and again until a reply comes.
 
-        :param seconds: for all tries together.
-        :raise Wrong: there is none.
+        :param seconds: the time for all tries together.
+        :raise Wrong: no reply came.
         """
         for _ in range(tries):
             self.send(data)
@@ -104,7 +104,7 @@ class Mailbox:
 
     def close(self) -> None:
         """
-        Close it.
+        Close the socket.
         """
         self._ready.forget()
         self._socket.close()

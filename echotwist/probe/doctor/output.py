@@ -1,5 +1,5 @@
 """
-Where what an examination finds is written to.
+Write the findings of an examination.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, TextIO
 
 from echotwist.probe.doctor.findings import NOT_APPLICABLE, OK, WRONG
 
-#: Columns of states and of names; and of a line that a terminal shows.
+#: Columns of states and of names; and the width of a line.
 _STATE, _NAME, _LINE = 15, 17, 100
 
 
 class Text:
     """
-    Write for a person, each finding as soon as it is there.
+    Write text for a person, each finding as soon as it is known.
 
-    :param file: where to.
+    :param file: the file to write to.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -28,13 +28,13 @@ class Text:
 
     def begin(self, result: Mapping[str, Any]) -> None:
         """
-        Say what is looked at.
+        Name the target.
         """
         self._say(f"{result['target']} ({result['address']})")
 
     def tell(self, found: Mapping[str, Any]) -> None:
         """
-        Say what was found.
+        Write a finding.
         """
         self._say(f"  {found['state']:{_STATE}}{found['name']:{_NAME}}{found['reason']}")
         if found["advice"]:
@@ -44,7 +44,7 @@ class Text:
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
-        Sum up.
+        Write how many findings there are of each state.
         """
         counts = Counter(one["state"] for result in report["results"] for one in result["checks"])
         self._say(", ".join(f"{counts[state]} {state}" for state in (OK, WRONG, NOT_APPLICABLE)))
@@ -55,9 +55,9 @@ class Text:
 
 class Json:
     """
-    Write all that was found as one JSON object, in the end.
+    Write all findings as one JSON object, at the end.
 
-    :param file: where to.
+    :param file: the file to write to.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -65,16 +65,16 @@ class Json:
 
     def begin(self, result: Mapping[str, Any]) -> None:
         """
-        Say nothing yet.
+        Do nothing: the object comes at the end.
         """
 
     def tell(self, found: Mapping[str, Any]) -> None:
         """
-        Say nothing yet.
+        Do nothing: the object comes at the end.
         """
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
-        Write it.
+        Write the object.
         """
         print(json.dumps(report), file=self._file, flush=True)

@@ -1,5 +1,5 @@
 """
-Whether a service of streams answers at once.
+The check whether a service of streams answers at once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from echotwist.probe.doctor.findings import prompt, same
 from echotwist.probe.doctor.service import Service
 from echotwist.probe.waiting import pause
 
-#: How often the time of an answer is taken.
+#: How many answers to time.
 _TIMES = 16
 
 
 async def delay(service: Service) -> str:
     """
-    Answers leave at once, also that to the second of two small pieces.
+    Answers leave at once; so does the answer to the second of two small pieces.
     """
     one = await service.connect()
     network = min([one.connected, (await service.connect()).connected])
@@ -37,8 +37,8 @@ async def delay(service: Service) -> str:
 
 async def _wait(service: Service, seconds: float) -> None:
     """
-    Wait as exactly as it can be done: the second of two pieces must come after the first
-    was read, and leave before the answer to that is here.
+    Wait as exactly as possible: the second piece must leave after the service has read the
+    first, and before the answer to the first is here.
     """
     if seconds > 0.002:
         await pause(service.case.reactor, seconds)

@@ -1,5 +1,5 @@
 """
-Connections of TLS; their own module, as it needs pyOpenSSL.
+Connections over TLS, in a module of their own because they need pyOpenSSL.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from echotwist.sockets.errors import reasonOfTLS
 
 class SecureConnection(Connection):
     """
-    A connection of TLS.
+    A connection over TLS.
 
     :param creator: makes the client's side (``IOpenSSLClientConnectionCreator``).
-    :ivar factory: what a creator asks for the protocols that are offered; none are.
+    :ivar factory: offers no protocols by ALPN; the creator asks it.
     """
 
     def __init__(self, reactor: Any, one: socket.socket, patience: float, creator: Any) -> None:
@@ -36,7 +36,7 @@ class SecureConnection(Connection):
 
     def failVerification(self, reason: Any) -> None:
         """
-        Hear that the certificate is another's.
+        Note that the certificate is for another name.
         """
         self._refusal = reason
 
@@ -44,7 +44,7 @@ class SecureConnection(Connection):
         """
         Connect, and shake hands.
 
-        :raise Wrong: the service does not, or its certificate is not to be trusted.
+        :raise Wrong: the handshake failed, or the certificate is not trusted.
         """
         await super().open(place)
         while True:
@@ -64,7 +64,7 @@ class SecureConnection(Connection):
 
     async def offer(self, data: bytes, seconds: float) -> int:
         """
-        Send as much as is taken, until nothing is for so long.
+        Send as much as the service takes, until it takes nothing for some seconds.
         """
         view, taken = memoryview(data), 0
         while taken < len(data):
@@ -79,14 +79,14 @@ class SecureConnection(Connection):
 
     async def finish(self) -> None:
         """
-        Send ``close_notify``, and go on reading (RFC 8446, section 6.1).
+        Send ``close_notify``, and keep reading (RFC 8446, section 6.1).
         """
         self._tls.shutdown()
         await self._flush()
 
     async def some(self, limit: int = AT_ONCE) -> bytes:
         """
-        Give what comes next; nothing is the end.
+        Return the next bytes; empty at the end of the stream.
         """
         while True:
             try:

@@ -1,5 +1,5 @@
 """
-The service that a check looks at, and all that was opened to do so.
+The service that a check examines, and the sockets that the check opened.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from echotwist.probe.target import Target
 @frozen
 class Case:
     """
-    One service, and how it is to be looked at.
+    A service, and how to reach it.
 
     :param reactor: waits.
-    :param places: all addresses of the target; the first is the one that is talked to.
-    :param creator: makes the client's side of TLS, if it is that.
+    :param places: all addresses of the target; checks talk to the first.
+    :param creator: makes the client's side of TLS, for a TLS target.
     """
 
     reactor: Any
@@ -39,9 +39,9 @@ class Case:
 @define
 class Service:
     """
-    A service as one check sees it.
+    A service during one check.
 
-    :param case: which service.
+    :param case: the service.
     """
 
     case: Case
@@ -50,16 +50,16 @@ class Service:
     @property
     def limits(self) -> Limits:
         """
-        How far checks go.
+        The limits of checks.
         """
         return self.case.limits
 
     async def connect(self, room: int = 0, place: Place | None = None) -> Connection:
         """
-        Connect to it.
+        Connect to the service.
 
-        :param room: bytes for which there is room to receive, if there should be little.
-        :param place: another of its addresses.
+        :param room: bytes of a small receive buffer; 0 for the default.
+        :param place: another address of the service.
         """
         place = place or self.case.places[0]
         one = self._connection(place)
@@ -80,10 +80,10 @@ class Service:
 
     def mailbox(self, place: Place | None = None, isConnected: bool = True) -> Mailbox:
         """
-        Open a socket to send it datagrams.
+        Open a socket for datagrams to the service.
 
-        :param place: another address.
-        :param isConnected: take replies from that address alone.
+        :param place: another address of the service.
+        :param isConnected: accept replies from that address only.
         """
         case = self.case
         place = place or case.places[0]
@@ -93,8 +93,8 @@ class Service:
 
     def addresses(self) -> list[Place]:
         """
-        Give all addresses by which it may be asked: those of its name, and on loopback
-        some more of this host.
+        Return all addresses by which the service may be reached: those of its name, and on
+        loopback some more addresses of this host.
         """
         found = list(self.case.places)
         first = found[0].address
@@ -105,7 +105,7 @@ class Service:
 
     def close(self) -> None:
         """
-        Close all that was opened.
+        Close all sockets of the check.
         """
         for close in self._open:
             close()
@@ -114,9 +114,9 @@ class Service:
 
 def needs(isThere: bool, reason: str) -> None:
     """
-    See that a check can be made.
+    Require a condition of a check.
 
-    :raise NotApplicable: it cannot.
+    :raise NotApplicable: it is not met.
     """
     if not isThere:
         raise NotApplicable(reason)

@@ -1,5 +1,5 @@
 """
-What can be chosen about an examination, checked once.
+The settings of an examination, checked once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Checks(Texts):
 
     def parse(self, name: str, text: str) -> str:
         """
-        Keep the name of a check.
+        Check that a text is the name of a check.
         """
         if text not in NAMES:
             raise ValueError(f"{name} {text}: none of {', '.join(NAMES)}")
@@ -34,7 +34,7 @@ class Checks(Texts):
 
     def check(self, name: str, value: object) -> None:
         """
-        See that each is one.
+        Check that each text is the name of a check.
         """
         super().check(name, value)
         for one in value:  # type: ignore[attr-defined]
@@ -44,12 +44,12 @@ class Checks(Texts):
 @frozen(kw_only=True, field_transformer=checked)
 class DoctorSettings(CommonSettings):
     """
-    How an echo service is examined.
+    The settings of an examination.
 
     :param limit: seconds for each check.
     :param duration: seconds for all checks.
-    :param only: make these checks alone, beside the first.
-    :param skip: leave these out.
+    :param only: run these checks only, after the first.
+    :param skip: do not run these checks.
     """
 
     limit: float = field(
@@ -74,6 +74,6 @@ class DoctorSettings(CommonSettings):
     @property
     def limits(self) -> Limits:
         """
-        How far checks go.
+        The limits of checks.
         """
         return Limits(check=self.limit, whole=self.duration)

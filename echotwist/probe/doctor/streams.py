@@ -1,5 +1,5 @@
 """
-What is right about an echo service of streams.
+The checks of an echo service for streams; each docstring says what is right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from echotwist.probe.doctor.service import Service, needs
 from echotwist.probe.doctor.waiting import apart, together
 from echotwist.probe.waiting import pause
 
-#: Bytes that a client has room for which should not be sent much at once.
+#: Bytes of the receive buffer of a client that should take little.
 _NARROW = 2**14
 
 
@@ -41,7 +41,7 @@ async def allBytes(service: Service) -> str:
 
 async def pieces(service: Service) -> str:
     """
-    Bytes that come one by one come back in their order, with no need for a line's end.
+    Bytes that arrive one by one come back in order; no end of line is needed.
     """
     one = await service.connect()
     for value in b"no line ends here":
@@ -66,7 +66,7 @@ async def halfClose(service: Service) -> str:
 
 async def emptyHalfClose(service: Service) -> str:
     """
-    A client that half-closes without having sent anything gets the end, and no error.
+    A client that half-closes without having sent anything gets the end of stream, no error.
     """
     one = await service.connect()
     await one.finish()
@@ -76,7 +76,7 @@ async def emptyHalfClose(service: Service) -> str:
 
 async def whole(service: Service) -> str:
     """
-    Many bytes that are sent while others are read come back whole.
+    Many bytes, sent while others are read, come back whole.
     """
     data = _noise(service.limits.bulk)
     one = await service.connect()
@@ -87,8 +87,8 @@ async def whole(service: Service) -> str:
 
 async def backPressure(service: Service) -> str:
     """
-    Of a client that reads nothing the service stops taking bytes, before they fill its
-    memory; it may also end the connection.
+    The service stops reading from a client that reads nothing, before its memory fills up; it
+    may also end the connection.
     """
     one = await service.connect(_NARROW)
     chunk, limits, taken = bytes(2**16), service.limits, 0
@@ -102,11 +102,11 @@ async def backPressure(service: Service) -> str:
 
 async def others(service: Service) -> str:
     """
-    While one client reads nothing the others are answered.
+    While one client reads nothing, others get their answers.
     """
     stuck = await service.connect(_NARROW)
     await stuck.offer(bytes(service.limits.bulk), service.limits.stall)
-    await pause(service.case.reactor, service.limits.stall)  # The buffers may take all of it.
+    await pause(service.case.reactor, service.limits.stall)  # If the buffers took all of it.
     began = perf_counter()
     await (await service.connect()).ask(b"?")
     took = 1000 * (perf_counter() - began)
@@ -115,7 +115,7 @@ async def others(service: Service) -> str:
 
 async def crowd(service: Service) -> str:
     """
-    Many connections at once are all served.
+    Many connections at once all get their answers.
     """
     people = (_person(service, b"%05d" % number) for number in range(service.limits.crowd))
     return everyone("connections", await apart(*people))
@@ -127,7 +127,7 @@ async def _person(service: Service, data: bytes) -> None:
 
 async def resets(service: Service) -> str:
     """
-    Clients that reset their connections harm no others.
+    Clients that reset their connections do no harm to others.
     """
     before = await service.connect()
     await before.ask(b"1")
@@ -143,7 +143,7 @@ async def resets(service: Service) -> str:
 
 async def slowReader(service: Service) -> str:
     """
-    A client that reads slowly gets all that it sent.
+    A client that reads slowly gets everything that it sent.
     """
     data = _noise(service.limits.bulk // 4)
     one = await service.connect(_NARROW)
@@ -154,7 +154,7 @@ async def slowReader(service: Service) -> str:
 
 async def addresses(service: Service) -> str:
     """
-    Each address that the name has is served.
+    The service answers on each address of the name.
     """
     places = service.case.places
     needs(len(places) > 1, "the target has one address")
@@ -190,7 +190,7 @@ def _noise(count: int) -> bytes:
     return random.Random(862).randbytes(count)
 
 
-#: All of them, in the order in which they are made.
+#: All checks, in the order of running.
 STREAM_CHECKS = [
     Check(
         FIRST,

@@ -1,5 +1,5 @@
 """
-Coroutines of a check that run at the same time.
+Run coroutines of a check at the same time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _Result = TypeVar("_Result")
 
 async def together(*coroutines: Coroutine[Any, Any, _Result]) -> list[_Result]:
     """
-    Run some at the same time; when one fails the others end, too.
+    Run coroutines at the same time; if one fails, cancel the others.
 
-    :return: what each gave.
+    :return: their results.
     """
     running = [ensureDeferred(one) for one in coroutines]
     try:
@@ -34,9 +34,9 @@ async def together(*coroutines: Coroutine[Any, Any, _Result]) -> list[_Result]:
 
 async def apart(*coroutines: Coroutine[Any, Any, object]) -> list[Wrong | None]:
     """
-    Run some at the same time, and each to its end, whatever the others meet.
+    Run coroutines at the same time, each to its end, even if others fail.
 
-    :return: what each found wrong.
+    :return: the fault that each found; ``None`` for no fault.
     """
     ended = await gatherResults([ensureDeferred(_faultOf(one)) for one in coroutines])
     return list(ended)

@@ -18,12 +18,11 @@ from echotwist.probe.ledger import NEVER_LEFT, Ledger
 from echotwist.probe.payload import Payload
 from echotwist.probe.schedule import SECOND
 
-#: How many messages to remember, so that a late answer is still known: those of a second
-#: and more.
+#: How many messages to remember, so that a late answer still counts: more than a second sends.
 _ROOM = 2**17
 
-#: Nanoseconds from one look at what is lost, over or to be connected again to the next;
-#: and how long a carrier sends nothing after a fault.
+#: Nanoseconds between two looks for losses, the end and connections to renew; and nanoseconds
+#: for which a carrier sends nothing after a fault.
 _TICK, _REST = SECOND // 50, SECOND // 10
 
 
@@ -118,7 +117,7 @@ class ClosedLoop(Exchange):
 
     def tick(self) -> None:
         """
-        Find messages that are lost, connect again where needed, and end when all is done.
+        Find lost messages, connect again where needed, and end when all is done.
         """
         self._expire()
         now = self._now()
