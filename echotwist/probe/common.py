@@ -44,7 +44,7 @@ class CommonSettings:
     )
     hopLimit: int | None = field(
         default=None,
-        metadata=said("hop-limit", Number(range(1, 256)), "routers to pass at the most"),
+        metadata=said("hop-limit", Number(range(1, 256)), "routers to pass at most"),
     )
     ipv4: bool = field(default=False, metadata=said("ipv4", Flag(), "use IPv4", short="4"))
     ipv6: bool = field(default=False, metadata=said("ipv6", Flag(), "use IPv6", short="6"))

@@ -1,5 +1,5 @@
 """
-``echoprobe``: its commands, and what can be said to each.
+The commands of ``echoprobe``, and the options of each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PingOptions(
     exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
 ):
     """
-    What can be said to ``echoprobe ping``.
+    The command line of ``echoprobe ping``.
     """
 
     command, made = "[ping]", PingSettings
@@ -40,7 +40,7 @@ class PingOptions(
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a measurement of all targets.
+        Return a measurement of all targets.
         """
         from echotwist.probe.output import writerFor
         from echotwist.probe.ping import Ping
@@ -54,19 +54,19 @@ class LoadOptions(
     exclusive=[("ipv4", "ipv6")],
 ):
     """
-    What can be said to ``echoprobe load``.
+    The command line of ``echoprobe load``.
     """
 
     command, made = "load", LoadSettings
     longdesc = (
-        "How much does an echo service carry? Each answer has the next message sent, so it is "
+        "Measure how much an echo service carries. Each answer triggers the next message: "
         "a flood. TARGET: udp:HOST:PORT, tcp:, tls:, raw:HOST:PROTOCOL, unix:PATH, "
         "unix-datagram:PATH; HOST:PORT is UDP, then TCP; port 7 when left out."
     )
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a measurement of all targets.
+        Return a measurement of all targets.
         """
         from echotwist.probe.load.measurement import Load
         from echotwist.probe.load.text import textOf
@@ -82,18 +82,19 @@ class DoctorOptions(
     exclusive=[("ipv4", "ipv6")],
 ):
     """
-    What can be said to ``echoprobe doctor``.
+    The command line of ``echoprobe doctor``.
     """
 
     command, made = "doctor", DoctorSettings
     longdesc = (
-        "Is this echo service right? If not, what is to be done? TARGET: udp:HOST:PORT, "
-        "tcp:, tls:, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; port 7 when left out."
+        "Check whether an echo service is right, and if not, say what to do. TARGET: "
+        "udp:HOST:PORT, tcp:, tls:, unix:PATH, unix-datagram:PATH; HOST:PORT is UDP and TCP; "
+        "port 7 when left out."
     )
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give an examination of all targets.
+        Return an examination of all targets.
         """
         from echotwist.probe.doctor.examination import Examination
         from echotwist.probe.doctor.output import Json, Text
@@ -108,18 +109,18 @@ class IdleOptions(
     exclusive=[("ipv4", "ipv6")],
 ):
     """
-    What can be said to ``echoprobe idle``.
+    The command line of ``echoprobe idle``.
     """
 
     command, made = "idle", IdleSettings
     longdesc = (
-        "How long do NATs, firewalls and load balancers keep a silent flow? TARGET: "
+        "Find how long NATs, firewalls and load balancers keep a silent flow. TARGET: "
         "udp:HOST:PORT, tcp:HOST:PORT; HOST:PORT is UDP and TCP; port 7 when left out."
     )
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a search for all targets.
+        Return the searches for all targets.
         """
         from echotwist.probe.doctor.output import Json
         from echotwist.probe.idle.measurement import Idle
@@ -135,18 +136,18 @@ class MtuOptions(
     exclusive=[("ipv4", "ipv6")],
 ):
     """
-    What can be said to ``echoprobe mtu``.
+    The command line of ``echoprobe mtu``.
     """
 
     command, made = "mtu", MtuSettings
     longdesc = (
-        "How large may packets be, there and back? TARGET: udp:HOST:PORT, tcp:HOST:PORT; "
-        "HOST:PORT is UDP and TCP; port 7 when left out; a name, by both IPv4 and IPv6."
+        "Find how large packets may be, there and back. TARGET: udp:HOST:PORT, tcp:HOST:PORT; "
+        "HOST:PORT is UDP and TCP; port 7 when left out; a name is tried over IPv4 and IPv6."
     )
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a search on the paths to all targets.
+        Return a search on the paths to all targets.
         """
         from echotwist.probe.mtu.measurement import PathMtu
         from echotwist.probe.mtu.text import textOf
@@ -162,18 +163,18 @@ class PathsOptions(
     exclusive=[("ipv4", "ipv6")],
 ):
     """
-    What can be said to ``echoprobe paths``.
+    The command line of ``echoprobe paths``.
     """
 
     command, made = "paths", PathsSettings
     longdesc = (
-        "Do some source ports fare worse, as on one bad path of several (ECMP)? TARGET: "
+        "Find source ports that lose more, as on one bad path of several (ECMP). TARGET: "
         "udp:HOST:PORT, tcp:, tls:; HOST:PORT is UDP, then TCP; port 7 when left out."
     )
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a comparison of ports for all targets.
+        Return a comparison of source ports for all targets.
         """
         from echotwist.probe.output import writerAtEnd
         from echotwist.probe.paths.measurement import Paths
@@ -189,19 +190,19 @@ class WatchOptions(
     exclusive=[("rate", "interval"), ("ipv4", "ipv6"), ("json", "jsonl", "csv")],
 ):
     """
-    What can be said to ``echoprobe watch``.
+    The command line of ``echoprobe watch``.
     """
 
     command, made, takes = "watch", WatchSettings, "FILE"
     longdesc = (
         "Watch many echo services. FILE is TOML; each of its targets is a table: [[target]] to = "
-        "'udp:192.0.2.1' name = 'gateway' rate = 2. Options count where it says nothing. "
-        "SIGHUP has it read again."
+        "'udp:192.0.2.1' name = 'gateway' rate = 2. Options apply where FILE says nothing. "
+        "SIGHUP makes it read FILE again."
     )
 
     def parseArgs(self, *words: str) -> None:
         """
-        Take the file.
+        Take the path of the file.
         """
         if len(words) != 1:
             said = "more than one file" if words else "no file of targets"
@@ -210,7 +211,7 @@ class WatchOptions(
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give a watch over all targets.
+        Return a watch over all targets of the file.
         """
         from echotwist.probe.watch.output import writerFor
         from echotwist.probe.watch.watch import Watch
@@ -220,29 +221,29 @@ class WatchOptions(
 
 class ExplainOptions(TargetOptions, settings=ExplainSettings):
     """
-    What can be said to ``echoprobe explain``.
+    The command line of ``echoprobe explain``.
 
-    :ivar files: captures.
+    :ivar files: the paths of the captures.
     """
 
     command, made, takes, waits = "explain", ExplainSettings, "FILE [FILE]", False
     files: tuple[str, ...]
     longdesc = (
-        "Which probes left, came, and were lost where? FILE: a capture (pcap, pcapng) of UDP or "
-        "raw IP; two of them are of both ends of the path."
+        "Find in captures which probes were lost, and where. FILE: a capture (pcap, pcapng) of "
+        "UDP or raw IP; give two from both ends of the path."
     )
 
     def parseArgs(self, *words: str) -> None:
         """
-        Take the files.
+        Take the paths of the captures.
         """
         if not 1 <= len(words) <= 2:
-            raise usage.UsageError("explain takes one capture, or two: of both ends of the path")
+            raise usage.UsageError("explain takes one capture, or two from both ends of the path")
         self.files = words
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give what reads them.
+        Return an explanation of the captures.
         """
         from echotwist.probe.explain.explanation import Explanation
         from echotwist.probe.explain.text import textOf
@@ -252,7 +253,7 @@ class ExplainOptions(TargetOptions, settings=ExplainSettings):
         return Explanation(self.settings, self.files, writer)
 
 
-#: The commands; the first is that which is meant where none is said.
+#: The commands; the first is the default.
 COMMANDS: dict[str, type[TargetOptions]] = {
     "ping": PingOptions,
     "load": LoadOptions,

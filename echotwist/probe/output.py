@@ -1,5 +1,5 @@
 """
-Where what a measurement finds is written to.
+Write the results of a measurement, in the chosen format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.live import Blocks, Line, View, terminal, viewOn
 from echotwist.probe.text import textOf
 
-#: What is told of each probe, in this order.
+#: The columns that describe a probe, in order.
 COLUMNS = (
     "target",
     "number",
@@ -30,7 +30,7 @@ COLUMNS = (
     "damage",
 )
 
-#: Hears what became of a probe to a target.
+#: Called with a target and the outcome of one of its probes.
 Observer = Callable[[str, Event], None]
 
 
@@ -51,11 +51,11 @@ def _row(target: str, event: Event) -> list[Any]:
 
 class Writer:
     """
-    Write what was found; in a terminal, show meanwhile how it stands.
+    Write the results; in a terminal, show the state meanwhile.
 
-    :param file: where to.
+    :param file: the file to write to.
     :cvar isForEnd: nothing is written before the end.
-    :ivar views: what a terminal shows, with rich and without.
+    :ivar views: the views for a terminal, with and without rich.
     """
 
     observe: Observer | None = None
@@ -68,7 +68,7 @@ class Writer:
 
     def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
-        Begin to show how it stands.
+        Start showing the state.
         """
         self._view = viewOn(terminal(self.isForEnd), *self.views)
         if self._view is not None:
@@ -76,30 +76,30 @@ class Writer:
 
     def take(self, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
-        Show how others stand from now on.
+        Show the state of these exchanges from now on.
         """
         if self._view is not None:
             self._view.take(exchanges, names)
 
     def stop(self) -> None:
         """
-        Leave the terminal as it was.
+        Remove the view from the terminal.
         """
         if self._view is not None:
             self._view.stop()
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
-        Write what is to be written in the end.
+        Write the report, in formats that have one.
         """
         self.stop()
 
 
 class Text(Writer):
     """
-    Write for a person.
+    Write text for a person.
 
-    :param textOf: writes all that was found.
+    :param textOf: formats all results.
     """
 
     def __init__(self, file: TextIO, textOf: Callable[[Mapping[str, Any]], str] = textOf) -> None:
@@ -108,7 +108,7 @@ class Text(Writer):
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
-        Write all that was found.
+        Write all results.
         """
         super().end(report)
         print(self._textOf(report), file=self._file, flush=True)
@@ -116,12 +116,12 @@ class Text(Writer):
 
 class Json(Writer):
     """
-    Write all that was found as one JSON object, in the end.
+    Write all results as one JSON object, at the end.
     """
 
     def end(self, report: Mapping[str, Any]) -> None:
         """
-        Write it.
+        Write the object.
         """
         super().end(report)
         print(json.dumps(report), file=self._file, flush=True)
@@ -129,14 +129,14 @@ class Json(Writer):
 
 class JsonLines(Writer):
     """
-    Write what became of each probe as a JSON object, each in its line.
+    Write the outcome of each probe as a JSON object on a line of its own.
     """
 
     isForEnd = False
 
     def observe(self, target: str, event: Event) -> None:
         """
-        Write one.
+        Write an outcome.
         """
         row = dict(zip(COLUMNS, _row(target, event), strict=True))
         print(json.dumps(row), file=self._file, flush=True)
@@ -144,7 +144,7 @@ class JsonLines(Writer):
 
 class Csv(Writer):
     """
-    Write what became of each probe as a line of values (RFC 4180).
+    Write the outcome of each probe as a line of comma-separated values (RFC 4180).
     """
 
     isForEnd = False
@@ -155,7 +155,7 @@ class Csv(Writer):
 
     def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
-        Write what the values are.
+        Write the line of column names.
         """
         super().begin(reactor, exchanges, names)
         self._writer.writerow(COLUMNS)
@@ -163,7 +163,7 @@ class Csv(Writer):
 
     def observe(self, target: str, event: Event) -> None:
         """
-        Write one.
+        Write an outcome.
         """
         self._writer.writerow(_row(target, event))
         self._file.flush()
@@ -171,7 +171,7 @@ class Csv(Writer):
 
 def writerFor(settings: Any, file: TextIO = sys.stdout) -> Any:
     """
-    Give the writer that was asked for.
+    Return the writer for the chosen format.
     """
     if settings.jsonLines:
         return JsonLines(file)
@@ -184,7 +184,7 @@ def writerAtEnd(
     settings: Any, textOf: Callable[[Mapping[str, Any]], str], file: TextIO = sys.stdout
 ) -> Any:
     """
-    Give the writer that was asked for, where all is written at the end.
+    Return the writer for the chosen format, for a command that writes only at the end.
 
     :param textOf: writes all that was found, for a person.
     """

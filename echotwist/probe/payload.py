@@ -1,10 +1,10 @@
 """
-What a probe carries, and how it was changed on its way (pure).
+The content of a probe, and how a reply differs from it (pure).
 
-The first 8 bytes are its number, the next 8 the time when it was sent (nanoseconds
-of ``CLOCK_REALTIME``), the next 8 a check that depends on both and on a seed.  All
-are little-endian, so that a short probe still has the lower bytes of its number.
-The rest is noise whose place depends on the check, or what somebody asked for.
+The first 8 bytes are the number of the probe, the next 8 the time when it was sent
+(nanoseconds of ``CLOCK_REALTIME``), the next 8 a checksum of both and of a seed.  All are
+little-endian, so that a short probe still has the lower bytes of its number.  The rest is
+noise, from a place that depends on the checksum, or a fill that the user chose.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from hashlib import blake2b, shake_256
 from attrs import frozen
 
 _HEAD = struct.Struct("<QQ")
-#: Bytes of the number alone, of number and time, and of those with the check.
+#: Bytes of the number alone; of number and time; of number, time and checksum.
 NUMBER, HEAD, HEADER = 8, 16, 24
 
 _OFFSETS = 2**16
 
-#: Bytes of a damaged reply that are shown at the most, and bits that are counted.
+#: How many bytes of a damaged reply to show at most, and how many flipped bits to count.
 SHOWN, _FEW = 32, 8
 
 
 class Payload:
     """
-    Makes what probes carry, and makes it again to compare.
+    Make the content of probes, and make it again to compare.
 
-    :param seed: bytes, at most 64, that make the probes of one run unlike others.
+    :param seed: bytes, at most 64, that make the probes of this run differ from others.
     :param size: bytes of a probe.
-    :param fill: what comes after the header, again and again; nothing for noise.
+    :param fill: what follows the header, repeated; ``None`` for noise.
     """
 
     def __init__(self, seed: bytes, size: int, fill: bytes | None = None) -> None:
@@ -43,9 +43,9 @@ class Payload:
 
     def make(self, number: int, sentAt: int) -> bytes:
         """
-        Make what one probe carries.
+        Make the content of a probe.
 
-        :param sentAt: when it is sent.
+        :param sentAt: the time that it carries, in nanoseconds of ``CLOCK_REALTIME``.
         """
         head = _HEAD.pack(number, sentAt)
         check = self._check(head)
@@ -57,7 +57,7 @@ class Payload:
 
     def header(self, number: int, sentAt: int) -> bytes:
         """
-        Make what one probe carries before its noise.
+        Make the header of a probe.
         """
         head = _HEAD.pack(number, sentAt)
         return (head + self._check(head))[: self.size]
@@ -76,7 +76,7 @@ class Payload:
 
 def headOf(data: bytes) -> tuple[int, int | None]:
     """
-    Read number and time, or what is there of the number alone.
+    Read number and time; the time is ``None`` if the data is too short for it.
     """
     if len(data) >= HEAD:
         number, sentAt = _HEAD.unpack_from(data)
@@ -87,13 +87,13 @@ def headOf(data: bytes) -> tuple[int, int | None]:
 @frozen
 class Damage:
     """
-    How a reply differs from what was sent.
+    The difference between a reply and its probe.
 
-    :param bit: the first bit that differs, counted from 0, that of the highest value
-        first in each byte.
-    :param pattern: in words.
-    :param expected: the bytes from that one on, some of them.
-    :param got: those that came instead.
+    :param bit: the first bit that differs, counted from 0; in each byte the most significant
+        bit comes first.
+    :param pattern: the kind of damage, in words.
+    :param expected: some bytes of the probe, from the first that differs.
+    :param got: the bytes of the reply in their place.
     """
 
     bit: int
@@ -104,9 +104,9 @@ class Damage:
 
 def damageOf(expected: bytes, got: bytes) -> Damage:
     """
-    Say how a reply differs.
+    Describe how a reply differs.
 
-    :param expected: what was sent; it is not the same.
+    :param expected: the right reply, which differs from ``got``.
     """
     changed = _changed(expected, got)
     first = changed[0] if changed else min(len(expected), len(got))
@@ -119,14 +119,14 @@ def damageOf(expected: bytes, got: bytes) -> Damage:
 
 def cutTo(left: int, size: int) -> str:
     """
-    Name the damage of a reply of which so many bytes are left.
+    Describe a reply that was cut short.
     """
     return f"cut to {left} of {size} bytes"
 
 
 def before(expected: bytes, got: bytes | bytearray) -> int:
     """
-    Count the bytes that stand before a reply, if what was sent can be found in it.
+    Count the bytes before a reply; 0 if the right reply is not in it.
     """
     start = expected[:HEADER] if len(expected) >= NUMBER else expected
     return max(0, got.find(start))
@@ -134,15 +134,15 @@ def before(expected: bytes, got: bytes | bytearray) -> int:
 
 def lined(expected: bytes, put: bytes) -> bytes:
     """
-    Give a reply in which something stands before each line but the first.
+    Return a reply with some bytes before each line but the first.
     """
     return expected[:-1].replace(b"\n", b"\n" + put) + expected[-1:]
 
 
 def beforeLines(expected: bytes, got: bytes) -> bytes:
     """
-    Give what stands before each line of a reply, or each but the first, which may go on
-    with that of the reply before; nothing if that is not all that differs.
+    Return the bytes before each line of a reply, or before each but the first, which may
+    continue a line of the reply before; empty if that is not the only difference.
     """
     inner, more = expected[:-1].count(b"\n"), len(got) - len(expected)
     for isFirst in (True, False):
@@ -156,7 +156,7 @@ def beforeLines(expected: bytes, got: bytes) -> bytes:
 
 def _changed(expected: bytes, got: bytes) -> list[int]:
     """
-    Give the places of the bytes that differ.
+    Return the places of the bytes that differ.
     """
     pairs = enumerate(zip(expected, got, strict=False))
     return [place for place, (one, other) in pairs if one != other]
@@ -164,7 +164,7 @@ def _changed(expected: bytes, got: bytes) -> list[int]:
 
 def _pattern(expected: bytes, got: bytes, changed: list[int]) -> str:
     """
-    Name a kind of damage; there are not many, however many replies are damaged.
+    Name the kind of damage; there are few kinds, even for many damaged replies.
     """
     more = len(got) - len(expected)
     if put := beforeLines(expected, got):

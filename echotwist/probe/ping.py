@@ -1,5 +1,5 @@
 """
-``echoprobe ping``: sends probes to targets, and tells what became of them.
+``echoprobe ping``: send probes to targets, and report their outcomes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Where targets are, and what keeps a probe from getting there, in words.
+Look up targets, and put the errors of reaching them into words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from echotwist.sockets.addresses import nameText, peerText, scoped
 from echotwist.sockets.errors import inWords
 from echotwist.sockets.unixpeer import LONGEST_NAME
 
-#: What helps, by the number of an error and what it is about: an option, a kind, or all.
+#: What helps, by the error number and by what it concerns: an option, a kind, or any.
 _HINTS = {
     (errno.EPERM, "raw"): "raw IP needs root or CAP_NET_RAW",
     (errno.EACCES, "raw"): "raw IP needs root or CAP_NET_RAW",
@@ -33,13 +33,13 @@ _HINTS = {
 }
 
 
-#: Bytes of an IP packet at the most, without the header of IPv6, and of the headers in it.
+#: Bytes of an IP packet at most (without the header of IPv6), and of headers within it.
 _PACKET, _HEADER_OF_IPV4, _HEADER_OF_UDP = 65535, 20, 8
 
 
 class ProbeError(Exception):
     """
-    What keeps a probe from beginning; its text is one line for a person.
+    The reason why the probe cannot start; its text is one line for a person.
     """
 
 
@@ -48,13 +48,12 @@ class Way:
     """
     How probes leave this host.
 
-    :param family: ``AF_INET`` or ``AF_INET6``, or ``AF_UNSPEC`` for whichever the
-        name has.
-    :param source: the address that they come from, if not what the kernel prefers.
-    :param sourcePort: the port that they come from; 0 for any.
-    :param interface: the network interface that they leave by, if any.
-    :param dscp: from 0 to 63 (RFC 2474), if not what the system sets.
-    :param hopLimit: how many routers they may pass, if not what the system sets.
+    :param family: ``AF_INET`` or ``AF_INET6``; ``AF_UNSPEC`` for any that the name has.
+    :param source: the source address; ``None`` for the kernel's choice.
+    :param sourcePort: the source port; 0 for any.
+    :param interface: the network interface to send by, if any.
+    :param dscp: the code point, from 0 to 63 (RFC 2474); ``None`` for the system's default.
+    :param hopLimit: the hop limit or TTL; ``None`` for the system's default.
     """
 
     family: int = socket.AF_UNSPEC
@@ -68,10 +67,10 @@ class Way:
 @frozen
 class Place:
     """
-    Where a target is.
+    The address of a target.
 
-    :param family: of its address.
-    :param address: as connect(2) takes it in Python.
+    :param family: its address family.
+    :param address: the address as Python's ``connect`` takes it.
     """
 
     family: int
@@ -79,7 +78,7 @@ class Place:
 
     def __str__(self) -> str:
         """
-        Write it as a person reads it.
+        Format the address for a person.
         """
         if not isinstance(self.address, tuple):
             return nameText(self.address)
@@ -88,16 +87,16 @@ class Place:
     @property
     def scope(self) -> int:
         """
-        The number of the network interface of a link-local address; 0 for others.
+        The index of the network interface of a link-local address; 0 for other addresses.
         """
         isSix = isinstance(self.address, tuple) and len(self.address) > 3
         return int(self.address[3]) if isSix else 0
 
     def whyNot(self, number: int) -> str:
         """
-        Say why a connection to it does not come about.
+        Put the error of a connect into words.
 
-        :param number: of the system's error.
+        :param number: the error number.
         """
         words = inWords(OSError(number, os.strerror(number)))
         hint = _HINTS.get((number, "link")) if self.scope else None
@@ -106,7 +105,7 @@ class Place:
     @property
     def isNear(self) -> bool:
         """
-        Whether it is this host, its link or a private network (RFC 1918, RFC 4193).
+        Whether it is on this host, its link or a private network (RFC 1918, RFC 4193).
         """
         if not isinstance(self.address, tuple):
             return True
@@ -117,7 +116,7 @@ class Place:
 
 def largestOf(target: Target, place: Place) -> int:
     """
-    Tell how many bytes a datagram to a target has at the most.
+    Return how many bytes a datagram to a target may have.
     """
     if target.kind not in ("udp", "raw"):
         return _PACKET - _HEADER_OF_UDP
@@ -128,7 +127,7 @@ def largestOf(target: Target, place: Place) -> int:
 
 def checkUnix(target: Target, way: Way) -> None:
     """
-    See that nothing is asked of a UNIX socket that it does not have.
+    Check that a UNIX socket is not combined with options of IP.
 
     :raise ProbeError: it is.
     """
@@ -138,7 +137,7 @@ def checkUnix(target: Target, way: Way) -> None:
 
 def find(target: Target, way: Way) -> Place:
     """
-    Look up where a target is.
+    Look up the address of a target.
 
     :raise ProbeError: it has no address, or none of the family.
     """
@@ -147,7 +146,7 @@ def find(target: Target, way: Way) -> Place:
 
 def findAll(target: Target, way: Way) -> list[Place]:
     """
-    Look up all places where a target is, the one to use first.
+    Look up all addresses of a target; the first is the best.
 
     :raise ProbeError: it has no address, or none of the family.
     """
@@ -165,10 +164,10 @@ def findAll(target: Target, way: Way) -> list[Place]:
 
 def lookUp(said: str, host: str, port: int, family: int) -> list[tuple[int, Any]]:
     """
-    Look up the addresses of a host, each with its family, the one to use first.
+    Look up the addresses of a host, each with its family; the first is the best.
 
-    :param said: what a person said, which it is for.
-    :raise ProbeError: there are none.
+    :param said: the words of the user, for the error.
+    :raise ProbeError: the host has no address.
     """
     try:
         found = _addressesOf(host, port, family)
@@ -184,7 +183,7 @@ def lookUp(said: str, host: str, port: int, family: int) -> list[tuple[int, Any]
 
 def _addressesOf(host: str, port: int, family: int) -> list[Any]:
     """
-    Ask the resolver in a thread if it may take long: ^C must not wait for it.
+    Ask the resolver; in a thread if that may take long, so that ^C need not wait for it.
     """
     ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_DGRAM)
     if host[-1:].isdigit() or ":" in host or current_thread() is not main_thread():
@@ -202,13 +201,13 @@ def _isScopeless(address: Any) -> bool:
     if len(address) < 4 or address[3]:
         return False
     host = ip_address(address[0])
-    # Multicast of one link has a scope, too (RFC 4007, section 4).
+    # Multicast addresses of one link have a zone as well (RFC 4007, section 4).
     return host.is_link_local or (host.is_multicast and host.packed[1] & 15 == 2)
 
 
 def _scopeFault(host: str) -> str:
     """
-    Say what is wrong with what comes after the ``%`` of an address, if anything is.
+    Describe what is wrong with the zone of an address, after ``%``; empty if nothing is.
     """
     address, percent, scope = host.partition("%")
     if not percent:
@@ -224,9 +223,9 @@ def _scopeFault(host: str) -> str:
 
 def fault(said: str, about: str, error: Exception) -> ProbeError:
     """
-    Say what went wrong, and what helps.
+    Put an error into words, with what helps.
 
-    :param said: what a person said, which it is about.
+    :param said: the words of the user that the error concerns.
     :param about: the kind of target, or the option.
     """
     cause = error if isinstance(error, OSError) else OSError(str(error))

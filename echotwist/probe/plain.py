@@ -1,5 +1,5 @@
 """
-Streams of TCP and of UNIX sockets.
+Streams over TCP and UNIX sockets.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from echotwist.probe.socketevents import SocketEvents
 from echotwist.probe.streams import Stream
 from echotwist.sockets.errors import inWords
 
-#: Bytes that are read at once, and how often before others have their turn.
+#: Bytes to read at once, and how many times before other sockets have their turn.
 _AT_ONCE, _TIMES = 2**18, 16
 
 
 class PlainStream(Stream):
     """
-    A stream of TCP or of a UNIX socket.
+    A stream over TCP or a UNIX socket.
 
-    While one probe alone is under way on TCP, the kernel's stamps say when it left,
-    when all of it was acknowledged, and when its reply came in.  Those of more than
-    one would mix.
+    While a single probe is under way on TCP, kernel timestamps tell when it left, when all of
+    it was acknowledged, and when its reply came in.  With more probes under way the kernel's
+    timestamps cannot be told apart.
     """
 
     def _connected(self) -> None:
@@ -40,7 +40,7 @@ class PlainStream(Stream):
 
     def hasRoom(self) -> bool:
         """
-        Tell whether all that was written before is gone.
+        Tell whether everything written before has left.
         """
         return not self._unwritten
 
@@ -67,7 +67,7 @@ class PlainStream(Stream):
 
     def waitUntil(self, at: int) -> bool:
         """
-        Wait for answers until then, and take them, unless there is more to wait for.
+        Wait for answers until a time, and read them, unless the reactor must watch for more.
         """
         if self._events is None or not self.isOpen or self._unwritten:
             return False
@@ -75,7 +75,7 @@ class PlainStream(Stream):
 
     def leftAt(self, number: int) -> int:
         """
-        Tell when a probe left, if it was alone under way.
+        Return when a probe left, if no other was under way.
         """
         if not self.isStamped or number != self._alone:
             return 0
@@ -84,13 +84,13 @@ class PlainStream(Stream):
 
     def queuedAt(self, number: int) -> int:
         """
-        Tell when a probe was queued, if it was alone under way.
+        Return when a probe was queued, if no other was under way.
         """
         return self._queued
 
     def read(self) -> None:
         """
-        Take what has come in.
+        Read what has come in.
         """
         if not self.isOpen:
             return
@@ -129,7 +129,7 @@ class PlainStream(Stream):
                 self._stamped(notice)
 
     def _isOfLast(self, notice: Stamp) -> bool:
-        # The kernel counts bytes, and names the last one, in 32 bits.
+        # The kernel counts bytes in 32 bits, and names the last byte.
         return bool(self._alone) and notice.key == (self._written - 1) & 0xFFFFFFFF
 
     def _stamped(self, notice: Stamp) -> None:

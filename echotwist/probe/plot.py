@@ -1,8 +1,7 @@
 """
-Round trips and losses over time, and how round trips are spread: drawn into a file.
+Draw round trips and losses over time, and the distribution of round trips, into a file.
 
-What is drawn is thinned out, so that neither memory nor the file grow with the number of
-probes.
+The points are thinned out, so that memory and file do not grow with the number of probes.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from echotwist.probe.distribution import Distribution, Memory
 from echotwist.probe.drawing import Drawing
 from echotwist.probe.events import Event
 
-#: Points of each kind that are kept at the most, and that are drawn one by one; and into
-#: how many parts time is divided where there are more.
+#: How many points of each kind to keep, at most; how many to draw one by one; and into how
+#: many parts to divide the time if there are more.
 _KEPT, _DRAWN, _PARTS = 2**15, 1000, 300
 
-#: Targets that are drawn at the most: a picture has 65,536 pixels (matplotlib's Agg), and
-#: takes some 0.1 seconds for each.
+#: How many targets to draw at most: a picture has at most 65,536 pixels (matplotlib's Agg),
+#: and takes some 0.1 seconds for each target.
 _ROWS = 100
 
-#: Colours: of round trips, of late ones, and of losses.
+#: Colours of round trips, of late replies, and of losses.
 _RTT, _LATE, _LOST = "#1f5fa8", "#e08a00", "#c8102e"
 
 _MS, _SECOND = 10**6, 10**9
@@ -32,9 +31,9 @@ _MS, _SECOND = 10**6, 10**9
 
 class Points:
     """
-    Times and values, of which fewer and fewer are kept the more there are (pure).
+    Times and values, of which a smaller share is kept the more there are (pure).
 
-    :ivar step: of so many one is kept.
+    :ivar step: one of this many points is kept.
     """
 
     def __init__(self) -> None:
@@ -44,7 +43,7 @@ class Points:
 
     def add(self, at: int, value: int = 0) -> None:
         """
-        Take one more.
+        Add a point.
         """
         if self.count % self.step == 0:
             self.at.append(at)
@@ -57,7 +56,7 @@ class Points:
 
 class Series:
     """
-    What is drawn of one target.
+    The points of one target.
     """
 
     def __init__(self) -> None:
@@ -66,7 +65,7 @@ class Series:
 
     def add(self, event: Event) -> None:
         """
-        Hear what became of a probe.
+        Note the outcome of a probe.
         """
         if event.outcome == "lost":
             self.lost.add(event.sentAt)
@@ -79,10 +78,10 @@ class Series:
 
 class Plot:
     """
-    Draw a measurement.
+    The plot of a measurement.
 
     :param path: see :class:`echotwist.probe.drawing.Drawing`.
-    :raise ProbeError: it cannot be drawn, or not be written.
+    :raise ProbeError: matplotlib is missing, or the file cannot be written.
     """
 
     def __init__(self, path: str) -> None:
@@ -91,16 +90,16 @@ class Plot:
 
     def observe(self, target: str, event: Event) -> None:
         """
-        Hear what became of a probe.
+        Note the outcome of a probe.
         """
         self._series.setdefault(target, Series()).add(event)
 
     def write(self, results: Sequence[Mapping[str, Any]]) -> None:
         """
-        Draw all of it.
+        Draw all targets, and write the file.
 
-        :param results: of the targets, as in a report.
-        :raise WriteError: the file takes no more.
+        :param results: the results of a report.
+        :raise WriteError: the file cannot be written.
         """
         shown = results[:_ROWS]
 
@@ -138,7 +137,7 @@ def _drawTime(axes: Any, series: Series, result: Mapping[str, Any]) -> None:
         places = sorted({round(at, 2) for at in _seconds(series.lost, began)})
         shown = places[:: 1 + len(places) // _DRAWN]
         axes.margins(y=0.15)
-        # Marks at the upper edge, where no round trip is.
+        # Marks at the upper edge, above all round trips.
         frame = axes.get_xaxis_transform()
         top = [0.96] * len(shown)
         axes.plot(shown, top, "|", ms=9, mew=1, c=_LOST, label="lost", transform=frame)
@@ -151,7 +150,7 @@ def _drawTime(axes: Any, series: Series, result: Mapping[str, Any]) -> None:
 
 def _drawParts(axes: Any, points: Points, began: int, label: str) -> None:
     """
-    Draw of each part of time the least, the middle and the largest round trip.
+    Draw the smallest, the median and the largest round trip of each part of time.
     """
     first, last = points.at[0], points.at[-1]
     length = max(1, (last - first) // _PARTS + 1)
@@ -168,7 +167,7 @@ def _drawParts(axes: Any, points: Points, began: int, label: str) -> None:
 
 def _drawSpread(axes: Any, spread: Distribution) -> None:
     """
-    Draw what share of round trips was how long at the most, and where most of them are.
+    Draw the cumulative distribution of round trips, and their histogram.
     """
     axes.set_title("share of RTT", loc="left")
     axes.set_xlabel("ms")
@@ -194,8 +193,8 @@ def _drawSpread(axes: Any, spread: Distribution) -> None:
 
 def _histogram(values: list[float], parts: int = 40) -> tuple[list[float], list[float]]:
     """
-    Count, in percent of the largest, how many values are in each part, parts being as
-    wide as all others on a logarithmic scale.
+    Count the values in each part, in percent of the fullest; the parts are equally wide on a
+    logarithmic scale.
     """
     low, high = max(values[0], 1e-6), max(values[-1], values[0] * 1.001, 2e-6)
     ratio = (high / low) ** (1 / parts)

@@ -1,8 +1,8 @@
 """
-Many packets of a socket with one call: recvmmsg(2), of Linux.
+Receive many packets of a socket with one call: Linux's recvmmsg(2).
 
-Python's own ``recvmsg`` needs a call for each packet, and one more to learn that there is
-none; that is a large part of the time that a probe takes.
+Python's ``recvmsg`` needs a call for each packet, and one more to find that no packet is
+left; that takes a large part of the time of a probe.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from typing import Any
 
 from echotwist.sockets.packetinfo import nameFrom
 
-#: ``struct mmsghdr``: address and its size, pieces and their count, control messages and
-#: their size, flags, and the size of the packet; and where these sizes are.
+#: ``struct mmsghdr``: the address and its size, buffers and their count, control messages and
+#: their size, flags, and the size of the packet; then the offsets of these sizes.
 _HEADER = struct.Struct("@PIPNPNi0PI0P")
 _NAMED, _TOLD, _SIZE = map(struct.calcsize, ("@P", "@PIPNP", "@PIPNPNi0P"))
-#: ``struct iovec``: where a piece is, and its size.
+#: ``struct iovec``: the start of a buffer, and its size.
 _PIECE = struct.Struct("@PN")
 
-#: Bytes of control messages, and of an address, that there is room for: ``struct
-#: sockaddr_un`` is the largest (unix(7)).
+#: Bytes for control messages, and for an address: ``struct sockaddr_un`` is the largest
+#: (unix(7)).
 _CONTROL, _NAME = 256, 112
-#: How addresses of the internet begin.
+#: The first bytes of IPv4 and IPv6 addresses.
 _INTERNET = [struct.pack("@H", family) for family in (socket.AF_INET, socket.AF_INET6)]
 
 
 class Receiver:
     """
-    Room for some packets, and the call that fills it.
+    Buffers for some packets, and the call that fills them.
 
     :param count: packets of a call.
-    :param size: bytes of a packet; what is more is cut off.
-    :param flags: of the call.
-    :ivar memory: all that was received.
-    :ivar controls: where in it the control messages of each packet are.
-    :ivar told: how many bytes of these there are.
+    :param size: bytes of a packet; the rest of a larger packet is lost.
+    :param flags: the flags of the call.
+    :ivar memory: all buffers.
+    :ivar controls: where the control messages of each packet are in it.
+    :ivar told: how many bytes of control messages each packet has.
     """
 
     def __init__(self, count: int, size: int, flags: int = 0) -> None:
-        # A function that knows the types of its arguments takes twice as long to call.
+        # A ctypes function with declared argument types takes twice as long to call.
         self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
         self._count, self._flags = count, flags
         pieces = count * _HEADER.size
@@ -54,7 +54,7 @@ class Receiver:
         self._names = range(names, controls, _NAME)
         self.controls = range(controls, packets, _CONTROL)
         self._packets = range(packets, packets + count * size, size)
-        # Pages of it that nothing is written to take no memory.
+        # Pages of it that are never written to take no memory.
         self.memory = mmap.mmap(-1, self._packets.stop, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         start = ctypes.c_char.from_buffer(self.memory)
         self._headers, begin = ctypes.byref(start), ctypes.addressof(start)
@@ -73,12 +73,12 @@ class Receiver:
 
     def receive(self, fd: int) -> int:
         """
-        Receive what there is.
+        Receive the packets that have come in.
 
-        :return: how many packets.
-        :raise OSError: there is nothing, or something went wrong.
+        :return: how many packets were received.
+        :raise OSError: no packet has come in, or the call failed.
         """
-        # What the call left there the last time must not stay.
+        # The previous call has overwritten these fields.
         self.memory[: len(self._fresh)] = self._fresh
         count: int = self._call(fd, self._headers, self._count, self._flags, None)
         if count < 0:
@@ -88,14 +88,14 @@ class Receiver:
 
     def packet(self, number: int) -> bytes:
         """
-        Give the bytes of a packet.
+        Return the bytes of a packet.
         """
         start = self._packets[number]
         return self.memory[start : start + self._sizes[number]]
 
     def sender(self, number: int) -> Any:
         """
-        Give the address that came with a packet, if it is one of the internet.
+        Return the source address of a packet, if it is an IPv4 or IPv6 address.
         """
         start = self._names[number]
         name = self.memory[start : start + self._named[number]]
@@ -103,7 +103,7 @@ class Receiver:
 
     def control(self, number: int) -> bytes:
         """
-        Give the control messages of a packet.
+        Return the control messages of a packet.
         """
         start = self.controls[number]
         return self.memory[start : start + self.told[number]]
@@ -112,6 +112,6 @@ class Receiver:
 @cache
 def receiver(count: int, size: int, flags: int = 0) -> Receiver:
     """
-    Give a receiver that all sockets share: nothing stays in it.
+    Return a receiver that all sockets share: it keeps nothing between calls.
     """
     return Receiver(count, size, flags)

@@ -1,5 +1,5 @@
 """
-What a measurement found, as plain values (pure): ``schema.json`` describes them.
+The results of a measurement as plain values (pure): ``schema.json`` describes them.
 
 All times are nanoseconds.
 """
@@ -18,19 +18,19 @@ from echotwist.probe.session import Session
 from echotwist.probe.tally import Runs, Times
 from echotwist.probe.verdict import Verdict
 
-#: The version of what ``--json`` tells; it changes when a value goes away or means
-#: something else, not when one is added.
+#: The version of the report of ``--json``; it changes when a value disappears or changes its
+#: meaning, not when a value is added.
 VERSION = 1
 
-#: Exit statuses: all held; something failed; a mistake in the command; nothing came
-#: back; the probe itself was too slow.
+#: Exit statuses: all conditions held; one failed; a mistake in the command; no reply came;
+#: the probe itself was too slow.
 HELD, FAILED, USAGE, SILENCE, TOO_SLOW = range(5)
 
-#: The share of answers that must have the kernel's stamps, for these to be told.
+#: The share of replies that need kernel timestamps before these are used.
 _STAMPED = 0.95
 
-#: Nanoseconds by which probes may be sent late, in 99 of 100 cases: this, or what is
-#: between two of them, whichever is more.
+#: Nanoseconds by which 99 of 100 probes may be sent late: this, or the interval of probes if
+#: that is longer.
 _LATE = SECOND // 100
 
 _SHARES = {"median": 50, "p90": 90, "p99": 99, "p999": 99.9}
@@ -38,7 +38,7 @@ _SHARES = {"median": 50, "p90": 90, "p99": 99, "p999": 99.9}
 
 def spread(values: Distribution) -> dict[str, Any] | None:
     """
-    Give what is told of many values; nothing if there are none.
+    Summarize many values; ``None`` if there are none.
     """
     if not values.count:
         return None
@@ -49,9 +49,9 @@ def spread(values: Distribution) -> dict[str, Any] | None:
 
 def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Give what is known of one target.
+    Return the present result of one target.
 
-    :param about: what was to be measured: the target and the like.
+    :param about: the description of the measurement: the target and the like.
     """
     books = session.books
     times, clock = best(books.user, books.kernel)
@@ -105,7 +105,7 @@ def resultOf(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def best(user: Times, kernel: Times) -> tuple[Times, str]:
     """
-    Choose the clock whose times are told, and name it.
+    Choose the clock whose round trips are reported, and name it.
     """
     isKernel = kernel.rtt.count and kernel.rtt.count >= _STAMPED * user.rtt.count
     return (kernel, "kernel") if isKernel else (user, "user")
@@ -113,7 +113,7 @@ def best(user: Times, kernel: Times) -> tuple[Times, str]:
 
 def lossesIn(books: Ledger) -> dict[str, Any]:
     """
-    Give what is told of losses.
+    Summarize the losses.
     """
     losses, settled = books.losses(), books.sent - books.pending
     count = losses.runs.lost
@@ -133,7 +133,7 @@ def _runs(runs: Runs) -> dict[str, Any]:
 
 def reasonsOf(counted: Counter[str]) -> dict[str, Any]:
     """
-    Give what is told of reasons, the most frequent first.
+    Return reasons with their counts, the most frequent first.
     """
     reasons = [{"reason": reason, "count": count} for reason, count in counted.most_common()]
     return {"count": counted.total(), "reasons": reasons}
@@ -141,7 +141,7 @@ def reasonsOf(counted: Counter[str]) -> dict[str, Any]:
 
 def damageIn(exchange: Exchange) -> dict[str, Any] | None:
     """
-    Give what is told of damage, if there is any.
+    Summarize damaged replies; ``None`` if there are none.
     """
     if exchange.firstDamage is None:
         return None
@@ -163,16 +163,16 @@ def faultsOf(
     skipped: int, lateness: Distribution, interval: float, dropped: int, stepped: int
 ) -> Iterable[str]:
     """
-    Say why the probe itself is worse than what it measures.
+    Report where the probe itself is less exact than what it measures.
 
-    :param skipped: probes whose time was over.
-    :param lateness: of those that were sent, in nanoseconds.
-    :param interval: nanoseconds between two.
-    :param dropped: replies for which there was no room.
+    :param skipped: probes that were not sent, as they were too late.
+    :param lateness: how late the other probes were sent, in nanoseconds.
+    :param interval: nanoseconds from one probe to the next.
+    :param dropped: replies that the kernel dropped for lack of room.
     :param stepped: probes during which somebody set the clock.
     """
     if skipped:
-        yield f"{skipped} probes were not sent, as their time was long over"
+        yield f"{skipped} probes were not sent, as they were too late"
     [late] = lateness.percentiles(99)
     if late is not None and late > max(_LATE, interval):
         yield f"1 in 100 probes was sent {late / 1e6:.1f} ms late or more"
@@ -196,9 +196,9 @@ def conclude(
     results: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """
-    Tell what conditions say, and the exit status.
+    Return the verdicts and the exit status.
 
-    :param judged: what each says of a result.
+    :param judged: the verdict of each condition on each result.
     """
     isSilent = any(not result["back"] + result["late"] for result in results)
     isTooSlow = any(result["tooSlow"] for result in results)
@@ -209,9 +209,9 @@ def exitStatus(judged: Iterable[Mapping[str, Any]], isSilent: bool, isTooSlow: b
     """
     Return the exit status.
 
-    :param judged: what each condition says.
-    :param isSilent: a service does not answer.
-    :param isTooSlow: the probe was worse than what it measured.
+    :param judged: the verdict of each condition.
+    :param isSilent: a service did not answer.
+    :param isTooSlow: the probe was less exact than what it measured.
     """
     if isSilent:
         return SILENCE

@@ -1,5 +1,5 @@
 """
-When a probe is to be sent (pure).
+Schedule when to send probes (pure).
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ SECOND = 10**9
 
 class Schedule:
     """
-    Turns at equal distances: the n-th is due n intervals after the start, however
-    late those before it were.
+    Turns at equal intervals: the n-th turn is due n intervals after the start, even if earlier
+    turns were late.
 
-    One that is late is still taken.  Turns that are late by more than a second and
-    by more than an interval are left out, so that a process that was stopped for an
-    hour does not send all of that hour at once.
+    A late turn is still taken.  Turns that are late by more than a second and by more than an
+    interval are skipped: a process that was stopped for an hour does not send the probes of
+    that hour at once.
 
-    :cvar stale: nanoseconds of that second.
+    :cvar stale: the nanoseconds of that second.
     :param interval: nanoseconds from one turn to the next.
-    :param count: of turns; nothing for any number.
-    :param duration: nanoseconds in which all turns are due; nothing for ever.
+    :param count: how many turns there are; ``None`` for any number.
+    :param duration: nanoseconds in which turns are due; ``None`` for ever.
     :param phase: nanoseconds from the start to the first turn.
-    :ivar interval: that.
-    :ivar skipped: how many turns were left out.
-    :ivar at: when the next turn is due; nothing if there is none.
+    :ivar interval: the same.
+    :ivar skipped: how many turns were skipped.
+    :ivar at: when the next turn is due; ``None`` if there is none.
     """
 
     stale = SECOND
@@ -64,7 +64,7 @@ class Schedule:
     @property
     def _rest(self) -> int | float:
         """
-        How many turns are still to come, whatever the count.
+        How many turns are to come by the duration, whatever the count.
         """
         if self._duration is None:
             return inf
@@ -74,7 +74,7 @@ class Schedule:
         """
         Take the next turn, if it is due.
 
-        :return: when it was due; nothing if it is not yet.
+        :return: when it was due; ``None`` if no turn is due yet.
         """
         at = self.at
         if at is None or at > now:

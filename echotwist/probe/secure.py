@@ -1,5 +1,5 @@
 """
-Streams of TLS; their own module, as it needs pyOpenSSL.
+Streams over TLS, in a module of their own because they need pyOpenSSL.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from echotwist.sockets.errors import inWords, reasonOfTLS
 
 class SecureStream(Stream):
     """
-    A stream of TLS.
+    A stream over TLS.
 
     :param creator: makes the client's side of a connection
         (``IOpenSSLClientConnectionCreator``).
@@ -54,7 +54,7 @@ class SecureStream(Stream):
         inner.noisy = False
         factory = TLSMemoryBIOFactory(self._creator, True, inner)
         factory.noisy = False
-        # The reactor takes a copy of the descriptor.
+        # The reactor gets a copy of the descriptor.
         self._reactor.adoptStreamConnection(self._socket.fileno(), self._place.family, factory)
         if self._events is not None:
             self._events.close()
@@ -63,21 +63,21 @@ class SecureStream(Stream):
 
     def made(self, protocol: Protocol) -> None:
         """
-        Hear that the handshake is over.
+        Note that the handshake has succeeded.
         """
         if protocol is self._protocol:
             self._begin()
 
     def came(self, data: bytes) -> None:
         """
-        Hear what came next.
+        Take the next bytes of the stream.
         """
         self._received(data)
         self._session.wasRead()
 
     def gone(self, protocol: Protocol, reason: Failure) -> None:
         """
-        Hear that the connection is gone.
+        Note that the connection is gone.
         """
         if protocol is not self._protocol:
             return
@@ -88,14 +88,14 @@ class SecureStream(Stream):
 
     def giveUp(self, why: str) -> None:
         """
-        Wait no longer for a connection, or for its handshake.
+        Stop waiting for a connection, or for its handshake.
         """
         self._abort()
         super().giveUp(why)
 
     def stop(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
         super().stop()
         self._abort()
@@ -107,7 +107,7 @@ class SecureStream(Stream):
 
     def hasRoom(self) -> bool:
         """
-        Tell whether the connection takes more.
+        Tell whether the connection takes more bytes.
         """
         return bool(self._protocol.isRoomy)
 
@@ -121,9 +121,9 @@ _CLEAN = (type(connectionDone.value),)
 @implementer(IHandshakeListener)
 class _Secure(Protocol):
     """
-    The inner end of a connection of TLS.
+    The protocol inside a TLS connection.
 
-    :ivar isRoomy: it takes more.
+    :ivar isRoomy: the connection takes more bytes.
     """
 
     def __init__(self, stream: SecureStream) -> None:
@@ -132,44 +132,44 @@ class _Secure(Protocol):
 
     def connectionMade(self) -> None:
         """
-        Hear when the connection takes no more.
+        Ask to be told when the connection takes no more bytes.
         """
         transport: Any = self.transport
         transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
         """
-        Write no more for now.
+        Note that the connection takes no more bytes for now.
         """
         self.isRoomy = False
 
     def resumeProducing(self) -> None:
         """
-        Write again.
+        Note that the connection takes bytes again.
         """
         self.isRoomy = True
 
     def stopProducing(self) -> None:
         """
-        Write no more.
+        Note that the connection takes no more bytes.
         """
         self.isRoomy = False
 
     def handshakeCompleted(self) -> None:
         """
-        It is safe to write.
+        Note that the handshake is over: bytes may be sent.
         """
         self._stream.made(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Pass on what came.
+        Pass on the bytes that came.
         """
         self._stream.came(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Pass on that it is over.
+        Pass on the end of the connection.
         """
         self._stream.gone(self, reason)
 
@@ -219,10 +219,10 @@ class Verified:
 @implementer(IOpenSSLClientConnectionCreator)
 class Insecure:
     """
-    Begin connections whose certificate nobody looks at.
+    Start TLS connections without a check of the certificate.
 
-    :param host: a name that the service may choose its certificate by (RFC 6066,
-        section 3), or an address.
+    :param host: the address, or the name by which the service may choose its certificate
+        (RFC 6066, section 3).
     """
 
     def __init__(self, host: str) -> None:
@@ -231,10 +231,10 @@ class Insecure:
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """
-        Begin one.
+        Start the client's side of a connection.
         """
         connection = SSL.Connection(self._context, None)
-        if self._host.rpartition(".")[2].isalpha():  # Addresses are not told.
+        if self._host.rpartition(".")[2].isalpha():  # A server name is never an address.
             connection.set_tlsext_host_name(self._host.encode("idna"))
         connection.set_connect_state()
         return connection
@@ -250,11 +250,11 @@ def whyNot(error: BaseException | None) -> str:
 
 def creatorFor(host: str, ca: str | None, isInsecure: bool) -> Any:
     """
-    Make what makes the client's side of TLS (``IOpenSSLClientConnectionCreator``).
+    Return a creator of the client's side of TLS (``IOpenSSLClientConnectionCreator``).
 
-    :param ca: a file with certificates to trust, in place of the system's.
-    :param isInsecure: trust any.
-    :raise ProbeError: the file has none, or no certificate can be for such a host.
+    :param ca: a file with certificates to trust, instead of the system's.
+    :param isInsecure: trust any certificate.
+    :raise ProbeError: the file has no certificates, or no certificate can be for such a host.
     """
     if isInsecure:
         return Insecure(host)

@@ -1,5 +1,5 @@
 """
-One target, probed: sends on time, and finds out what became of each probe.
+Probe one target: send on time, and find out the outcome of each probe.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from echotwist.probe.ledger import NEVER_LEFT
 from echotwist.probe.payload import Damage, Payload
 from echotwist.probe.schedule import SECOND, Schedule
 
-#: Probes that are sent before others have their turn.
+#: How many probes to send before other sockets have their turn.
 BURST = 64
 
-#: A probe that is due in so many nanoseconds is waited for here, and not in the reactor;
-#: which has its turn after so many at the latest.
+#: A probe that is due within the first is waited for here, not in the reactor; the reactor
+#: has its turn after the second at the latest.  In nanoseconds.
 _NEAR, _STRETCH = SECOND // 500, SECOND // 100
 
-#: Nanoseconds by which a time by the kernel's clock may exceed the same by ours: one is
-#: kept in step with the time of the world, and by a thousandth at the most.
+#: Nanoseconds by which a duration on the kernel's clock may exceed the same on ours: time
+#: synchronization makes the kernel's run faster, by a thousandth at most.
 _SLACK = 1000
 
 
@@ -35,10 +35,10 @@ class Session(Exchange):
 
     :param transport: carries probes; see :class:`echotwist.probe.datagrams.Datagrams`
         and :class:`echotwist.probe.streams.Stream`.
-    :param schedule: says when.
+    :param schedule: when to send.
     :param room: how many probes may be under way.
-    :param memory: how much is remembered of them.
-    :param isAlone: nothing else needs the reactor more than 100 times a second.
+    :param memory: how much to remember of them.
+    :param isAlone: nothing else needs the reactor more often than 100 times a second.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Session(Exchange):
 
     def start(self) -> None:
         """
-        Open the transport, then send.
+        Open the transport, then start sending.
         """
         self.transport.start(self)
         self.transport.ready(self._timeout).addCallback(self._begin)
@@ -103,9 +103,9 @@ class Session(Exchange):
 
     def _waitHere(self, until: int) -> bool:
         """
-        Wait for the next probe, and take what comes in meanwhile.
+        Wait for the next probe, and read replies meanwhile.
 
-        :return: whether that was done; if not, it is for the reactor.
+        :return: whether the wait was done here; if not, the reactor must do it.
         """
         at, now = self.schedule.at, self._now()
         isFor = at is not None and at - now <= _NEAR and now < until
@@ -132,7 +132,7 @@ class Session(Exchange):
 
     def _arrange(self) -> None:
         """
-        See when there is something to do next.
+        Set the alarm for the next thing to do.
         """
         times = (self.schedule.at, self.books.expiry)
         due = [time for time in times if time is not None]
@@ -152,7 +152,7 @@ class Session(Exchange):
 
     def wasRead(self) -> None:
         """
-        Hear that all which had come in was read.
+        Note that all waiting replies were read.
         """
         isOver = self.began and not self.books.pending and self.schedule.at is None
         if isOver and self._lastCall is None:
@@ -162,7 +162,7 @@ class Session(Exchange):
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
     ) -> None:
         """
-        Hear that a reply came in.  Where many come at once, probes are still sent on time.
+        Note a reply.  Even if many come at once, probes are sent on time.
         """
         super().replied(number, data, arrival, expected)
         if arrival.now >= self._dueAt:
@@ -190,10 +190,10 @@ class Session(Exchange):
 
     def _byKernel(self, number: int, arrival: Arrival, user: int) -> int | None:
         """
-        Tell how long an answer took by the kernel's stamps, if it has both of them.
+        Return the round trip of a reply by kernel timestamps, if both are known.
 
-        What is not between the two times of this process was read from another clock:
-        somebody has set the time meanwhile.
+        A round trip that does not fit between the two times of this process is wrong: somebody has
+        set the clock meanwhile.
         """
         left: int = self.transport.leftAt(number)
         if not left or not arrival.stamped:

@@ -1,5 +1,5 @@
 """
-What can be chosen about a measurement, checked once.
+The settings of a measurement, checked once.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from echotwist.probe.verdict import METRICS
 @frozen(kw_only=True, field_transformer=checked)
 class PingSettings(ContentSettings):
     """
-    How an echo service is probed; see :class:`~echotwist.probe.content.ContentSettings`.
+    The settings of ``ping``; see :class:`~echotwist.probe.content.ContentSettings`.
 
     :param rate: probes a second to each target.
     :param interval: seconds from one probe to the next, in place of a rate.
-    :param count: how many probes; by default, until somebody stops it.
+    :param count: how many probes to send; ``None`` to send until ^C.
     :param duration: seconds in which probes are sent.
     :param sourcePort: see :class:`echotwist.probe.places.Way`.
     :param failIf: conditions under which the measurement has failed.
-    :param jsonLines: tell of each probe as one JSON object.
-    :param csv: tell of each probe in a line of values.
-    :raise ValueError: for values that do not go together, or a file that cannot be read.
+    :param jsonLines: print a JSON object for each probe.
+    :param csv: print a line of comma-separated values for each probe.
+    :raise ValueError: the values do not fit together, or a file cannot be read.
     """
 
     rate: float | None = field(
@@ -90,7 +90,7 @@ class PingSettings(ContentSettings):
 
     def __attrs_post_init__(self) -> None:
         """
-        Check what the settings mean together.
+        Check the settings against each other.
         """
         super().__attrs_post_init__()
         if self.interval is not None and self.interval * MOST_A_SECOND < 1:

@@ -1,9 +1,9 @@
 """
-A socket whose events a reactor tells of, whatever they are.
+Watch a socket for any event, through a reactor.
 
-A stamp of the kernel wakes up whoever waits, as an error does, for which reactors close
-a socket.  So the socket is watched by an epoll descriptor of its own (epoll(7)), which is
-readable whenever there is something, and the reactor watches that one.
+A kernel timestamp wakes up the reactor as an error does, and reactors close a socket that has
+an error.  So an epoll descriptor (epoll(7)) watches the socket, and the reactor watches that
+descriptor, which is readable whenever the socket has an event.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from zope.interface import implementer
 
 from echotwist.probe.schedule import SECOND
 
-#: Descriptors that select(2) can wait for are below this.
+#: select(2) can wait only for descriptors below this.
 _SELECTABLE = 1024
 
 
 @implementer(IReadDescriptor)
 class SocketEvents:
     """
-    Tell of the events of a socket until it is closed.
+    Report the events of a socket until it is closed.
 
     :param reactor: waits (``IReactorFDSet``).
-    :param watched: does not block.
-    :param happened: is called when there is something to read, or an error.
-    :ivar isPaused: it is not called for now.
+    :param watched: the socket, which does not block.
+    :param happened: called when there is something to read, or an error.
+    :ivar isPaused: events are not reported for now.
     """
 
     def __init__(self, reactor: Any, watched: socket.socket, happened: Callable[[], None]) -> None:
@@ -47,7 +47,7 @@ class SocketEvents:
 
     def wantRoom(self, isWanted: bool) -> None:
         """
-        Say whether it is an event, too, that the socket takes more.
+        Choose whether room for sending is an event, too.
         """
         if isWanted == self._wantsRoom:
             return
@@ -62,8 +62,8 @@ class SocketEvents:
 
     def waitUntil(self, at: int) -> bool:
         """
-        Wait here, and not in the reactor, which takes several times as long: tell of an
-        event, if there is one in time.
+        Wait here and not in the reactor, which takes several times as long, and report an event
+        that comes in time.
 
         :param at: nanoseconds of the monotonic clock.
         :return: whether that is possible.
@@ -77,14 +77,14 @@ class SocketEvents:
 
     def pause(self) -> None:
         """
-        Tell of no events for now.
+        Report no events for now.
         """
         self.isPaused = True
         self._reactor.removeReader(self)
 
     def resume(self) -> None:
         """
-        Tell of events again, and of what came meanwhile.
+        Report events again, and those that came meanwhile.
         """
         self.isPaused = False
         if self.fileno() >= 0:
@@ -92,7 +92,7 @@ class SocketEvents:
 
     def forget(self) -> None:
         """
-        Tell of no more events.
+        Stop reporting events.
         """
         if self.fileno() < 0:
             return
@@ -103,14 +103,14 @@ class SocketEvents:
 
     def close(self) -> None:
         """
-        Tell of no more events, and close the socket.
+        Stop reporting events, and close the socket.
         """
         self.forget()
         self._watched.close()
 
     def fileno(self) -> int:
         """
-        Give the descriptor that the reactor watches.
+        Return the descriptor that the reactor watches.
         """
         if self._poller is None:
             return self._watched.fileno()
@@ -118,7 +118,7 @@ class SocketEvents:
 
     def doRead(self) -> None:
         """
-        Tell that something happened.
+        Report an event.
         """
         self._happened()
 
@@ -126,11 +126,11 @@ class SocketEvents:
 
     def logPrefix(self) -> str:
         """
-        Say whose events these are.
+        Return the log prefix of these events.
         """
         return "probe"
 
     def connectionLost(self, reason: object) -> None:
         """
-        The reactor stops.
+        Do nothing: the reactor stops.
         """

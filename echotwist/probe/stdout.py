@@ -1,5 +1,5 @@
 """
-The standard output, whose faults are told apart from all others.
+The standard output, with errors of its own kind.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _OUTPUT = 1
 
 class WriteError(OSError):
     """
-    The standard output takes no more.
+    The standard output, or a file, cannot be written.
     """
 
 
 class _Output(FileIO):
     """
-    Writes, or says that it was writing that failed.
+    A raw file that raises :class:`WriteError` when writing fails.
     """
 
     def write(self, data: Any) -> int:
@@ -39,21 +39,21 @@ class _Output(FileIO):
 
 def standardOutput() -> TextIOWrapper:
     """
-    Open the standard output anew.
+    Open the standard output again.
     """
     encoding = "utf-8"
-    if sys.stdout is None:  # It was closed: then nobody reads, as with /dev/null.
+    if sys.stdout is None:  # It was closed: act as with /dev/null.
         discard()
     else:
         encoding = sys.stdout.encoding
     raw = BufferedWriter(_Output(_OUTPUT, "w", closefd=False))
-    # What a locale has no letter for is written with a backslash.
+    # A letter that the locale cannot encode is written with a backslash.
     return TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=os.isatty(_OUTPUT))
 
 
 def discard() -> None:
     """
-    Write to nowhere from now on: what could not be written is not tried again.
+    Write to /dev/null from now on, so that unwritten output is not tried again.
     """
     with suppress(OSError):  # Too many files may be open.
         os.dup2(os.open(os.devnull, os.O_WRONLY), _OUTPUT)

@@ -1,7 +1,7 @@
 """
-Probes in a stream: TCP, TLS, UNIX.
+Send probes in a stream: TCP, TLS, UNIX.
 
-Each is answered at its place in the stream, so a reply is known by where it stands.
+Each reply is known by its place in the stream.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.socketevents import SocketEvents
 
-#: Bytes that are read at once, and how often before others have their turn.
+#: Bytes to read at once, and how many times before other sockets have their turn.
 _AT_ONCE, _TIMES = 2**18, 16
 
-#: Says that a connection is still being made.
+#: Why a probe cannot be sent while the connection is being made.
 _CONNECTING = "there is no connection yet"
 
-#: What connect(2) gives while a connection is being made.
+#: The errors of connect(2) while the connection is being made.
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 
 
 class Stream:
     """
-    Carry probes through a connection, and through a new one when that has ended.
+    Carry probes through a connection; when it has ended, through a new one.
 
     :param reactor: waits.
     :param open: opens the socket, not yet connected.
-    :param place: where to connect to.
-    :param wantsStamps: have the kernel say when probes leave and come in, where it can.
-    :ivar isOpen: there is a connection.
-    :ivar source: where the connection comes from, also one that never comes about.
+    :param place: the address of the service.
+    :param wantsStamps: ask for kernel timestamps, where the system has them.
+    :ivar isOpen: the connection can carry probes.
+    :ivar source: the local address of the connection, even of one that is never made.
     """
 
     isStamped = False
@@ -59,16 +59,16 @@ class Stream:
         self._open = open
         self._place = place
         self._events: SocketEvents | None = None
-        self._why = ""  # there is no connection
+        self._why = ""  # Why there is no connection.
         self.isOpen = False
         self._ready: Deferred[None] | None = None
         self.source: Any = None
 
     def start(self, session: Exchange) -> None:
         """
-        Begin to connect.
+        Start connecting.
 
-        :param session: hears what comes in.
+        :param session: receives the replies.
         """
         self._session = session
         self._answers = Answers(session.expected)
@@ -76,9 +76,9 @@ class Stream:
 
     def ready(self, patience: int) -> Deferred[None]:
         """
-        Wait for the connection, or for it to fail.
+        Wait until the connection is made, or has failed.
 
-        :param patience: nanoseconds to wait at the most.
+        :param patience: nanoseconds to wait at most.
         """
         ready: Deferred[None] = Deferred()
         self._ready = ready
@@ -93,11 +93,11 @@ class Stream:
         if ready is not None:
             ready.callback(None)
 
-    # A connection
+    # The connection
 
     def connect(self) -> None:
         """
-        Begin to make a connection.
+        Start connecting.
         """
         self._why = _CONNECTING
         try:
@@ -106,7 +106,7 @@ class Stream:
             self._ended(str(error))
             return
         number = self._socket.connect_ex(self._place.address)
-        # A UNIX socket whose queue is full is not being connected (connect(2)).
+        # The backlog of a UNIX socket is full: no connection is being made (connect(2)).
         isUnderWay = number in _UNDER_WAY and isinstance(self._place.address, tuple)
         if isUnderWay or not number:
             self.source = self._socket.getsockname()
@@ -130,13 +130,13 @@ class Stream:
 
     def _connected(self) -> None:
         """
-        The socket is connected: begin to read from it.
+        Start reading: the socket is connected.
         """
         raise NotImplementedError
 
     def _begin(self) -> None:
         """
-        Probes can be sent from now on.
+        Note that probes can be sent.
         """
         self.isOpen, self._why = True, ""
         self._isReady()
@@ -144,7 +144,7 @@ class Stream:
 
     def _ended(self, why: str) -> None:
         """
-        The connection is gone, or never came about.
+        Note that the connection is gone, or could not be made.
         """
         self.isOpen, self._why = False, why
         if self._events is not None:
@@ -160,14 +160,14 @@ class Stream:
 
     def giveUp(self, why: str) -> None:
         """
-        Wait no longer for a connection.
+        Stop waiting for a connection.
         """
         if self._why == _CONNECTING:
             self._ended(why)
 
     def stop(self) -> None:
         """
-        Read no more.
+        Stop reading.
         """
         self.isOpen = False
         if self._events is not None:
@@ -176,7 +176,7 @@ class Stream:
 
     def close(self) -> None:
         """
-        Nothing is open, if it was never started.
+        Do nothing: a stream that was never started has no socket.
         """
 
     # Probes
@@ -185,7 +185,7 @@ class Stream:
         """
         Send a probe.
 
-        :return: why it never left, or nothing.
+        :return: why it never left; empty if it left.
         """
         if not self.isOpen:
             why = self._why
@@ -200,12 +200,12 @@ class Stream:
 
     def sentAll(self) -> None:
         """
-        Hear that no more is sent for now.
+        Do nothing.
         """
 
     def hasRoom(self) -> bool:
         """
-        Tell whether all that was written before is gone.
+        Tell whether everything written before has left.
         """
         raise NotImplementedError
 
@@ -214,7 +214,7 @@ class Stream:
 
     def waitUntil(self, at: int) -> bool:
         """
-        Wait for answers until then, and take them.
+        Wait for answers until a time, and read them.
 
         :return: whether that is possible.
         """
@@ -222,24 +222,24 @@ class Stream:
 
     def read(self) -> None:
         """
-        Take what has come in.
+        Read what has come in.
         """
 
     def leftAt(self, number: int) -> int:
         """
-        Tell when a probe left, by the kernel's stamp; 0 if that is not known.
+        Return when a probe left, by the kernel's timestamp; 0 if unknown.
         """
         return 0
 
     def queuedAt(self, number: int) -> int:
         """
-        Tell when a probe was queued, by the kernel's stamp; 0 if that is not known.
+        Return when a probe was queued, by the kernel's timestamp; 0 if unknown.
         """
         return 0
 
     def _received(self, data: bytes, stamped: int = 0) -> None:
         """
-        Take what came next in the stream.
+        Take the next bytes of the stream.
         """
         arrival = arrivalNow(stamped)
         for number, expected, got in self._answers.take(data):

@@ -1,5 +1,5 @@
 """
-Sums over probes (pure): losses, and round-trip times.
+Sums over many probes (pure): losses, and round trips.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from attrs import define, frozen
 
 from echotwist.probe.distribution import AMPLE, Distribution, Memory
 
-#: Reasons that are told apart: who sends ICMP could make up any number of them.
+#: How many reasons to count apart: senders of ICMP could invent any number of addresses.
 _MOST_REASONS = 100
 
-#: What the others are called.
+#: The name under which the remaining reasons are counted.
 OTHERS = "other reasons"
 
 
 class Reasons(Counter[str]):
     """
-    How often each of some reasons was given.
+    How many times each reason was given.
     """
 
     def note(self, reason: str) -> None:
         """
-        Count one; a new one that comes after many others counts with others.
+        Count a reason; when there are too many, count a new one under :data:`OTHERS`.
         """
         isKnown = reason in self or len(self) < _MOST_REASONS
         self[reason if isKnown else OTHERS] += 1
@@ -34,10 +34,10 @@ class Reasons(Counter[str]):
 @define
 class Runs:
     """
-    How losses follow one another.
+    Runs of consecutive losses.
 
-    :ivar count: of runs of losses; one alone is a run too.
-    :ivar longest: losses in the longest of them.
+    :ivar count: how many runs there were; a single loss is a run, too.
+    :ivar longest: losses in the longest run.
     :ivar lost: losses in all.
     """
 
@@ -48,7 +48,7 @@ class Runs:
 
     def feed(self, isLost: bool) -> None:
         """
-        Hear of the next probe.
+        Note whether the next probe was lost.
         """
         if not isLost:
             self._now = 0
@@ -62,13 +62,12 @@ class Runs:
 @frozen
 class Losses:
     """
-    Why probes were lost.
+    The losses of one target, by reason.
 
-    :param neverLeft: reasons, and how often each.
-    :param reported: what ICMP said, and from where, or how a connection ended; and how
-        often each.
-    :param unanswered: how many left, and nothing is known of them.
-    :param runs: how they followed one another.
+    :param neverLeft: why probes never left, with the count of each reason.
+    :param reported: ICMP errors with their senders, and endings of connections, with counts.
+    :param unanswered: how many probes left, and got neither reply nor error.
+    :param runs: runs of consecutive losses.
     """
 
     neverLeft: Reasons
@@ -79,13 +78,13 @@ class Losses:
 
 class Times:
     """
-    Round-trip times by one clock.
+    Round trips by one clock.
 
-    :param size: how many probes are remembered, a power of 2.
-    :ivar rtt: all of them, in nanoseconds.
-    :ivar last: the one that came last, if any.
-    :ivar ipdv: how much those of two probes in a row differ (RFC 3393), without sign.
-    :ivar jitter: nanoseconds, as RFC 3550, section 6.4.1 has it, of round trips.
+    :param size: how many probes to remember, a power of 2.
+    :ivar rtt: all round trips, in nanoseconds.
+    :ivar last: the latest round trip, if there is one.
+    :ivar ipdv: the absolute difference between the round trips of consecutive probes (RFC 3393).
+    :ivar jitter: nanoseconds, as in RFC 3550, section 6.4.1, but of round trips.
     """
 
     def __init__(self, size: int, memory: Memory = AMPLE) -> None:
@@ -97,15 +96,15 @@ class Times:
 
     def begin(self, number: int) -> None:
         """
-        Note that nothing is known of a probe yet.
+        Note that a probe has no round trip yet.
         """
         self._known[number & self._mask] = -1
-        # What was there of a probe long ago is no neighbour's.
+        # The place may still have the round trip of a much older probe.
         self._known[(number + 1) & self._mask] = -1
 
     def add(self, number: int, rtt: int) -> None:
         """
-        Note how long an answer took, as answers come in.
+        Note a round trip, in the order of arrival.
         """
         if self.last is not None:
             self.jitter += (abs(rtt - self.last) - self.jitter) / 16

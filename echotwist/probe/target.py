@@ -1,5 +1,5 @@
 """
-What a person calls an echo service to probe (pure).
+Targets, and how a user writes them (pure).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from echotwist.sockets.addresses import nameText
 #: The port of the echo service (RFC 862), and the IP protocol for experiments (RFC 3692).
 PORT, PROTOCOL = 7, 253
 
-#: Kinds that have a host, and the number that each has where none is given.
+#: Kinds with a host, and the default port or protocol of each.
 _DEFAULTS = {"udp": PORT, "tcp": PORT, "tls": PORT, "raw": PROTOCOL}
 
 _PATHS = ("unix", "unix-datagram")
 
-#: Kinds of which each probe is one datagram.
+#: Kinds that send each probe as one datagram.
 DATAGRAMS = ("udp", "unix-datagram", "raw")
 
 
@@ -31,7 +31,7 @@ class Target:
     :param kind: ``udp``, ``tcp``, ``tls``, ``raw``, ``unix`` or ``unix-datagram``.
     :param host: a name or an address.
     :param number: the port, or the IP protocol of raw packets.
-    :param path: of a UNIX socket; an abstract name begins with NUL.
+    :param path: the path of a UNIX socket; an abstract name begins with NUL.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Target:
 
     def __str__(self) -> str:
         """
-        Write it as a person would.
+        Format the target as a user would write it.
         """
         if self.path:
             return f"{self.kind}:{nameText(self.path)}"
@@ -58,10 +58,10 @@ class Target:
 
 def targetsOf(text: str) -> list[Target]:
     """
-    Read what to probe: ``udp:HOST:PORT``, ``unix:PATH`` and the like; ``HOST:PORT``
-    alone means UDP and TCP.
+    Parse a target: ``udp:HOST:PORT``, ``unix:PATH`` and so on; ``HOST:PORT`` alone means UDP
+    and TCP.
 
-    :raise ValueError: it is no target; the text says why.
+    :raise ValueError: the text is not a target.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind in _PATHS:
@@ -120,8 +120,8 @@ def _isAddress(text: str) -> bool:
 
 def allTargets(texts: Iterator[str]) -> list[Target]:
     """
-    Read several of them.
+    Parse several targets.
 
-    :raise ValueError: one is none.
+    :raise ValueError: a text is not a target.
     """
     return [target for text in texts for target in targetsOf(text)]

@@ -1,5 +1,5 @@
 """
-What a measurement found, as a person reads it (pure).
+The results of a measurement as text for a person (pure).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from echotwist.probe.glance import Glance
 from echotwist.probe.schedule import SECOND
 
-#: The largest value for which a unit is used, its name, and what it is worth.
+#: The largest value shown in each unit, the name of the unit, and its nanoseconds.
 _UNITS = [(10**6, "µs", 10**3), (10**10, "ms", 10**6), (None, "s", 10**9)]
 
 _CLOCKS = {"kernel": "the kernel's stamps", "user": "the clock of this process"}
@@ -26,7 +26,7 @@ _KEYS = {
     "max": "max",
 }
 
-#: Columns of the names of lines, of those of a table, and of its values.
+#: Columns of the names of lines, of the names of a table, and of its values.
 _WIDTH, _NAME, _COLUMN = 9, 14, 9
 
 #: Nanoseconds of a millisecond.
@@ -35,16 +35,16 @@ _MS = 10**6
 
 def textOf(found: Mapping[str, Any]) -> str:
     """
-    Write all that was found.
+    Format all results.
     """
     return report(found, _result)
 
 
 def report(found: Mapping[str, Any], linesOf: Callable[[Mapping[str, Any]], Iterator[str]]) -> str:
     """
-    Write all results, then all verdicts.
+    Format all results, then all verdicts.
 
-    :param linesOf: writes one result.
+    :param linesOf: formats one result.
     """
     blocks = ["\n".join(linesOf(one)) for one in found["results"]]
     if found["verdicts"]:
@@ -66,14 +66,14 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
 
 def line(name: str, text: str) -> str:
     """
-    Write a line with its name before it.
+    Format a line with its name.
     """
     return f"  {name:{_WIDTH}}{text}"
 
 
 def counts(result: Mapping[str, Any]) -> str:
     """
-    Write what became of all that was sent.
+    Format how many probes were sent, came back and were lost.
     """
     lost = result["lost"]
     share = f" ({100 * lost['share']:.4g} %)" if lost["share"] else ""
@@ -86,7 +86,7 @@ def counts(result: Mapping[str, Any]) -> str:
 
 def replies(result: Mapping[str, Any]) -> str:
     """
-    Write what is wrong with replies.
+    Format what is wrong with the replies.
     """
     parts = [f"{result['damaged']} damaged", f"{result['twice']} twice"]
     if "reordered" in result:
@@ -100,7 +100,7 @@ def replies(result: Mapping[str, Any]) -> str:
 
 def lossLines(lost: Mapping[str, Any]) -> Iterator[str]:
     """
-    Write why probes were lost.
+    Format the reasons of losses.
     """
     for one in lost["neverLeft"]["reasons"]:
         yield line("  lost", f"{one['count']} never left: {one['reason']}")
@@ -116,7 +116,7 @@ def lossLines(lost: Mapping[str, Any]) -> Iterator[str]:
 
 def damageLines(result: Mapping[str, Any]) -> Iterator[str]:
     """
-    Write how replies were damaged, and whether they are an echo at all.
+    Format how replies were damaged, and whether the service echoes at all.
     """
     yield from _damage(result["damage"])
     yield from _echo(result)
@@ -140,7 +140,7 @@ def _damage(damage: Mapping[str, Any] | None) -> Iterator[str]:
 
 def _echo(result: Mapping[str, Any]) -> Iterator[str]:
     """
-    Say so where nothing is like an echo at all.
+    Warn if no reply resembles an echo.
     """
     answered = result["back"] + result["late"]
     patterns = result["damage"]["patterns"] if result["damage"] else []
@@ -170,7 +170,7 @@ def _times(result: Mapping[str, Any]) -> Iterator[str]:
 
 def table(rows: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
     """
-    Write times, in milliseconds.
+    Format times in milliseconds.
     """
     yield "  " + f"{'ms':{_NAME}}" + "".join(f"{name:>{_COLUMN}}" for name in _KEYS.values())
     for name, values in rows.items():
@@ -186,7 +186,7 @@ def _timeText(value: float) -> str:
 
 def verdictLine(verdict: Mapping[str, Any]) -> str:
     """
-    Write whether a condition held.
+    Format the verdict of a condition.
     """
     word = "held  " if verdict["held"] else "FAILED"
     value, kind = verdict["value"], verdict["kind"]
@@ -201,7 +201,7 @@ def verdictLine(verdict: Mapping[str, Any]) -> str:
 
 def liveText(glances: Iterable[Glance]) -> str:
     """
-    Write how it stands, in a line.
+    Format the state of all targets in one line.
     """
     return " | ".join(
         ", ".join([f"{one.name} {one.counts}", *one.faults, *_last(one)]) for one in glances

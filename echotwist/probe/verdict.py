@@ -1,5 +1,5 @@
 """
-What makes a measurement a failure: ``loss>0.1%``, ``p99>5ms`` (pure).
+Conditions under which a measurement has failed: ``loss>0.1%``, ``p99>5ms`` (pure).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 
 from attrs import frozen
 
-#: Nanoseconds, of each unit of time.
+#: Nanoseconds of each unit of time.
 _TIMES = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}
-#: The units of what is measured, and what each is worth.
+#: The units of each kind of metric, with their worth.
 _UNITS: dict[str, dict[str, float]] = {
     "share": {"%": 0.01},
     "count": {"": 1.0},
     "time": _TIMES,
 }
-#: What limits of each kind have, and one.
+#: The form of a limit of each kind, with an example.
 _LIMITS = {
     "share": ("is in %", "1%"),
     "count": ("is a number without a unit", "10"),
@@ -35,10 +35,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
 }
 
-#: What may be judged: what it is, and where in a result it is found.
+#: The kind of each metric, and its place in a result.
 Metrics = dict[str, tuple[str, tuple[str, ...]]]
 
-#: Of any measurement.
+#: The metrics of any measurement.
 COMMON: Metrics = {
     "loss": ("share", ("lost", "share")),
     "sent": ("count", ("sent",)),
@@ -66,7 +66,7 @@ COMMON: Metrics = {
     },
 }
 
-#: Of one in which probes are sent on time.
+#: The metrics of measurements that send probes on time.
 METRICS: Metrics = {
     **COMMON,
     "run": ("count", ("lost", "runs", "longest")),
@@ -84,11 +84,11 @@ class Verdict:
     """
     A condition under which a measurement has failed.
 
-    :param text: as it was said.
-    :param path: where in a result the value is found.
-    :param kind: what it is: ``share``, ``count`` or ``time``.
-    :param fails: compares a value with the limit.
-    :param limit: in nanoseconds, in parts of 1, or a count.
+    :param text: the condition as the user wrote it.
+    :param path: the place of the value in a result.
+    :param kind: the kind of value: ``share``, ``count`` or ``time``.
+    :param fails: compares the value with the limit.
+    :param limit: the limit: nanoseconds, a share of 1, or a count.
     """
 
     text: str
@@ -101,9 +101,9 @@ class Verdict:
         """
         Judge one result.
 
-        A value that there is not, such as a time where nothing came back, fails.
+        A missing value, such as a time when no reply came, fails.
 
-        :return: whether it held, and the value.
+        :return: whether the condition held, and the value.
         """
         value: Any = result
         for key in self.path:
@@ -115,10 +115,10 @@ class Verdict:
 
 def verdictOf(text: str, metrics: Metrics = METRICS) -> Verdict:
     """
-    Read a condition.
+    Parse a condition.
 
-    :param metrics: what may be judged.
-    :raise ValueError: it is none; the text says why, and what is possible.
+    :param metrics: the metrics that it may name.
+    :raise ValueError: the text is not a condition; the error lists what is possible.
     """
     found = _GRAMMAR.fullmatch(text)
     if found is None:
@@ -133,14 +133,14 @@ def verdictOf(text: str, metrics: Metrics = METRICS) -> Verdict:
     if unit not in _UNITS[kind]:
         wanted, example = _LIMITS[kind]
         raise ValueError(f"{text!r}: a limit of {metric} {wanted}, as in {metric}{sign}{example}")
-    # What is a share is itself the quotient of two whole numbers.
+    # A share is the quotient of two whole numbers: compute the limit in the same way.
     limit = float(figures) / 100 if kind == "share" else float(figures) * _UNITS[kind][unit]
     return Verdict(text, path, kind, _OPERATORS[sign], limit)
 
 
 def _possible(metrics: Metrics) -> str:
     """
-    List what may be judged.
+    List the metrics that a condition may name.
     """
     names = {kind: [name for name in metrics if metrics[name][0] == kind] for kind in _UNITS}
     units = {kind: ", ".join(filter(None, _UNITS[kind])) for kind in _UNITS}

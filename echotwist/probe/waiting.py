@@ -1,5 +1,5 @@
 """
-Sockets that coroutines wait for.
+Let coroutines wait for sockets.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from zope.interface import implementer
 @implementer(IReadDescriptor, IWriteDescriptor)
 class Readiness:
     """
-    Tell when a socket can be read, or written to.
+    Wait until a socket can be read or written.
 
     :param reactor: waits (``IReactorFDSet``, ``IReactorTime``).
-    :param watched: does not block.
+    :param watched: the socket, which does not block.
     """
 
     def __init__(self, reactor: Any, watched: socket.socket) -> None:
@@ -30,9 +30,9 @@ class Readiness:
 
     async def readable(self, seconds: float) -> bool:
         """
-        Wait until there is something to read, an end or an error.
+        Wait until there is something to read, the end of the stream, or an error.
 
-        :return: whether there is, after so many seconds.
+        :return: whether there is; ``False`` after the timeout.
         """
         waiting: Deferred[None] = Deferred(lambda _: self._reactor.removeReader(self))
         self._reading = waiting
@@ -41,9 +41,9 @@ class Readiness:
 
     async def writable(self, seconds: float) -> bool:
         """
-        Wait until it takes more, or there is an error.
+        Wait until the socket takes bytes, or has an error.
 
-        :return: whether it does, after so many seconds.
+        :return: whether it does; ``False`` after the timeout.
         """
         waiting: Deferred[None] = Deferred(lambda _: self._reactor.removeWriter(self))
         self._writing = waiting
@@ -59,7 +59,7 @@ class Readiness:
 
     def doRead(self) -> None:
         """
-        Go on reading.
+        Wake up the reader.
         """
         self._reactor.removeReader(self)
         waiting, self._reading = self._reading, None
@@ -68,7 +68,7 @@ class Readiness:
 
     def doWrite(self) -> None:
         """
-        Go on writing.
+        Wake up the writer.
         """
         self._reactor.removeWriter(self)
         waiting, self._writing = self._writing, None
@@ -77,33 +77,33 @@ class Readiness:
 
     def connectionLost(self, reason: object) -> None:
         """
-        Have the socket itself tell what is the matter.
+        Wake up both: the socket itself will report the error.
         """
         self.doRead()
         self.doWrite()
 
     def forget(self) -> None:
         """
-        Tell of nothing more.
+        Stop watching.
         """
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
 
     def fileno(self) -> int:
         """
-        Give the descriptor of the socket.
+        Return the descriptor of the socket.
         """
         return self._watched.fileno()
 
     def logPrefix(self) -> str:
         """
-        Say whose events these are.
+        Return the log prefix of these events.
         """
         return "probe"
 
 
 def pause(reactor: Any, seconds: float) -> Deferred[None]:
     """
-    Wait.
+    Return a ``Deferred`` that fires after some seconds.
     """
     return deferLater(reactor, seconds, lambda: None)

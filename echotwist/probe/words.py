@@ -1,5 +1,5 @@
 """
-What can be said to any command of ``echoprobe``.
+The base of all command lines of ``echoprobe``.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from echotwist.commandline.usage import DeclaredOptions
 from echotwist.commandline.versions import versions
 from echotwist.probe.target import Target, targetsOf
 
-#: What the program is called.
+#: The name of the program.
 PROGRAM = "echoprobe"
 
 
 class TargetOptions(DeclaredOptions):
     """
-    What can be said to any command: options, and targets.
+    The command line of a command: options, and targets.
 
-    :cvar command: its name.
-    :cvar made: the settings of it.
-    :cvar takes: what comes after its options.
-    :cvar waits: it needs a reactor.
-    :ivar settings: all options, once they have been parsed.
-    :ivar targets: what to probe.
+    :cvar command: the name of the command.
+    :cvar made: the class of its settings.
+    :cvar takes: the arguments after its options, for the help.
+    :cvar waits: the command needs a reactor.
+    :ivar settings: the settings, once the command line was parsed.
+    :ivar targets: the targets to probe.
     """
 
     command: str
@@ -40,7 +40,7 @@ class TargetOptions(DeclaredOptions):
 
     def getSynopsis(self) -> str:
         """
-        Say how it is called.
+        Return the line that shows the usage.
         """
         return f"Usage: {PROGRAM} {self.command} [options] {self.takes}"
 
@@ -53,9 +53,9 @@ class TargetOptions(DeclaredOptions):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Parse the command line, in which options may come after targets.
+        Parse the command line; options may follow targets.
 
-        :raise UsageError: for a mistake in it.
+        :raise UsageError: the command line has a mistake.
         """
         words = list(sys.argv[1:] if options is None else options)
         try:
@@ -67,7 +67,7 @@ class TargetOptions(DeclaredOptions):
 
     def _words(self, name: str, value: str) -> list[str]:
         """
-        Give an option as the words that it was said with.
+        Return an option as the words of a command line.
         """
         if name.startswith("--"):
             return [f"{name}={value}" if f"{name[2:]}=" in self.longOpt else name]
@@ -86,7 +86,7 @@ class TargetOptions(DeclaredOptions):
 
     def postOptions(self) -> None:
         """
-        Check what only shows when all options are known.
+        Check what depends on several options.
         """
         try:
             self.settings = self.made(**dict(self.chosen()))
@@ -95,6 +95,6 @@ class TargetOptions(DeclaredOptions):
 
     def measurement(self, reactor: Any) -> Any:
         """
-        Give what is to be run, and can be stopped.
+        Return the measurement, which can be run and stopped.
         """
         raise NotImplementedError

@@ -22,7 +22,7 @@ class ExplainSettings:
     """
 
     seed: str | None = field(
-        default=None, metadata=said("seed", Seed(), "of the probes: know no others")
+        default=None, metadata=said("seed", Seed(), "of the probes; others do not count")
     )
     failIf: tuple[str, ...] = field(
         default=(),

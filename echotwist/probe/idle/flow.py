@@ -55,8 +55,7 @@ class Asked:
     :param reactor: waits.
     :param payload: makes the questions.
     :param timeout: seconds to wait for an answer.
-    :ivar sent: questions so far.
-    :ivar back: how many of them were answered.
+    :ivar sent: questions so far; ``back`` counts those that were answered.
     """
 
     def __init__(self, reactor: Any, payload: Payload, timeout: float) -> None:

@@ -67,7 +67,7 @@ class IdleSettings(CommonSettings):
     )
     precision: float = field(
         default=1.0,
-        metadata=said("precision", Seconds(), "seconds that may stay open", short="p"),
+        metadata=said("precision", Seconds(), "exactness of the result, in seconds", short="p"),
     )
     flows: int = field(
         default=15,
@@ -80,7 +80,10 @@ class IdleSettings(CommonSettings):
     keepalive: int | None = field(
         default=None,
         metadata=said(
-            "keepalive", Number(KEEPALIVES), "between keepalives [default: half]", takes="seconds"
+            "keepalive",
+            Number(KEEPALIVES),
+            "seconds between [default: half of what survived]",
+            takes="seconds",
         ),
     )
     only: tuple[str, ...] = field(
@@ -90,7 +93,7 @@ class IdleSettings(CommonSettings):
     )
     state: str | None = field(
         default=None,
-        metadata=said("state", Kind(), "keep what is known, go on with it", takes="path"),
+        metadata=said("state", Kind(), "keep outcomes here, and go on from them", takes="path"),
     )
     failIf: tuple[str, ...] = field(
         default=(),

@@ -29,11 +29,11 @@ class MtuSettings(CommonSettings):
 
     timeout: float = field(
         default=2.0,
-        metadata=said("timeout", Seconds(), "seconds to wait for a reply at the most"),
+        metadata=said("timeout", Seconds(), "seconds to wait for a reply at most"),
     )
     tries: int = field(
         default=3,
-        metadata=said("tries", Number(TRIES), "unanswered tries of a size, to believe it"),
+        metadata=said("tries", Number(TRIES), "unanswered tries until a size counts as lost"),
     )
     plot: str | None = field(
         default=None,
