@@ -17,6 +17,9 @@ from echotwist.probe.schedule import SECOND
 #: many nanoseconds.
 _TIMES, _LEAST = 4, SECOND // 10
 
+#: The same for a packet that is sent again at once: so no answer is missed that comes late.
+_TIMES_SOON, _LEAST_SOON = 2, SECOND // 200
+
 #: Bytes by which a datagram that needs fragments exceeds the largest whole packet.
 _MORE = 400
 
@@ -75,9 +78,19 @@ class ReplyTimeout:
         """
         Nanoseconds to wait for the next reply.
         """
+        return self._after(_TIMES, _LEAST)
+
+    @property
+    def soon(self) -> int:
+        """
+        Nanoseconds until the packet is sent again, while its reply may still come.
+        """
+        return self._after(_TIMES_SOON, _LEAST_SOON)
+
+    def _after(self, times: int, least: int) -> int:
         if self._longest is None:
             return self._most
-        return min(self._most, max(_LEAST, _TIMES * self._longest))
+        return min(self._most, max(least, times * self._longest))
 
 
 class DatagramPath:
@@ -120,8 +133,9 @@ class DatagramPath:
             await self._searchBack()
             await self._tryFragments()
 
-    async def _ask(self, size: int, how: How) -> Trial:
-        trial = await self._courier.ask(size, how, self._timeout.nanoseconds)
+    async def _ask(self, size: int, how: How, isRepeated: bool = False) -> Trial:
+        patience = self._timeout.soon if isRepeated else self._timeout.nanoseconds
+        trial = await self._courier.ask(size, how, patience)
         self.heard(trial)
         return trial
 
@@ -147,7 +161,7 @@ class DatagramPath:
 
     async def _searchWhole(self) -> None:
         while (size := self.search.next()) is not None:
-            await self._ask(size, How())
+            await self._ask(size, How(), self.search.isRepeated(size))
 
     async def _searchBack(self) -> None:
         while (size := self.back.next(self.search.passed)) is not None:

@@ -94,18 +94,31 @@ class Search:
         return self._choose()
 
     def _choose(self) -> int:
-        passed, above, most = self.passed, self.above, self._most
+        passed, above = self.passed, self.above
         if not passed:
             return self._least
-        if not self.icmp and passed < most and self._missed[most] < _FIRST:
-            return most
-        told = min(filter(None, self.icmp.values()), default=0)
-        if told > passed and told not in self.icmp and self._missed[told] < _FIRST:
+        if (told := self._told) is not None:
             return told
         if above - passed == 1:
             return passed if self._suspect else above
         common = [size for size in COMMON if passed < size < above]
         return common[0] if common else (passed + above) // 2
+
+    @property
+    def _told(self) -> int | None:
+        """
+        The size that ICMP, or else this host, says to pass, unless more is known of it.
+        """
+        told = min(filter(None, self.icmp.values()), default=0) if self.icmp else self._most
+        isOpen = told > self.passed and told not in self.icmp and self._missed[told] < _FIRST
+        return told if isOpen else None
+
+    def isRepeated(self, size: int) -> bool:
+        """
+        Tell whether a size is tried again at once if nobody answers it: then there is no
+        need to wait for long.
+        """
+        return self.passed > 0 and size == self._told and not self._missed[size]
 
     # What is heard
 
