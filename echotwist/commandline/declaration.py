@@ -274,6 +274,6 @@ def checked(_: type, found: list[Attribute[Any]]) -> list[Attribute[Any]]:
 
 def optionsOf(settings: type[Any]) -> list[tuple[Attribute[Any], Option]]:
     """
-    Return the fields of settings that have an option, each with it.
+    Return the fields of settings that have an option, each with its option.
     """
     return [(one, one.metadata[_KEY]) for one in fields(settings)]

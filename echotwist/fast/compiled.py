@@ -10,14 +10,14 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-#: As in ``speedups.h``, and raised with it when what is compiled takes or gives something
-#: else: what an older version left behind is not for us.
+#: The same as in ``speedups.h``.  A change of a C function's arguments or result raises both,
+#: so that a module compiled from an older version is not used.
 BUILD = 1
 
 
 def found() -> Any:
     """
-    Give the module :mod:`echotwist.fast.speedups`, if there is one of this build and
+    Return the module :mod:`echotwist.fast.speedups`, if it is of this build and
     ``ECHOTWIST_SPEEDUPS=0`` is not in the environment.
     """
     if os.environ.get("ECHOTWIST_SPEEDUPS") != "0":
