@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IReactorCore, IReactorFDSet, IReactorTime
 from twisted.logger import Logger
 
+from echotwist.reactors import IReactor
 from echotwist.sockets.addresses import SocketName, interfaceName
 from echotwist.sockets.errors import inWords
 from echotwist.sockets.opening import Socket, listenerText
@@ -128,12 +128,6 @@ def _errorsOf(listener: socket.socket) -> Iterator[OSError]:
 
 def _say(why: str) -> None:
     _log.critical("{why}", why=why)
-
-
-class IReactor(IReactorCore, IReactorFDSet, IReactorTime):
-    """
-    The reactor that runs ports: any of Twisted's.
-    """
 
 
 class RecoveringPort(FileDescriptor):

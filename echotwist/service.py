@@ -15,7 +15,6 @@ from twisted.application.service import IProcess, IServiceCollection, Service
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.logger import Logger
 
-from echotwist.clock import keepSteady
 from echotwist.commandline.versions import versions
 from echotwist.impair.grammar import OF_DATAGRAMS, OF_STREAMS, Impairments
 from echotwist.listening.interfaces import IServing
@@ -24,6 +23,7 @@ from echotwist.listening.listeners import Sockets, closeAll
 from echotwist.listening.serving import Serving
 from echotwist.listening.ways import wayOf
 from echotwist.monitoring.serving import Monitoring
+from echotwist.reactors import keepSteady
 from echotwist.settings import Settings
 from echotwist.signals import StopSignals, stopAsFailed
 from echotwist.sockets.errors import ListenError, StartError, oneLine

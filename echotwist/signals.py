@@ -12,7 +12,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+from twisted.internet.interfaces import IReactorCore
+
+from echotwist.reactors import IReactor
 
 #: The signal that a closing terminal sends; Windows has none.
 _HANG_UP: int | None = getattr(signal, "SIGHUP", None)
@@ -41,12 +43,6 @@ def stopAsFailed(reactor: IReactorCore) -> None:
     stop(reactor)
 
 
-class IReactorOfProgram(IReactorCore, IReactorFromThreads):
-    """
-    The reactor that runs the program: any of Twisted's.
-    """
-
-
 class StopSignals:
     """
     Let a signal stop the program, and report the signals after it.
@@ -60,7 +56,7 @@ class StopSignals:
         may send twice: the shell sends it, and so does the kernel.
     """
 
-    _reactor: IReactorOfProgram
+    _reactor: IReactor
 
     def __init__(
         self,
@@ -71,7 +67,7 @@ class StopSignals:
         self._more = more
         self._startedAs = os.getpid()
 
-    def take(self, reactor: IReactorOfProgram) -> None:
+    def take(self, reactor: IReactor) -> None:
         """
         Handle the signals, if the reactor handles signals: then it runs the whole program.
 

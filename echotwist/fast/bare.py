@@ -282,7 +282,7 @@ def acceptBare(port: StreamPort) -> None:
         and factory.takesBare
         and isinstance(reactor, LeanReactor)
     ):
-        port.acceptOne = BareConnections(port, factory, reactor).accept  # type: ignore[method-assign]
+        port.acceptOne = BareConnections(port, factory, reactor).accept
 
 
 os.register_at_fork(after_in_parent=partial(setattr, BareConnections, "hasForked", True))

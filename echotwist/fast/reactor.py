@@ -20,9 +20,9 @@ from twisted.logger import Logger
 from twisted.python import context, log
 from twisted.python.log import ILogContext
 
-from echotwist.clock import steadyClock
 from echotwist.fast import compiled
 from echotwist.fast.contexts import Contexts, EventContext
+from echotwist.reactors import steadyClock
 
 #: Stands for an event that is not just "read" or just "write".
 _UNUSUAL = object()

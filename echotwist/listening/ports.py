@@ -18,7 +18,7 @@ from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.listeners import Binding, Listener
 from echotwist.listening.rules import Rules
 from echotwist.listening.ways import echoesFor, lighten, portFor
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.sockets.access import Access
 from echotwist.sockets.addresses import placeOf
 from echotwist.sockets.options import roomForConnections, roomForScrapers

@@ -27,7 +27,7 @@ from echotwist.listening.listeners import (
 from echotwist.listening.ports import Ports
 from echotwist.listening.rules import Rules
 from echotwist.listening.ways import kindsFor
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.telemetry.counters import Counters
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from echotwist.impair.grammar import UNIMPAIRED, Impairments
 from echotwist.monitoring.pages import Site
 from echotwist.pages.http import Reply, Request
 from echotwist.pages.serving import Page
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.telemetry.counters import DATAGRAMS, Counters, carriedBy
 from echotwist.telemetry.refusals import remediesOf
 

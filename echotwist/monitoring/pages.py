@@ -13,7 +13,7 @@ from zope.interface import implementer
 from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.ports import portOf
 from echotwist.pages.serving import Page, Pages
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.streams.interfaces import IConnectionOwner
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from echotwist.impair.grammar import Impairments
 from echotwist.listening.listeners import Binding, Listener, closeAll, startAll
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import ListenError
 from echotwist.telemetry.counters import Counters
 

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from echotwist.pages.http import Reply, Request, RequestError, parse
+from echotwist.reactors import IReactor
 from echotwist.sockets.options import roomForScrapers
 
 #: Bytes after a request that are read and thrown away.
@@ -142,7 +143,7 @@ class Pages(Factory):
     def __init__(
         self,
         pages: Mapping[bytes, Page],
-        reactor: Any,
+        reactor: IReactor,
         broke: Callable[[], None],
         most: int | None = None,
     ) -> None:

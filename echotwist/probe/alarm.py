@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
 from echotwist.probe.schedule import SECOND
+from echotwist.reactors import IReactor
 
 #: ``TFD_TIMER_ABSTIME`` of ``sys/timerfd.h``, and ``PR_SET_TIMERSLACK`` of prctl(2).
 _ABSOLUTE, _SET_SLACK = 1, 29
@@ -31,7 +32,7 @@ class DelayedAlarm:
     :param ring: the function to call.
     """
 
-    def __init__(self, reactor: Any, ring: Callable[[], None]) -> None:
+    def __init__(self, reactor: IReactor, ring: Callable[[], None]) -> None:
         self._reactor = reactor
         self._ring = ring
         self._call: Any = None
@@ -65,7 +66,7 @@ class TimerAlarm:
     :raise OSError: the system has no such timers.
     """
 
-    def __init__(self, reactor: Any, ring: Callable[[], None]) -> None:
+    def __init__(self, reactor: IReactor, ring: Callable[[], None]) -> None:
         self._reactor = reactor
         self._ring = ring
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -126,7 +127,7 @@ class TimerAlarm:
         """
 
 
-def alarm(reactor: Any, ring: Callable[[], None]) -> DelayedAlarm | TimerAlarm:
+def alarm(reactor: IReactor, ring: Callable[[], None]) -> DelayedAlarm | TimerAlarm:
     """
     Make the best alarm that the system has.
     """

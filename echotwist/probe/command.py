@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -19,6 +19,7 @@ from echotwist.probe.places import ProbeError
 from echotwist.probe.result import TOO_SLOW, USAGE
 from echotwist.probe.stdout import WriteError, discard, standardOutput
 from echotwist.probe.words import PROGRAM, TargetOptions
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 
@@ -76,7 +77,7 @@ def _measure(options: TargetOptions) -> int:
     from twisted.logger import ILogObserver, globalLogBeginner
     from zope.interface import implementer
 
-    reactor: Any = installed
+    reactor = cast(IReactor, installed)
     measurement = options.measurement(reactor)
     ended: list[Any] = []
 
@@ -103,7 +104,7 @@ def _measure(options: TargetOptions) -> int:
     return int(result)
 
 
-def _hearSignals(reactor: Any, reload: Callable[[], None] | None) -> None:
+def _hearSignals(reactor: IReactor, reload: Callable[[], None] | None) -> None:
     """
     Let signals end the measurement; signals that are ignored, as under nohup(1), stay so.
 
@@ -116,7 +117,7 @@ def _hearSignals(reactor: Any, reload: Callable[[], None] | None) -> None:
             signal.signal(number, lambda *_, heard=heard: reactor.callFromThread(heard))
 
 
-def _stop(reactor: Any) -> None:
+def _stop(reactor: IReactor) -> None:
     if reactor.running:
         reactor.stop()
 

@@ -17,6 +17,7 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import Report, Stamp
 from echotwist.probe.receiver import receiver
 from echotwist.probe.socketevents import SocketEvents
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 #: Bytes of the largest packet, with its header.
@@ -49,7 +50,7 @@ class Datagrams:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         one: socket.socket,
         wantsStamps: bool = True,
         stamped: int = STAMPED,

@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 from time import monotonic
-from typing import Any, TextIO
+from typing import TextIO
 
 from twisted.internet.task import LoopingCall
 
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.glance import LOSS, Glance, bars
 from echotwist.probe.text import liveText
+from echotwist.reactors import IReactor
 
 #: Seconds from one update to the next.
 _REFRESH = 0.5
@@ -67,7 +68,7 @@ class View:
         self._glances: list[Glance] = []
         self._call: LoopingCall | None = None
 
-    def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+    def start(self, reactor: IReactor, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Start.
 
@@ -130,7 +131,7 @@ class Rich(View):
     Show some lines, with rich.
     """
 
-    def start(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+    def start(self, reactor: IReactor, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Begin.
         """

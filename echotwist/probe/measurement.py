@@ -25,6 +25,7 @@ from echotwist.probe.result import VERSION, conclude
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict
+from echotwist.reactors import IReactor
 from echotwist.sockets.addresses import nameText, peerText
 
 
@@ -57,7 +58,7 @@ class Measurement(Generic[Measured]):
     schema: str
 
     def __init__(
-        self, reactor: Any, settings: ContentSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: ContentSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         self._reactor = reactor
         self._common = settings
@@ -208,7 +209,7 @@ class Measurement(Generic[Measured]):
 
 
 def carrier(
-    reactor: Any,
+    reactor: IReactor,
     target: Target,
     place: Place,
     settings: CommonSettings,
@@ -231,7 +232,7 @@ def carrier(
 
 
 def _secure(
-    reactor: Any,
+    reactor: IReactor,
     target: Target,
     open: Callable[[], socket.socket],
     place: Place,

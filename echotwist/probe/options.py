@@ -18,6 +18,7 @@ from echotwist.probe.paths.settings import PathsSettings
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.watch.settings import WatchSettings
 from echotwist.probe.words import PROGRAM, TargetOptions
+from echotwist.reactors import IReactor
 
 
 class PingOptions(
@@ -38,7 +39,7 @@ class PingOptions(
         f"{PROGRAM} load --help."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return a measurement of all targets.
         """
@@ -64,7 +65,7 @@ class LoadOptions(
         "unix-datagram:PATH; HOST:PORT is UDP, then TCP; port 7 when left out."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return a measurement of all targets.
         """
@@ -92,7 +93,7 @@ class DoctorOptions(
         "port 7 when left out."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return an examination of all targets.
         """
@@ -118,7 +119,7 @@ class IdleOptions(
         "udp:HOST:PORT, tcp:HOST:PORT; HOST:PORT is UDP and TCP; port 7 when left out."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return the searches for all targets.
         """
@@ -145,7 +146,7 @@ class MtuOptions(
         "HOST:PORT is UDP and TCP; port 7 when left out; a name is tried over IPv4 and IPv6."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return a search on the paths to all targets.
         """
@@ -172,7 +173,7 @@ class PathsOptions(
         "udp:HOST:PORT, tcp:, tls:; HOST:PORT is UDP, then TCP; port 7 when left out."
     )
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return a comparison of source ports for all targets.
         """
@@ -209,7 +210,7 @@ class WatchOptions(
             raise usage.UsageError(f"{said}; {PROGRAM} watch --help says more")
         [self.path] = words
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return a watch over all targets of the file.
         """
@@ -241,7 +242,7 @@ class ExplainOptions(TargetOptions, settings=ExplainSettings):
             raise usage.UsageError("explain takes one capture, or two from both ends of the path")
         self.files = words
 
-    def measurement(self, reactor: Any) -> Any:
+    def measurement(self, reactor: IReactor) -> Any:
         """
         Return an explanation of the captures.
         """

@@ -14,6 +14,7 @@ from echotwist.probe.events import Event
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.live import Blocks, Line, View, terminal, viewOn
 from echotwist.probe.text import textOf
+from echotwist.reactors import IReactor
 
 #: The columns that describe a probe, in order.
 COLUMNS = (
@@ -66,7 +67,7 @@ class Writer:
         self._file = file
         self._view: Any = None
 
-    def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+    def begin(self, reactor: IReactor, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Start showing the state.
         """
@@ -153,7 +154,7 @@ class Csv(Writer):
         super().__init__(file)
         self._writer = csv.writer(file)
 
-    def begin(self, reactor: Any, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
+    def begin(self, reactor: IReactor, exchanges: Sequence[Exchange], names: Sequence[str]) -> None:
         """
         Write the line of column names.
         """

@@ -19,6 +19,7 @@ from echotwist.probe.session import Session
 from echotwist.probe.settings import PingSettings
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
+from echotwist.reactors import IReactor
 
 
 class Ping(Measurement[Session]):
@@ -30,7 +31,7 @@ class Ping(Measurement[Session]):
     schema = "echoprobe-ping"
 
     def __init__(
-        self, reactor: Any, settings: PingSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: PingSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         super().__init__(reactor, settings, targets, writer)
         self._settings = settings

@@ -30,6 +30,7 @@ from zope.interface import implementer
 
 from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.streams import Stream
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords, reasonOfTLS
 
 
@@ -42,7 +43,7 @@ class SecureStream(Stream):
     """
 
     def __init__(
-        self, reactor: Any, open: Callable[[], socket.socket], place: Place, creator: Any
+        self, reactor: IReactor, open: Callable[[], socket.socket], place: Place, creator: Any
     ) -> None:
         super().__init__(reactor, open, place, wantsStamps=False)
         self._creator = creator
@@ -55,7 +56,8 @@ class SecureStream(Stream):
         factory = TLSMemoryBIOFactory(self._creator, True, inner)
         factory.noisy = False
         # The reactor gets a copy of the descriptor.
-        self._reactor.adoptStreamConnection(self._socket.fileno(), self._place.family, factory)
+        reactor: Any = self._reactor
+        reactor.adoptStreamConnection(self._socket.fileno(), self._place.family, factory)
         if self._events is not None:
             self._events.close()
             self._events = None

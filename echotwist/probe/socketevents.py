@@ -14,16 +14,17 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from zope.interface import implementer
 
 from echotwist.probe.schedule import SECOND
+from echotwist.reactors import IReactor
 
 #: select(2) can wait only for descriptors below this.
 _SELECTABLE = 1024
 
 
-@implementer(IReadDescriptor)
+@implementer(IReadDescriptor, IWriteDescriptor)
 class SocketEvents:
     """
     Report the events of a socket until it is closed.
@@ -34,7 +35,9 @@ class SocketEvents:
     :ivar isPaused: events are not reported for now.
     """
 
-    def __init__(self, reactor: Any, watched: socket.socket, happened: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: IReactor, watched: socket.socket, happened: Callable[[], None]
+    ) -> None:
         self._reactor = reactor
         self._watched = watched
         self._happened = happened

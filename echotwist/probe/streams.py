@@ -21,6 +21,7 @@ from echotwist.probe.ledger import REPORTED
 from echotwist.probe.places import Place, ProbeError
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.socketevents import SocketEvents
+from echotwist.reactors import IReactor
 
 #: Bytes to read at once, and how many times before other sockets have their turn.
 _AT_ONCE, _TIMES = 2**18, 16
@@ -49,7 +50,7 @@ class Stream:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         open: Callable[[], socket.socket],
         place: Place,
         wantsStamps: bool = True,
@@ -83,7 +84,7 @@ class Stream:
         ready: Deferred[None] = Deferred()
         self._ready = ready
         timeout = self._reactor.callLater(patience / SECOND, self._isReady)
-        ready.addCallback(lambda _: timeout.active() and timeout.cancel())
+        ready.addCallback(lambda _: timeout.cancel() if timeout.active() else None)
         if self._why != _CONNECTING:
             self._isReady()
         return ready

@@ -5,12 +5,13 @@ Let coroutines wait for sockets.
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IReactorTime, IReadDescriptor, IWriteDescriptor
 from twisted.internet.task import deferLater
 from zope.interface import implementer
+
+from echotwist.reactors import IReactor
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
@@ -22,7 +23,7 @@ class Readiness:
     :param watched: the socket, which does not block.
     """
 
-    def __init__(self, reactor: Any, watched: socket.socket) -> None:
+    def __init__(self, reactor: IReactor, watched: socket.socket) -> None:
         self._reactor = reactor
         self._watched = watched
         self._reading: Deferred[None] | None = None
@@ -102,7 +103,7 @@ class Readiness:
         return "probe"
 
 
-def pause(reactor: Any, seconds: float) -> Deferred[None]:
+def pause(reactor: IReactorTime, seconds: float) -> Deferred[None]:
     """
     Return a ``Deferred`` that fires after some seconds.
     """

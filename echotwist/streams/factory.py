@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.clock import globalReactor, keepSteady
+from echotwist.reactors import globalReactor, keepSteady
 from echotwist.sockets.addresses import whoText
 from echotwist.streams.counted import CountedEcho, IEchoOwner
 from echotwist.streams.ends import endText

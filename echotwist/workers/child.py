@@ -32,10 +32,9 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from twisted.python.reflect import namedModule
 
-from echotwist.clock import keepSteady
 from echotwist.listening.listeners import Listener, closeAll
 from echotwist.listening.serving import Given, Serving
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor, keepSteady
 from echotwist.signals import StopSignals, stop, stopAsFailed
 from echotwist.sockets.errors import StartError, oneLine
 from echotwist.telemetry.counters import Counters, toLine

@@ -28,7 +28,7 @@ from echotwist.listening.listeners import (
 from echotwist.listening.ports import Ports
 from echotwist.listening.rules import Rules
 from echotwist.listening.serving import listenersOf, openEndpoints, usesInterfaces
-from echotwist.recovery import IReactor
+from echotwist.reactors import IReactor
 from echotwist.sockets.addresses import placeOf
 from echotwist.sockets.errors import ListenError
 from echotwist.telemetry.counters import Counters

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from echotwist.clock import keepSteady
+from echotwist.reactors import keepSteady
 from tests.support.plain import InPython
 
 if sys.platform == "linux":

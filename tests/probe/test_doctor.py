@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock, Semaphore, Thread
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -46,6 +46,7 @@ from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.doctor.streams import STREAM_CHECKS
 from echotwist.probe.places import Place, Way, findAll
 from echotwist.probe.target import Target, targetsOf
+from echotwist.reactors import IReactor
 from tests.support.live import PATIENCE, ROOT, freePort, ours
 from tests.support.peers import identity
 from tests.support.probing import PROGRAM, Misbehaving, Treat, probe
@@ -78,8 +79,9 @@ async def examined(*words: str, limits: Limits = SHORT, **settings: Any) -> dict
     """
     Examine targets in this process, and give the report.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor = cast(IReactor, installed)
     targets = [target for word in words for target in targetsOf(word)]
     one = examination.Examination(reactor, DoctorSettings(**settings), targets, Silent(), limits)
     status = await one.run()

@@ -10,11 +10,11 @@ import socket
 import struct
 from contextlib import suppress
 from time import perf_counter
-from typing import Any
 
 from echotwist.probe.doctor.findings import GONE, Wrong, same
 from echotwist.probe.places import Place
 from echotwist.probe.waiting import Readiness, pause
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 #: Bytes to read or write at once.
@@ -31,7 +31,7 @@ class Connection:
     :ivar connected: seconds that the connect took.
     """
 
-    def __init__(self, reactor: Any, one: socket.socket, patience: float) -> None:
+    def __init__(self, reactor: IReactor, one: socket.socket, patience: float) -> None:
         self._reactor = reactor
         self._socket = one
         self._ready = Readiness(reactor, one)

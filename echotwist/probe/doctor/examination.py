@@ -33,6 +33,7 @@ from echotwist.probe.doctor.streams import STREAM_CHECKS
 from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.places import ProbeError, checkUnix, findAll
 from echotwist.probe.target import Target
+from echotwist.reactors import IReactor
 
 #: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
 VERSION = 1
@@ -53,7 +54,7 @@ class Examination:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         settings: DoctorSettings,
         targets: Sequence[Target],
         writer: Any,

@@ -12,6 +12,7 @@ from typing import Any
 from echotwist.probe.doctor.findings import GONE, NotApplicable, Wrong, datagramsText
 from echotwist.probe.places import Place
 from echotwist.probe.waiting import Readiness
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 
@@ -23,7 +24,7 @@ class Mailbox:
     :param place: the address of the service.
     """
 
-    def __init__(self, reactor: Any, one: socket.socket, place: Place) -> None:
+    def __init__(self, reactor: IReactor, one: socket.socket, place: Place) -> None:
         self._socket = one
         self._place = place
         self._ready = Readiness(reactor, one)

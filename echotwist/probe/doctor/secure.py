@@ -15,6 +15,7 @@ from echotwist.probe.doctor.connection import AT_ONCE, Connection
 from echotwist.probe.doctor.findings import Wrong
 from echotwist.probe.places import Place
 from echotwist.probe.secure import whyNot
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import reasonOfTLS
 
 
@@ -26,7 +27,9 @@ class SecureConnection(Connection):
     :ivar factory: offers no protocols by ALPN; the creator asks it.
     """
 
-    def __init__(self, reactor: Any, one: socket.socket, patience: float, creator: Any) -> None:
+    def __init__(
+        self, reactor: IReactor, one: socket.socket, patience: float, creator: Any
+    ) -> None:
         super().__init__(reactor, one, patience)
         self.factory = TLSMemoryBIOFactory(creator, True, Factory())
         self._tls: SSL.Connection = creator.clientConnectionForTLS(self)

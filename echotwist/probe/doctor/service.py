@@ -16,6 +16,7 @@ from echotwist.probe.doctor.findings import Limits, NotApplicable
 from echotwist.probe.doctor.mailbox import Mailbox
 from echotwist.probe.places import Place, Way
 from echotwist.probe.target import Target
+from echotwist.reactors import IReactor
 
 
 @frozen
@@ -28,7 +29,7 @@ class Case:
     :param creator: makes the client's side of TLS, for a TLS target.
     """
 
-    reactor: Any
+    reactor: IReactor
     target: Target
     places: tuple[Place, ...]
     way: Way

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from echotwist.probe.idle.search import Search, Trial
@@ -66,7 +67,7 @@ class Course:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         search: Search,
         attempt: Callable[[int], Coroutine[Any, Any, Outcome]],
         control: Callable[[], Coroutine[Any, Any, None]],

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic_ns, time_ns
-from typing import Any
 
 from twisted.internet.task import deferLater
 
@@ -21,6 +20,7 @@ from echotwist.probe.payload import HEADER, Payload
 from echotwist.probe.places import Place
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.waiting import Readiness
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 #: How many times to send a datagram that gets no answer, within the timeout.
@@ -58,7 +58,7 @@ class Asked:
     :ivar sent: questions so far; ``back`` counts those that were answered.
     """
 
-    def __init__(self, reactor: Any, payload: Payload, timeout: float) -> None:
+    def __init__(self, reactor: IReactor, payload: Payload, timeout: float) -> None:
         self.reactor = reactor
         self.timeout = timeout
         self._payload = payload

@@ -38,6 +38,7 @@ from echotwist.probe.result import exitStatus
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
+from echotwist.reactors import IReactor
 
 #: The version of the report of ``--json``; see :data:`echotwist.probe.result.VERSION`.
 VERSION = 1
@@ -85,7 +86,7 @@ class Idle:
     """
 
     def __init__(
-        self, reactor: Any, settings: IdleSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: IdleSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         self._reactor, self._settings, self._writer = reactor, settings, writer
         self._seed = secrets.token_hex(8)

@@ -20,6 +20,7 @@ from echotwist.probe.measurement import Measurement
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
+from echotwist.reactors import IReactor
 
 #: Descriptors that a connection needs, with the one that watches it, and those of the process.
 _EACH, _BESIDES = 2, 64
@@ -34,7 +35,7 @@ class Load(Measurement[ClosedLoop]):
     schema = "echoprobe-load"
 
     def __init__(
-        self, reactor: Any, settings: LoadSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: LoadSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         super().__init__(reactor, settings, targets, writer)
         self._settings = settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from time import monotonic_ns, time_ns
-from typing import Any
 
 from attrs import define
 
@@ -18,6 +17,7 @@ from echotwist.probe.mtu.fragmenting import OPTIONS, How, hearOfFragments, leave
 from echotwist.probe.payload import HEAD, Payload, headOf
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.waiting import Readiness, pause
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 #: The outcome of a datagram: the reply came; ICMP reported that it was too large; ICMP
@@ -88,7 +88,7 @@ class Courier:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         one: socket.socket,
         seed: bytes,
         pace: int = 0,

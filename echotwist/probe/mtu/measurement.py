@@ -33,6 +33,7 @@ from echotwist.probe.result import VERSION, judge, reasonsOf
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
+from echotwist.reactors import IReactor
 
 #: Packets of a connection, as counted against the limit for addresses of others.
 _PACKETS = 20
@@ -68,7 +69,7 @@ class PathMtu:
     """
 
     def __init__(
-        self, reactor: Any, settings: MtuSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: MtuSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         if sys.platform != "linux":
             raise ProbeError(

@@ -18,6 +18,7 @@ from echotwist.probe.mtu.path import BACK, BOTH, THERE
 from echotwist.probe.mtu.search import Search
 from echotwist.probe.places import Place
 from echotwist.probe.waiting import pause
+from echotwist.reactors import IReactor
 from echotwist.sockets.options import setLinger
 
 #: Bytes of the IP and TCP headers; then the smallest MTU that a path should have (RFC 879;
@@ -109,7 +110,7 @@ class Dialer:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactor,
         open: Callable[[], socket.socket],
         place: Place,
         timeout: float,

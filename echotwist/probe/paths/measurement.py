@@ -30,6 +30,7 @@ from echotwist.probe.places import ProbeError
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import Verdict, verdictOf
+from echotwist.reactors import IReactor
 
 #: Descriptors that each port needs, and those of the process.
 _EACH, _BESIDES = 3, 64
@@ -50,7 +51,7 @@ class Paths(Measurement[Bundle]):
     schema = "echoprobe-paths"
 
     def __init__(
-        self, reactor: Any, settings: PathsSettings, targets: Sequence[Target], writer: Any
+        self, reactor: IReactor, settings: PathsSettings, targets: Sequence[Target], writer: Any
     ) -> None:
         self._drawing = None if settings.plot is None else Drawing(settings.plot)
         super().__init__(reactor, evolve(settings, plot=None), targets, writer)

@@ -17,6 +17,7 @@ from echotwist.probe.places import Place, ProbeError, find
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.file import Entry
 from echotwist.probe.watch.sharing import Lane
+from echotwist.reactors import IReactor
 
 #: Nanoseconds from one lookup of a name to the next, if the name was found; if it was not,
 #: or a socket could not be opened.
@@ -54,7 +55,7 @@ class Lookups:
     :param reactor: calls back in its own thread (``IReactorFromThreads``).
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: IReactor) -> None:
         self._reactor = reactor
         self._asked: SimpleQueue[tuple[Entry, Found]] = SimpleQueue()
         self._threads = 0

@@ -18,6 +18,7 @@ from echotwist.pages.http import Reply, Request
 from echotwist.pages.serving import Page, Pages
 from echotwist.probe.places import ProbeError
 from echotwist.probe.watch.exposition import pageFor
+from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
 
 
@@ -33,7 +34,7 @@ class Metrics:
     """
 
     def __init__(
-        self, reactor: Any, watch: Any, endpoint: str, told: Callable[[str], None]
+        self, reactor: IReactor, watch: Any, endpoint: str, told: Callable[[str], None]
     ) -> None:
         try:
             from echotwist.probe.watch.metrics import fill
@@ -52,7 +53,7 @@ class Metrics:
         self._port: Any = None
         self._listen(reactor)
 
-    def _listen(self, reactor: Any) -> None:
+    def _listen(self, reactor: IReactor) -> None:
         heard: list[Any] = []
         try:
             found = serverFromString(reactor, self._endpoint).listen(self._factory)

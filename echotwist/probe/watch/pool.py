@@ -4,13 +4,12 @@ Choose the UDP socket of each target of a watch.
 
 from __future__ import annotations
 
-from typing import Any
-
 from echotwist.probe.dialing import opened
 from echotwist.probe.places import Place, Way
 from echotwist.probe.target import Target
 from echotwist.probe.watch.sharing import Lane, SharedDatagrams
 from echotwist.probe.watch.wheel import Wheel
+from echotwist.reactors import IReactor
 
 
 class Sockets:
@@ -22,7 +21,7 @@ class Sockets:
     :param wheel: wakes the sockets up.
     """
 
-    def __init__(self, reactor: Any, wheel: Wheel) -> None:
+    def __init__(self, reactor: IReactor, wheel: Wheel) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._open: dict[tuple[int, Way], list[SharedDatagrams]] = {}

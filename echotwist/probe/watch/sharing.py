@@ -18,6 +18,7 @@ from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import LEFT, Report
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.watch.wheel import Wheel
+from echotwist.reactors import IReactor
 
 #: How many datagrams of a socket may wait for kernel timestamps, and for how many datagrams
 #: of a target to keep them: powers of 2.
@@ -52,7 +53,7 @@ class SharedDatagrams(Datagrams):
 
     asksForQueue = False  # It costs a system call for each datagram.
 
-    def __init__(self, reactor: Any, one: socket.socket, wheel: Wheel) -> None:
+    def __init__(self, reactor: IReactor, one: socket.socket, wheel: Wheel) -> None:
         super().__init__(reactor, one, stamped=_AWAITED)
         self._turn = wheel.turn(self._resume)
         self._readAt = 0

@@ -29,6 +29,7 @@ from echotwist.probe.watch.pool import Sockets
 from echotwist.probe.watch.settings import WatchSettings
 from echotwist.probe.watch.watched import Here, Watched
 from echotwist.probe.watch.wheel import Wheel
+from echotwist.reactors import IReactor
 
 #: How many datagrams of an unshared socket keep their kernel timestamps.
 _STAMPED = 2**7
@@ -63,7 +64,7 @@ class Watch(Measurement[Watched]):
 
     schema = "echoprobe-watch"
 
-    def __init__(self, reactor: Any, settings: WatchSettings, path: str, writer: Any) -> None:
+    def __init__(self, reactor: IReactor, settings: WatchSettings, path: str, writer: Any) -> None:
         self._path, self._settings = path, settings
         entries = entriesIn(path, settings)
         self._checkAll(entries)

@@ -1,5 +1,5 @@
 """
-The clock of all timed calls: setting the time of the system does not move it.
+The reactor of the program, and its clock: setting the time of the system does not move it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,26 @@ from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorFromThreads,
+    IReactorTime,
+)
 from twisted.python import runtime
+
+
+class IReactor(IReactorCore, IReactorFDSet, IReactorFromThreads, IReactorTime):
+    """
+    The reactor of the program: any of Twisted's.
+    """
+
+    def run(installSignalHandlers: bool = True) -> None:
+        """
+        Run until the reactor is stopped.
+
+        :param installSignalHandlers: have signals stop it, as Twisted does.
+        """
 
 
 def steadyClock() -> Callable[[], float]:
