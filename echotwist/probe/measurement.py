@@ -70,7 +70,7 @@ class Measurement(Generic[Measured]):
         for target, place in zip(targets, self._places, strict=True):
             check(settings, target, place)
         self._targets = targets
-        self._hasReader = True
+        self._cannotWrite: OSError | None = None
         self._exchanges: list[Measured] = []
         self._transports: list[Any] = []
 
@@ -120,12 +120,12 @@ class Measurement(Generic[Measured]):
             return None
 
         def tell(event: Event) -> None:
-            if self._hasReader:
+            if self._cannotWrite is None:
                 try:
                     for observe in observers:
                         observe(name, event)
-                except BrokenPipeError:
-                    self._hasReader = False
+                except OSError as error:
+                    self._cannotWrite = error
                     self._reactor.callLater(0, self.stop)
 
         return tell
@@ -160,8 +160,8 @@ class Measurement(Generic[Measured]):
 
     def _end(self) -> int:
         report = self.report()
-        if not self._hasReader:
-            raise BrokenPipeError
+        if self._cannotWrite is not None:
+            raise self._cannotWrite
         self._writer.end(report)
         if self._plot is not None:
             self._plot.write(report["results"])

@@ -9,6 +9,8 @@ from math import inf
 from time import monotonic_ns, time_ns
 from typing import Any
 
+from twisted.python import log
+
 from echotwist.probe.books import Books
 from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from echotwist.probe.events import Arrival, Event, Host
@@ -78,7 +80,9 @@ class Session(Exchange):
         Open the transport, then start sending.
         """
         self.transport.start(self)
-        self.transport.ready(self._timeout).addCallback(self._begin)
+        ready = self.transport.ready(self._timeout)
+        # An error there ends the program.
+        ready.addCallback(self._begin).addErrback(log.err)
 
     def _begin(self, _: object) -> None:
         if self.finished.called:

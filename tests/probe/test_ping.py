@@ -602,13 +602,16 @@ def test_pipe() -> None:
             assert not errors.read()
 
 
-@pytest.mark.parametrize("format", ["--json", "--jsonl", "--csv"])
-def test_full(format: str) -> None:
+@pytest.mark.parametrize(
+    ("format", "rate"), [("--json", 100), ("--jsonl", 100), ("--jsonl", 5000), ("--csv", 5000)]
+)
+def test_full(format: str, rate: int) -> None:
     """
-    It ends with one line and status 4 when what it says can be written nowhere.
+    It ends with one line and status 4 when what it says can be written nowhere, be it
+    while the reactor waits or while a session waits for its next probe.
     """
     with Misbehaving(whole) as service, open("/dev/full", "w") as full:
-        words = [*PROGRAM, service.target, "--count=3", "--rate=100", format]
+        words = [*PROGRAM, service.target, "--count=30", f"--rate={rate}", format]
         done = subprocess.run(
             words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
         )

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.python import log
 
 from echotwist.probe.events import Event
 from echotwist.probe.session import Session
@@ -109,7 +110,9 @@ class Bundle:
         """
         Open all sessions, then start sending.
         """
-        gatherResults([one.open() for one in self.sessions]).addCallback(self._begin)
+        opened = gatherResults([one.open() for one in self.sessions])
+        # An error there ends the program.
+        opened.addCallback(self._begin).addErrback(lambda why: log.err(why))
 
     def _begin(self, _: object) -> None:
         for one in self.sessions:
