@@ -297,7 +297,7 @@ def resets(server: Server, cycles: int) -> None:
 
     answers(server.door)  # so that all that it opens for itself is open
     descriptors = settled(server)
-    grown(min(5 * cycles, 50_000))  # After so many the heap has its final form.
+    grown(min(5 * cycles, 20_000))  # After so many the heap has its final form.
     said = len(server.lines)
     thirds = [grown(cycles // 3) for _ in range(3)]
     figures.append(f"{cycles} resets after others: {[n // 1024 for n in thirds]} KiB grown")
