@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import CancelledError, TimeoutError, ensureDeferred
 
 from echotwist.commandline.versions import program
 from echotwist.probe.dialing import opened
@@ -32,6 +32,7 @@ from echotwist.probe.doctor.settings import DoctorSettings
 from echotwist.probe.doctor.streams import STREAM_CHECKS
 from echotwist.probe.kinds import COURTEOUS
 from echotwist.probe.places import ProbeError, checkUnix, findAll
+from echotwist.probe.stoppable import Stoppable
 from echotwist.probe.target import Target
 from echotwist.reactors import IReactor
 
@@ -41,7 +42,7 @@ VERSION = 1
 _STOPPED = "the examination was stopped"
 
 
-class Examination:
+class Examination(Stoppable):
     """
     All checks of some targets, one after the other.
 
@@ -65,8 +66,6 @@ class Examination:
         self._writer = writer
         self._limits = limits or settings.limits
         self._cases = [self._case(target) for target in targets]
-        self._current: Deferred[str] | None = None
-        self._isStopped = False
         self._results: list[dict[str, Any]] = []
 
     def _case(self, target: Target) -> Case:
@@ -89,22 +88,6 @@ class Examination:
             hint = "pip install 'echotwist[tls]'"
             raise ProbeError(f"{target}: TLS needs pyOpenSSL: {hint}") from None
         return creatorFor(target.host, self._settings.ca, self._settings.insecure)
-
-    def run(self) -> Deferred[int]:
-        """
-        Run all checks.
-
-        :return: a ``Deferred`` that fires with the exit status.
-        """
-        return ensureDeferred(self._run())
-
-    def stop(self) -> None:
-        """
-        End at once.
-        """
-        self._isStopped = True
-        if self._current is not None:
-            self._current.cancel()
 
     async def _run(self) -> int:
         until = monotonic() + self._limits.whole
@@ -155,7 +138,7 @@ class Examination:
         """
         Return why a check cannot run; empty if it can.
         """
-        if self._isStopped:
+        if self.isStopped:
             return _STOPPED
         if check.kinds and case.target.kind not in check.kinds:
             return f"only for {' and '.join(check.kinds)}"
@@ -171,8 +154,8 @@ class Examination:
         limit = min(self._limits.check, until - began)
         state, advice = NOT_APPLICABLE, None
         try:
-            self._current = ensureDeferred(_await(check, service))
-            reason = await self._current.addTimeout(limit, self._reactor)
+            step = ensureDeferred(_await(check, service))
+            reason = await self._step(step.addTimeout(limit, self._reactor))
             state = OK
         except Wrong as error:
             state, reason = WRONG, str(error)
@@ -184,7 +167,6 @@ class Examination:
         except CancelledError:
             reason = _STOPPED
         finally:
-            self._current = None
             service.close()
         return Finding(check, state, reason, monotonic() - began, advice)
 

@@ -9,12 +9,13 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from time import time_ns
 from typing import Any
 
 from attrs import define
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, ensureDeferred
 
 from echotwist.commandline.versions import program
 from echotwist.probe.dialing import opened
@@ -31,6 +32,7 @@ from echotwist.probe.mtu.stream import Dialer, StreamPath
 from echotwist.probe.places import Place, ProbeError, findAll
 from echotwist.probe.result import VERSION, judge, reasonsOf
 from echotwist.probe.schedule import SECOND
+from echotwist.probe.stoppable import Stoppable
 from echotwist.probe.target import Target
 from echotwist.probe.verdict import verdictOf
 from echotwist.reactors import IReactor
@@ -58,7 +60,7 @@ class Case:
     ended: int = 0
 
 
-class PathMtu:
+class PathMtu(Stoppable):
     """
     Find the MTU of the paths to some targets, one after the other.
 
@@ -80,28 +82,10 @@ class PathMtu:
         self._cases = [
             Case(target, place) for target in targets for place in _places(target, settings)
         ]
-        self._current: Deferred[Any] | None = None
-        self._isStopped = False
-
-    def run(self) -> Deferred[int]:
-        """
-        Measure all targets.
-
-        :return: a ``Deferred`` that fires with the exit status.
-        """
-        return ensureDeferred(self._run())
-
-    def stop(self) -> None:
-        """
-        End at once, and report what is known.
-        """
-        self._isStopped = True
-        if self._current is not None:
-            self._current.cancel()
 
     async def _run(self) -> int:
         for case in self._cases:
-            if not self._isStopped:
+            if not self.isStopped:
                 await self._measure(case)
         report = self.report()
         self._writer.end(report)
@@ -114,12 +98,9 @@ class PathMtu:
         case.began = time_ns()
         one = self._open(case)
         try:
-            self._current = ensureDeferred(case.path.measure())
-            await self._current
-        except CancelledError:
-            pass
+            with suppress(CancelledError):
+                await self._step(ensureDeferred(case.path.measure()))
         finally:
-            self._current = None
             one.close()
             case.ended = time_ns()
 

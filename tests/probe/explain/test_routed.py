@@ -17,21 +17,12 @@ from tests.support.namespaces import Namespace
 from tests.support.pcap import captured
 from tests.support.peers import needed
 from tests.support.probing import measured
-from tests.support.routed import SERVICE4, Routed, routed
+from tests.support.routed import SERVICE4, Routed
 
 pytestmark = [pytest.mark.slow, pytest.mark.oneWay]
 
 #: Probes of a measurement.
 MANY = 200
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Routed]:
-    """
-    Two hosts, and the router.
-    """
-    with routed() as made:
-        yield made
 
 
 @contextmanager

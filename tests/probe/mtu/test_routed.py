@@ -18,18 +18,9 @@ import pytest
 from tests.probe.mtu.schema import SCHEMA
 from tests.support.live import PATIENCE, figures, waitUntil
 from tests.support.probing import PROGRAM, reported
-from tests.support.routed import SERVICE4, SERVICE6, Routed, routed
+from tests.support.routed import SERVICE4, SERVICE6, Routed
 
 pytestmark = [pytest.mark.slow, pytest.mark.oneWay]
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Routed]:
-    """
-    Two hosts, and the router.
-    """
-    with routed() as made:
-        yield made
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from tests.probe.paths.schema import SCHEMA
 from tests.support.live import Server
 from tests.support.probing import reported
-from tests.support.routed import SERVICE4, SERVICE6, Routed, routed
+from tests.support.routed import SERVICE4, SERVICE6, Routed
 
 pytestmark = [pytest.mark.slow, pytest.mark.oneWay]
 
@@ -25,15 +25,6 @@ FIRST, PORTS = 40_000, 64
 
 #: A second link from the router to the service.
 LINK = "link add name other type veth peer name spare netns"
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Routed]:
-    """
-    Two hosts, and the router.
-    """
-    with routed() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
