@@ -10,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from prometheus_client.metrics_core import Metric
+from sphinx.locale import _
 from sphinx.util import docname_join
 from sphinx.util.docutils import SphinxDirective
 from twisted.python import usage
@@ -135,7 +136,7 @@ class Capture(SphinxDirective):
         place = f"/lesson/captures/{self.arguments[0]}"
         _, path = self.env.relfn2path(f"{place}.svg")
         self.env.note_dependency(path)
-        drawing = nodes.raw("", Path(path).read_text("utf-8"), format="html")
+        drawing = nodes.raw("", inLanguage(Path(path).read_text("utf-8")), format="html")
         [told] = self.parse_content_to_nodes()
         caption = nodes.caption(told.rawsource, "", *told.children)
         # By its source Sphinx knows what can be translated.
@@ -143,6 +144,21 @@ class Capture(SphinxDirective):
         packets, _ = self.parse_inline(f":download:`{self.arguments[0]}.pcap <{place}.pcap>`")
         legend = nodes.legend("", nodes.paragraph("", "", *packets))
         return [nodes.figure("", drawing, caption, legend, classes=["capture"])]
+
+
+def inLanguage(drawing: str) -> str:
+    """
+    Translate the words of a drawing that are not names, such as SYN and window, into the
+    language of the site; what packets carry, in quotation marks, stays as it is.
+    """
+    words = "bytes?|lost on the way|sent again|probe|later|to"
+    rest = "<(style|title)>.*?</|<[^>]*>|“[^”]*”"
+    return re.sub(
+        rf"{rest}|\b({words})\b",
+        lambda found: _(found[0]) if found[2] else found[0],
+        drawing,
+        flags=re.DOTALL,
+    )
 
 
 def metrics() -> list[Metric]:
