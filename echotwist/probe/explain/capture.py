@@ -28,11 +28,13 @@ class Packet(NamedTuple):
     :param at: nanoseconds of ``CLOCK_REALTIME`` of the host that captured it.
     :param link: the type of its first header.
     :param data: its bytes, as far as they were captured.
+    :param interface: the name of its network interface, if the file has it.
     """
 
     at: int
     link: int
     data: bytes
+    interface: bytes | None = None
 
 
 class _File:
@@ -105,6 +107,7 @@ def _packets(path: str, file: _File, heard: _Complaints) -> Iterator[Packet]:
         if file.isCut and not heard.count:
             raise _cut(path) from None
         raise ProbeError(f"{path}: neither pcap nor pcapng") from None
+    _keepSectionsApart(reader)
     for data, said in reader:
         if hasattr(said, "caplen"):
             if len(data) < min(said.caplen, _LARGEST):
@@ -113,7 +116,23 @@ def _packets(path: str, file: _File, heard: _Complaints) -> Iterator[Packet]:
             yield Packet(at, reader.linktype, data)
         else:
             ticks = (said.tshigh or 0) << 32 | (said.tslow or 0)
-            yield Packet(ticks * SECOND // said.tsresol, said.linktype, data)
+            interface = getattr(said, "ifname", None)
+            yield Packet(ticks * SECOND // said.tsresol, said.linktype, data, interface)
     # It ends without a word where it cannot go on.
     if heard.count or file.isCut or file.read(1):
         raise _cut(path)
+
+
+def _keepSectionsApart(reader: Any) -> None:
+    """
+    Each section of a pcapng file has interfaces of its own; scapy adds them to those of the
+    sections before, and then takes one for another.
+    """
+    begin = getattr(reader, "_read_block_shb", None)
+    if begin is not None:
+
+        def beginSection() -> None:
+            reader.interfaces = []
+            begin()
+
+        reader._read_block_shb = beginSection

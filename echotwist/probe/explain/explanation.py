@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from echotwist.commandline.versions import program
 from echotwist.probe.explain.capture import packetsIn
 from echotwist.probe.explain.fates import Key, Passage, View, isClientFirst
-from echotwist.probe.explain.packets import Datagrams, LinkError, packetIn, pieceOf
+from echotwist.probe.explain.packets import Datagrams, LinkError, packetIn, pieceOf, placeOf
 from echotwist.probe.explain.result import METRICS, resultsOf
 from echotwist.probe.explain.settings import ExplainSettings
 from echotwist.probe.payload import HEADER, Payload
@@ -30,46 +32,84 @@ class Reading:
     The contents of one capture.
 
     :ivar inPart: packets of which only the beginning was captured.
+    :ivar unread: packets of unknown link types, by the type.
     """
 
     path: str
     packets: int = 0
     inPart: int = 0
+    unread: Counter[int] = field(factory=Counter)
+    tcp: int = 0
+    misdated: int = 0
     probes: int = 0
     tooShort: int = 0
     incomplete: int = 0
     beganAt: int | None = None
     endedAt: int | None = None
 
+    @property
+    def doubts(self) -> list[str]:
+        """
+        Say why there may be probes that were not recognized.
+        """
+        found = []
+        if self.unread:
+            kinds = ", ".join(map(str, sorted(self.unread)))
+            found.append(f"link type {kinds}: none of Ethernet, Linux cooked, raw IP and loopback")
+        if self.tooShort:
+            found.append("of some datagrams too little was captured (snaplen)")
+        if self.misdated:
+            found.append(
+                f"{self.misdated} seem to be, but a day or more from their time; give their --seed"
+            )
+        return found
+
+    @property
+    def hints(self) -> list[str]:
+        """
+        Say what the packets are.
+        """
+        return [f"{self.tcp} are of TCP; explain reads UDP and raw IP"] if self.tcp else []
+
 
 def readingOf(path: str, payload: Payload | None) -> tuple[Reading, dict[Key, Passage]]:
     """
     Read a file.
 
-    :raise ProbeError: it cannot be read, or has none of our probes.
+    :raise ProbeError: it cannot be read.
     """
     reading, view, datagrams = Reading(path), View(payload), Datagrams()
-    for at, link, data in packetsIn(path):
+    for at, link, data, interface in packetsIn(path):
         reading.packets += 1
         reading.beganAt = at if reading.beganAt is None else min(at, reading.beganAt)
         reading.endedAt = max(at, reading.endedAt or 0)
         try:
             piece = pieceOf(packetIn(link, data))
         except LinkError:
-            raise ProbeError(
-                f"{path}: link type {link}: none of Ethernet, Linux cooked, raw IP and loopback"
-            ) from None
+            reading.unread[link] += 1
+            continue
         if piece is None:
             continue
         reading.inPart += len(piece.data) < piece.size
+        reading.tcp += piece.protocol == socket.IPPROTO_TCP
         if (datagram := datagrams.take(piece)) is not None:
-            view.see(at, datagram)
+            view.see(at, datagram, (interface, placeOf(link, data)))
     reading.probes, reading.tooShort = view.probes, view.tooShort
-    reading.incomplete = datagrams.incomplete
-    if not view.probes:
-        why = "; of some datagrams too little was captured (snaplen)" if view.tooShort else ""
-        raise ProbeError(f"{path}: none of its {reading.packets} packets is of a probe{why}")
+    reading.misdated, reading.incomplete = view.misdated, datagrams.incomplete
     return reading, view.passages()
+
+
+def _check(readings: Sequence[Reading]) -> None:
+    """
+    Check that there are probes: of two captures one may have none, if all were lost before.
+
+    :raise ProbeError: a capture has none, or perhaps some that cannot be read.
+    """
+    isAny = any(one.probes for one in readings)
+    for one in readings:
+        if not one.probes and (one.doubts or not isAny):
+            why = "".join(f"; {why}" for why in [*one.doubts, *one.hints])
+            raise ProbeError(f"{one.path}: none of its {one.packets} packets is of a probe{why}")
 
 
 class Explanation:
@@ -103,6 +143,7 @@ class Explanation:
         if seed is not None:
             payload = Payload(seed.encode("utf-8", "surrogateescape"), HEADER)
         found = [readingOf(path, payload) for path in self._files]
+        _check([reading for reading, _ in found])
         if len(found) == 1:
             roles: list[str | None] = [None]
         elif isClientFirst(found[0][1], found[1][1]):
@@ -136,6 +177,7 @@ def _fileOf(reading: Reading, role: str | None) -> dict[str, Any]:
         "role": role,
         "packets": reading.packets,
         "inPart": reading.inPart,
+        "unread": reading.unread.total(),
         "probes": reading.probes,
         "tooShort": reading.tooShort,
         "incomplete": reading.incomplete,

@@ -16,6 +16,9 @@ from echotwist.probe.payload import HEAD, HEADER, Payload, headOf
 #: sends and of that which captures may differ: what is beyond is no probe.
 _HIGHEST, _APART = 2**40, 86400 * 10**9
 
+#: Nanoseconds since 1970 when probes may have been sent: from 2001 to 2096.
+_ERA = range(10**18, 4 * 10**18)
+
 #: A probe is known by its number, and the time when it was sent.
 Key = tuple[int, int]
 
@@ -29,11 +32,13 @@ class Sight:
     One probe in one capture.
 
     :ivar passed: the time of its first packet between each pair of ends.
-    :ivar twice: how many more packets of it there were.
+    :ivar places: these ends, and the network interface.
+    :ivar twice: how many more packets of it there were at a place.
     """
 
     kind: str
     passed: dict[tuple[End, End], int] = field(factory=dict)
+    places: set[tuple[tuple[End, End], object]] = field(factory=set)
     twice: Counter[tuple[End, End]] = field(factory=Counter)
 
 
@@ -43,27 +48,30 @@ class View:
 
     :param payload: knows our probes by their seed, if that is known.
     :ivar tooShort: datagrams of which too little was captured to know whether they are probes.
+    :ivar misdated: datagrams that seem to be probes of another time.
     :ivar probes: how many datagrams are probes.
     """
 
     def __init__(self, payload: Payload | None = None) -> None:
         self._payload = payload
         self._sights: dict[Key, Sight] = {}
-        self.tooShort = self.probes = 0
+        self.tooShort = self.misdated = self.probes = 0
 
-    def see(self, at: int, datagram: Datagram) -> None:
+    def see(self, at: int, datagram: Datagram, where: object = None) -> None:
         """
         Take a captured datagram.
+
+        :param where: its network interface: on another one it is the same datagram, on its
+            way through this host.
         """
         if (key := self._keyOf(at, datagram)) is None:
             return
         self.probes += 1
         sight = self._sights.setdefault(key, Sight(datagram.kind))
         ends = datagram.source, datagram.target
-        if ends in sight.passed:
-            sight.twice[ends] += 1
-        else:
-            sight.passed[ends] = at
+        sight.passed.setdefault(ends, at)
+        sight.twice[ends] += (ends, where) in sight.places
+        sight.places.add((ends, where))
 
     def _keyOf(self, at: int, datagram: Datagram) -> Key | None:
         head = datagram.head
@@ -72,9 +80,12 @@ class View:
             return None
         number, sentAt = headOf(head)
         assert sentAt is not None
-        if not 0 < number < _HIGHEST or abs(sentAt - at) > _APART:
+        if not 0 < number < _HIGHEST:
             return None
-        if self._payload is not None and len(head) >= HEADER and not self._payload.isOurs(head):
+        if self._payload is not None and len(head) >= HEADER:
+            return (number, sentAt) if self._payload.isOurs(head) else None
+        if abs(sentAt - at) > _APART:
+            self.misdated += sentAt in _ERA
             return None
         return number, sentAt
 
@@ -91,9 +102,11 @@ class View:
         """
         votes: dict[frozenset[End], Counter[End]] = {}
         for sight in self._sights.values():
-            first = min(sight.passed, key=lambda ends: sight.passed[ends])
-            weight = 1000 if len(sight.passed) > 1 else 1
-            votes.setdefault(frozenset(first), Counter())[first[1]] += weight
+            # On both sides of a NAT a probe has other ends.
+            for pair in set(map(frozenset, sight.passed)):
+                some = [ends for ends in sight.passed if frozenset(ends) == pair]
+                first = min(some, key=sight.passed.__getitem__)
+                votes.setdefault(pair, Counter())[first[1]] += 1000 if len(some) > 1 else 1
         return {counted.most_common(1)[0][0] for counted in votes.values()}
 
 
@@ -126,13 +139,13 @@ class Passage:
 def _passage(sight: Sight, services: set[End]) -> Passage:
     found = Passage(sight.kind, next(iter(sight.passed))[1])
     again = [0, 0]
-    for ends, at in sight.passed.items():
-        isThere = ends[1] in services
-        found.service = ends[1] if isThere else ends[0]
-        if isThere:
-            found.there = at
-        else:
+    for ends, at in sorted(sight.passed.items(), key=lambda one: -one[1]):
+        # What passes several places in one capture was first there, and last back.
+        if isThere := ends[1] in services:
+            found.service, found.there = ends[1], at
+        elif found.back is None:
             found.back = at
+            found.service = ends[0]
         again[not isThere] += sight.twice[ends]
     found.twice = again[0], again[1]
     return found

@@ -16,8 +16,16 @@ from attrs import define, field
 _RAW, _NULL = {12, 14, 101, 228, 229}, {0, 108}
 _ETHERNET, _COOKED, _COOKED2 = 1, 113, 276
 
-#: Ethernet types of tags (802.1Q, 802.1ad), and of IP.
+#: The bits of a link type that say what it is; others tell of checksums of frames.
+_LINK = 0xFFFF
+
+#: Ethernet types of tags (802.1Q, 802.1ad), of IP, of PPPoE (RFC 2516) and of MPLS (RFC 3032).
 _TAGS, _IP = {0x8100, 0x88A8, 0x9100}, {0x0800, 0x86DD}
+_PPPOE, _MPLS = 0x8864, {0x8847, 0x8848}
+
+#: What PPP says of IP, and bytes of the headers of PPPoE and PPP; bytes of a label of MPLS,
+#: and the bit of its third byte that the last label has.
+_PPP, _PPPOE_BYTES, _LABEL, _LAST_LABEL = {0x0021, 0x0057}, 8, 4, 1
 
 #: Headers of IPv6 that others follow (RFC 8200, section 4), and that of fragments.
 _OPTIONS, _FRAGMENT = {0, 43, 60}, 44
@@ -74,22 +82,45 @@ def packetIn(link: int, data: bytes) -> bytes:
 
     :raise LinkError: for the type of the link.
     """
+    link &= _LINK
     if link in _RAW:
         return data
     if link in _NULL:
         return data[4:]
-    if link == _COOKED2:
-        return _checked(data, 0, 20)
-    if link not in (_ETHERNET, _COOKED):
+    if link not in (_ETHERNET, _COOKED, _COOKED2):
         raise LinkError(link)
-    place = 12 if link == _ETHERNET else 14
-    while len(data) >= place + 2 and _short(data, place) in _TAGS:
-        place += 4
-    return _checked(data, place, place + 2)
+    # Of the second kind of cooked capture the type stands first, and not last.
+    kind, place = {_ETHERNET: (12, 14), _COOKED: (14, 16), _COOKED2: (0, 20)}[link]
+    while len(data) >= place + 4 and _short(data, kind) in _TAGS:
+        kind, place = place + 2, place + 4
+    return _inside(data, kind, place)
 
 
-def _checked(data: bytes, place: int, start: int) -> bytes:
-    return data[start:] if len(data) >= start and _short(data, place) in _IP else b""
+def _inside(data: bytes, kind: int, place: int) -> bytes:
+    """
+    Give the packet of IP behind a header, and behind those of PPPoE or MPLS.
+
+    :param kind: where the type of what follows stands.
+    :param place: where that begins.
+    """
+    if len(data) < place + _PPPOE_BYTES:
+        return b""
+    what = _short(data, kind)
+    if what == _PPPOE:
+        isIp = _short(data, place + _PPPOE_BYTES - 2) in _PPP
+        return data[place + _PPPOE_BYTES :] if isIp else b""
+    if what not in _MPLS:
+        return data[place:] if what in _IP else b""
+    while len(data) > place + _LABEL and not data[place + 2] & _LAST_LABEL:
+        place += _LABEL
+    return data[place + _LABEL :]
+
+
+def placeOf(link: int, data: bytes) -> bytes:
+    """
+    Give what tells one network interface, and direction, from another in a cooked capture.
+    """
+    return data[4:11] if link == _COOKED2 else data[:2] if link == _COOKED else b""
 
 
 def _short(data: bytes, place: int) -> int:

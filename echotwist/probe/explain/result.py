@@ -7,6 +7,7 @@ All times are nanoseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from echotwist.probe.distribution import Distribution
@@ -61,8 +62,12 @@ def resultsOf(
     :param far: the probes captured at the service's end.
     """
     groups: dict[str, list[Key]] = {}
-    for key in sorted({**near, **(far or {})}):
-        groups.setdefault(targetText(near.get(key) or (far or {})[key]), []).append(key)
+    other = far or {}
+    # Behind a NAT the service may have another address.
+    names = {targetText(other[key]): targetText(near[key]) for key in near.keys() & other.keys()}
+    for key in sorted({**near, **other}):
+        target = targetText(near.get(key) or other[key])
+        groups.setdefault(target if key in near else names.get(target, target), []).append(key)
     for target, keys in groups.items():
         yield _result(target, keys, near, far)
 
@@ -103,8 +108,29 @@ def _result(
         },
         "twice": counts["twice"],
         "unseen": counts["unseen"],
+        "alone": _alone(keys, near, near if far is None else far),
         **{f"{name}Ns": one.spread for name, one in times.items()},
     }
+
+
+def _alone(
+    keys: Iterable[Key], near: Mapping[Key, Passage], far: Mapping[Key, Passage]
+) -> dict[str, int]:
+    """
+    Count the probes before the first that both captures have, and after the last: if they
+    are more than losses explain, one capture may not have been running then.
+    """
+    order = sorted(keys, key=lambda one: one[1])
+    runs = [
+        (isBoth, len(list(some)))
+        for isBoth, some in groupby(order, lambda key: key in near and key in far)
+    ]
+    usual = max((count for isBoth, count in runs[1:-1] if not isBoth), default=1)
+    ends = [
+        0 if isBoth or len(runs) == 1 or count <= 2 * usual else count
+        for isBoth, count in (runs[0], runs[-1])
+    ]
+    return {"first": ends[0], "last": ends[1]}
 
 
 class _Times:

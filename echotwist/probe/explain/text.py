@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from echotwist.probe.explain.result import numbersText
+from echotwist.probe.schedule import SECOND
 from echotwist.probe.text import line, report, table
 
 _ROLES = {"client": "the client's end", "service": "the service's end", None: "one place"}
@@ -33,6 +34,8 @@ def _file(file: Mapping[str, Any]) -> str:
     parts = [f"{file['packets']} packets, {file['probes']} of probes"]
     if file["inPart"]:
         parts.append(f"{file['inPart']} captured in part")
+    if file["unread"]:
+        parts.append(f"{file['unread']} of another link type")
     if file["tooShort"]:
         parts.append(f"{file['tooShort']} of them too short to tell")
     if file["incomplete"]:
@@ -66,5 +69,26 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
         yield from table(rows)
     if result["thereNs"] or result["backNs"]:
         yield "  there and back are as right as both hosts' clocks agree; their sum always is"
-    if any(one and one["min"] < 0 for one in (result["thereNs"], result["backNs"])):
-        yield "BEWARE: the clocks of the two hosts do not agree: a delay is below 0"
+    yield from _doubts(result)
+
+
+def _doubts(result: Mapping[str, Any]) -> Iterator[str]:
+    there, back = result["thereNs"], result["backNs"]
+    if any(one and one["min"] < 0 for one in (there, back)):
+        about = ""
+        if there and back:
+            # As if both ways took as long (RFC 5905, section 8).
+            apart = abs(there["min"] - back["min"]) / 2
+            about = f" by about {apart / SECOND:.3g} s"
+        yield f"BEWARE: the clocks of the two hosts disagree{about}: a delay is below 0"
+    alone = result["alone"]
+    if alone["first"]:
+        yield (
+            f"BEWARE: the first {alone['first']} probes are in one capture alone: they were lost, "
+            "or the other one began late"
+        )
+    if alone["last"]:
+        yield (
+            f"BEWARE: the last {alone['last']} probes are in one capture alone: they were lost, "
+            "or the other one ended early"
+        )
