@@ -11,6 +11,8 @@ from attrs import field, frozen
 
 from echotwist.commandline.declaration import (
     BACKLOGS,
+    COUNTS,
+    LINGERS,
     PORTS,
     Bytes,
     Flag,
@@ -29,12 +31,6 @@ from echotwist.sockets.protocols import OWNED, PROTOCOLS
 
 #: The default port.
 PORT = 1234
-
-#: Seconds of ``SO_LINGER`` (socket(7)).  The BSDs store a short integer.
-LINGERS = range(32768)
-
-#: The range of numbers that count something.
-COUNTS = range(10**9 + 1)
 
 
 @frozen(kw_only=True, field_transformer=checked)

@@ -23,6 +23,12 @@ PORTS = range(65536)
 #: Connections that may wait to be accepted, listen(2).
 BACKLOGS = range(1, 65536)
 
+#: Seconds of ``SO_LINGER`` (socket(7)).  The BSDs store a short integer.
+LINGERS = range(32768)
+
+#: The range of numbers that count something; 0 is often none, or any.
+COUNTS = range(10**9 + 1)
+
 #: The longest time that an option takes, in seconds: some 24 days, which is what
 #: ``TCP_USER_TIMEOUT`` holds in milliseconds.
 LONGEST_SECONDS = 2_000_000
