@@ -69,7 +69,7 @@ class Datagrams:
         size = stamped if self.isStamped else 1
         self._mask = size - 1
         self._numbers, self._left, self._queued = (array("q", bytes(8 * size)) for _ in range(3))
-        self._key = self._unread = 0
+        self._key = self._unread = self._latest = 0
         self.source = one.getsockname()
 
     def start(self, session: Exchange) -> None:
@@ -124,7 +124,7 @@ class Datagrams:
         """
         place = self._key & self._mask
         self._left[number & self._mask] = self._queued[number & self._mask] = 0
-        self._numbers[place] = number
+        self._numbers[place] = self._latest = number
         return self._put(self._socket.send, data)
 
     def _put(self, send: Callable[..., int], *what: Any) -> str:
@@ -132,10 +132,10 @@ class Datagrams:
         Send what the kernel then gives the next number to.
         """
         try:
-            self._trySending(send, *what)
+            send(*what)
         except OSError as error:
-            self._key += kernel.countsAnyway(error)
-            return inWords(error)
+            if why := self._sendAgain(error, send, *what):
+                return why
         self._key += 1
         self._unread += 1
         if self._unread == _UNREAD:
@@ -150,16 +150,20 @@ class Datagrams:
         if self.isStamped and self._unread:
             self._readNotices()
 
-    def _trySending(self, send: Callable[..., int], *what: Any) -> None:
-        try:
-            send(*what)
-        except BlockingIOError:
-            raise
-        except OSError:
-            # What ICMP said of an earlier one fails the next, which then has not left.
-            if not self._readNotices():
-                raise
-            send(*what)
+    def _sendAgain(self, error: OSError, send: Callable[..., int], *what: Any) -> str:
+        """
+        Send what failed, if that was for what ICMP said of an earlier one.
+
+        :return: why it never left; empty if it left.
+        """
+        if not isinstance(error, BlockingIOError) and self._readNotices():
+            try:
+                send(*what)
+                return ""
+            except OSError as other:
+                error = other
+        self._key += kernel.countsAnyway(error)
+        return inWords(error)
 
     def waitUntil(self, at: int) -> bool:
         """
@@ -173,8 +177,8 @@ class Datagrams:
         """
         Return when a probe left, by the kernel's stamp; 0 if that is not known.
         """
-        if not self.isStamped:
-            return 0
+        if not self.isStamped or self._latest - number > self._mask:
+            return 0  # Its place is a newer one's.
         place = number & self._mask
         if not self._left[place]:
             self._readNotices()

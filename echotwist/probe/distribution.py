@@ -7,6 +7,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter, deque
+from collections.abc import Iterable
 from itertools import accumulate, chain
 
 from attrs import frozen
@@ -68,6 +69,14 @@ class Distribution:
         if len(self._values) >= self._most:
             self._sumUp()
 
+    def extend(self, values: Iterable[int]) -> None:
+        """
+        Add some values.
+        """
+        self._values.extend(values)
+        if len(self._values) >= self._most:
+            self._sumUp()
+
     def _sumUp(self) -> None:
         exact = self._memory.exact
         rest = self._values[exact:]
@@ -75,7 +84,7 @@ class Distribution:
         self._ends = [min(chain(self._ends, rest)), max(chain(self._ends, rest))]
         self._count += len(rest)
         self._total += sum(rest)
-        self._rounded.update(map(self._round, rest))
+        self._rounded.update(self._round(rest))
         self._last.extend(rest)
 
     @property
@@ -148,7 +157,7 @@ class Distribution:
         """
         count, steps, ends = self._asked
         if count != self.count:
-            counted = self._rounded + Counter(map(self._round, self._values))
+            counted = self._rounded + Counter(self._round(self._values))
             steps = sorted(counted)
             ends = list(accumulate(counted[step] for step in steps))
             self._asked = self.count, steps, ends
@@ -158,6 +167,11 @@ class Distribution:
         # In thousandths of a percent, as a share of 99.9 is no binary number.
         return max(0, -(-round(share * 1000) * self.count // 100_000) - 1)
 
-    def _round(self, value: int) -> int:
-        shift = max(0, value.bit_length() - self._memory.bits)
-        return (value >> shift << shift) + (1 << shift >> 1)
+    def _round(self, values: Iterable[int]) -> list[int]:
+        bits = self._memory.bits
+        return [
+            (value >> shift << shift) + (1 << shift >> 1)
+            if (shift := value.bit_length() - bits) > 0
+            else value
+            for value in values
+        ]

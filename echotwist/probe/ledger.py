@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import copy
 
 from echotwist.probe.distribution import AMPLE, Memory
@@ -22,6 +23,13 @@ PENDING, BACK, LATE, UNANSWERED, NEVER_LEFT, REPORTED = range(1, 7)
 TWICE = 7
 
 _LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
+
+
+def sizeFor(room: int, memory: Memory) -> int:
+    """
+    Return how many probes to remember, a power of 2, where so many may be under way.
+    """
+    return 1 << max(memory.probes, 2 * room - 1).bit_length()
 
 
 class Ledger:
@@ -46,7 +54,8 @@ class Ledger:
         settled: Callable[[int], None] | None = None,
         memory: Memory = AMPLE,
     ) -> None:
-        size = 1 << max(memory.probes, 2 * room - 1).bit_length()
+        size = sizeFor(room, memory)
+        self._memory = memory
         self._mask = size - 1
         self._timeout = timeout
         self._settled = settled
@@ -57,19 +66,27 @@ class Ledger:
         self._reported = Reasons()
         self._unanswered = 0
         self._runs = Runs()
+        self._first = 1  # All probes before it are only summed.
         self._oldest = 1  # All probes before it are settled.
         self.sent = self.pending = self.back = self.late = self.twice = 0
 
-    def waitFor(self, timeout: int, room: int) -> bool:
+    def waitFor(self, timeout: int, room: int) -> None:
         """
         Change the timeout, and the number of probes that may be under way.
-
-        :return: whether there is room for them.
         """
-        if 2 * room > self._mask + 1:
-            return False
         self._timeout = timeout
-        return True
+        times = sizeFor(room, self._memory) // (self._mask + 1)
+        if times > 1:
+            self._mask = (self._mask + 1) * times - 1
+            self._grow(times)
+
+    def _grow(self, times: int) -> None:
+        """
+        Have room for more probes: what is known of each is then at its new place, too.
+        """
+        self._states *= times
+        self._sentAt *= times
+        self._wall *= times
 
     # What happens to a probe
 
@@ -84,9 +101,11 @@ class Ledger:
         self.sent += 1
         number = self.sent
         place = number & self._mask
-        if number > self._mask:
-            self._forget(number - self._mask - 1)
-            self._oldest = max(self._oldest, number - self._mask)
+        if number - self._first > self._mask:
+            self._forget(self._first)
+            self._first += 1
+            if self._oldest < self._first:
+                self._oldest = self._first
         self._states[place] = PENDING
         self._sentAt[place] = now
         self._wall[place] = wall
@@ -156,7 +175,7 @@ class Ledger:
         """
         Tell whether there was such a probe, and it is still remembered.
         """
-        return 0 < number <= self.sent and self.sent - number <= self._mask
+        return self._first <= number <= self.sent
 
     def stateOf(self, number: int) -> int:
         """
@@ -180,12 +199,14 @@ class Ledger:
         """
         Find a probe by the time that it carries.
         """
-        try:
-            place = self._wall.index(wall)
-        except ValueError:
-            return None
-        number = self.sent - ((self.sent - place) & self._mask)
-        return number if self.isKnown(number) else None
+        place = -1
+        with suppress(ValueError):
+            while True:  # It may be at places of probes that are not known, too.
+                place = self._wall.index(wall, place + 1)
+                number = self.sent - ((self.sent - place) & self._mask)
+                if self.isKnown(number):
+                    return number
+        return None
 
     @property
     def isFull(self) -> bool:
@@ -214,7 +235,7 @@ class Ledger:
             copy(self._runs),
         )
         unanswered = self._unanswered
-        for number in range(max(1, self.sent - self._mask), self.sent + 1):
+        for number in range(self._first, self.sent + 1):
             state = self._states[number & self._mask]
             if state == PENDING:
                 continue

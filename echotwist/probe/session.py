@@ -16,7 +16,7 @@ from echotwist.probe.distribution import AMPLE, Distribution, Memory
 from echotwist.probe.events import Arrival, Event, Host
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.ledger import NEVER_LEFT
-from echotwist.probe.payload import Damage, Payload
+from echotwist.probe.payload import HEADER, Damage, Payload
 from echotwist.probe.schedule import SECOND, Schedule
 
 #: How many probes to send before other sockets have their turn.
@@ -65,6 +65,7 @@ class Session(Exchange):
         self.lateness = Distribution(memory)
         self._isAlone = isAlone
         self._dueAt: float = inf
+        self._latest = 0, b""  # The latest probe, to which most replies are.
 
     @property
     def rtt(self) -> Distribution:
@@ -130,7 +131,9 @@ class Session(Exchange):
         wall = self._wall()
         self.lateness.add(now - due)
         number = self.books.begin(now, wall)
-        reason = self.transport.send(number, self.payload.make(number, wall))
+        data = self.payload.make(number, wall)
+        self._latest = number, data
+        reason = self.transport.send(number, data)
         if reason:
             self.lost(number, NEVER_LEFT, reason)
 
@@ -161,6 +164,23 @@ class Session(Exchange):
         isOver = self.began and not self.books.pending and self.schedule.at is None
         if isOver and self._lastCall is None:
             self._arrange()
+
+    def arrived(self, data: bytes, arrival: Arrival) -> None:
+        """
+        Take a datagram that came in.
+        """
+        number, sent = self._latest
+        if data == sent and len(sent) >= HEADER:  # No other probe has the same header.
+            self.replied(number, data, arrival, sent)
+        else:
+            super().arrived(data, arrival)
+
+    def expected(self, number: int) -> bytes:
+        """
+        Return the right reply to a probe.
+        """
+        latest, sent = self._latest
+        return sent if number == latest else super().expected(number)
 
     def replied(
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
@@ -206,8 +226,9 @@ class Session(Exchange):
         if not 0 <= took <= user + user // 1000 + _SLACK:
             self.stepped += 1
             return None
-        self.host.send.add(max(0, left - self.books.wallOf(number)))
-        self.host.receive.add(max(0, arrival.wall - arrival.stamped))
+        sent, came = left - self.books.wallOf(number), arrival.wall - arrival.stamped
+        self.host.send.add(sent if sent > 0 else 0)
+        self.host.receive.add(came if came > 0 else 0)
         if queued := self.transport.queuedAt(number):
             self.host.queue.add(max(0, left - queued))
         return took

@@ -14,6 +14,9 @@ from echotwist.probe.distribution import AMPLE, Distribution, Memory
 #: How many reasons to count apart: senders of ICMP could invent any number of addresses.
 _MOST_REASONS = 100
 
+#: How many round trips are summed up together.
+_PILE = 64
+
 #: The name under which the remaining reasons are counted.
 OTHERS = "other reasons"
 
@@ -80,38 +83,81 @@ class Times:
     """
     Round trips by one clock.
 
+    They are summed up several at a time, and before somebody reads a sum.
+
     :param size: how many probes to remember, a power of 2.
-    :ivar rtt: all round trips, in nanoseconds.
-    :ivar last: the latest round trip, if there is one.
-    :ivar ipdv: the absolute difference between the round trips of consecutive probes (RFC 3393).
-    :ivar jitter: nanoseconds, as in RFC 3550, section 6.4.1, but of round trips.
     """
 
     def __init__(self, size: int, memory: Memory = AMPLE) -> None:
         self._mask = size - 1
-        self._known = array("q", [-1]) * size
-        self.rtt, self.ipdv = Distribution(memory), Distribution(memory)
-        self.last: int | None = None
-        self.jitter = 0.0
-
-    def begin(self, number: int) -> None:
-        """
-        Note that a probe has no round trip yet.
-        """
-        self._known[number & self._mask] = -1
-        # The place may still have the round trip of a much older probe.
-        self._known[(number + 1) & self._mask] = -1
+        # The latest probes, and their round trips.
+        self._numbers, self._known = (array("q", [-1]) * size for _ in range(2))
+        # Those that are not summed up yet.
+        self._newNumbers, self._new = array("q"), array("q")
+        self._rtt, self._ipdv = Distribution(memory), Distribution(memory)
+        self._last: int | None = None
+        self._jitter = 0.0
 
     def add(self, number: int, rtt: int) -> None:
         """
         Note a round trip, in the order of arrival.
         """
-        if self.last is not None:
-            self.jitter += (abs(rtt - self.last) - self.jitter) / 16
-        self.last = rtt
-        self.rtt.add(rtt)
-        known, mask = self._known, self._mask
-        known[number & mask] = rtt
-        for other in (known[(number - 1) & mask], known[(number + 1) & mask]):
-            if other >= 0:
-                self.ipdv.add(abs(rtt - other))
+        self._newNumbers.append(number)
+        self._new.append(rtt)
+        if len(self._new) >= _PILE:
+            self._sumUp()
+
+    def grow(self, times: int) -> None:
+        """
+        Remember this many times as many probes.
+        """
+        self._mask = (self._mask + 1) * times - 1
+        self._numbers *= times
+        self._known *= times
+
+    @property
+    def rtt(self) -> Distribution:
+        """
+        All round trips, in nanoseconds.
+        """
+        self._sumUp()
+        return self._rtt
+
+    @property
+    def ipdv(self) -> Distribution:
+        """
+        The absolute difference between the round trips of consecutive probes (RFC 3393).
+        """
+        self._sumUp()
+        return self._ipdv
+
+    @property
+    def jitter(self) -> float:
+        """
+        Nanoseconds, as in RFC 3550, section 6.4.1, but of round trips.
+        """
+        self._sumUp()
+        return self._jitter
+
+    def _sumUp(self) -> None:
+        if self._new:
+            self._rtt.extend(self._new)
+            self._ipdv.extend(self._differences())
+            for rtt in self._new:
+                if self._last is not None:
+                    self._jitter += (abs(rtt - self._last) - self._jitter) / 16
+                self._last = rtt
+            del self._newNumbers[:], self._new[:]
+
+    def _differences(self) -> list[int]:
+        """
+        Compare new round trips with those of the probes before and after, if these are known.
+        """
+        numbers, known, mask = self._numbers, self._known, self._mask
+        found = []
+        for number, rtt in zip(self._newNumbers, self._new, strict=True):
+            numbers[number & mask], known[number & mask] = number, rtt
+            for other in (number - 1, number + 1):
+                if numbers[other & mask] == other:
+                    found.append(abs(rtt - known[other & mask]))
+        return found

@@ -5,6 +5,7 @@ How values are spread.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis.strategies import integers, lists, sampled_from
@@ -69,9 +70,9 @@ class DistributionTests(SynchronousTestCase):
         asked: list[int] = []
 
         class Noting(Distribution):
-            def _round(self, value: int) -> int:
-                asked.append(value)
-                return super()._round(value)
+            def _round(self, values: Iterable[int]) -> list[int]:
+                asked.extend(values)
+                return super()._round(values)
 
         found = Noting(Memory(exact=0))
         for value in range(100):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from math import frexp
 
 from echotwist.probe.schedule import SECOND
@@ -56,6 +57,15 @@ class Histogram:
         if len(self._new) >= _PILE:
             self.settle()
 
+    def extend(self, values: Iterable[int]) -> None:
+        """
+        Count some durations.
+
+        :param values: in nanoseconds.
+        """
+        self._new.extend(values)
+        self.settle()
+
     def settle(self) -> None:
         """
         Count all times added so far; :meth:`add` only collects them.
@@ -64,10 +74,9 @@ class Histogram:
         self.total += sum(new)
         for value in new:
             self.wide[bisect_left(BOUNDS, value)] += 1
-            if value > 0:
-                self.narrow[bucketOf(value / SECOND)] += 1
-            else:
-                self.zero += 1
+        some = [bucketOf(value / SECOND) for value in new if value > 0]
+        self.narrow.update(some)
+        self.zero += len(new) - len(some)
 
 
 def bucketOf(value: float) -> int:

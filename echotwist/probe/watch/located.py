@@ -80,6 +80,33 @@ class Lookups:
             self._reactor.callFromThread(found, placeOf(entry))
 
 
+class Nowhere:
+    """
+    Stand for a transport where there is none.
+    """
+
+    source = None
+    dropped = 0
+
+    def read(self) -> None:
+        """
+        Do nothing: nothing comes in.
+        """
+
+    def sentAll(self) -> None:
+        """
+        Do nothing: nothing leaves.
+        """
+
+    def leftAt(self, number: int) -> int:
+        """
+        Return 0: no probe leaves.
+        """
+        return 0
+
+    queuedAt = leftAt
+
+
 class Located:
     """
     Carry probes to a target at its present address.
@@ -88,7 +115,14 @@ class Located:
     :param carry: opens a transport to an address.
     :param told: called with the error that keeps probes from being sent, when it changes.
     :ivar place: the present address; ``None`` if unknown.
+    :ivar read: the method of the present transport, and so are the next three: calls through
+        one of our own would be a part of what a probe costs.
     """
+
+    read: Callable[[], None]
+    sentAll: Callable[[], None]
+    leftAt: Callable[[int], int]
+    queuedAt: Callable[[int], int]
 
     def __init__(
         self,
@@ -98,7 +132,7 @@ class Located:
         now: Callable[[], int] = monotonic_ns,
     ) -> None:
         self._ask, self._carry, self._told, self._now = ask, carry, told, now
-        self._inner: Any = None
+        self._use(None)
         self._session: Any = None
         self._ready: Deferred[None] | None = None
         self._isAsking = self._mustMove = False
@@ -144,9 +178,9 @@ class Located:
         :return: why it never left; empty if it left.
         """
         age = self._now() - self._askedAt
-        if not self._isAsking and age > (_RETRY if self._inner is None else _FOUND):
+        if age > (_RETRY if self._inner is None else _FOUND) and not self._isAsking:
             self._seek()
-        return self._why if self._inner is None else str(self._inner.send(number, data))
+        return self._why if self._inner is None else self._inner.send(number, data)
 
     def renew(self) -> None:
         """
@@ -156,32 +190,6 @@ class Located:
         self._mustMove = not isinstance(self._inner, Lane)
         if not self._isAsking:
             self._seek()
-
-    def read(self) -> None:
-        """
-        Read what has come in.
-        """
-        if self._inner is not None:
-            self._inner.read()
-
-    def sentAll(self) -> None:
-        """
-        Note that no more probes leave for now.
-        """
-        if self._inner is not None:
-            self._inner.sentAll()
-
-    def leftAt(self, number: int) -> int:
-        """
-        Return when a probe left, by the kernel's timestamp; 0 if unknown.
-        """
-        return 0 if self._inner is None else int(self._inner.leftAt(number))
-
-    def queuedAt(self, number: int) -> int:
-        """
-        Return when a probe was queued, by the kernel's timestamp; 0 if unknown.
-        """
-        return 0 if self._inner is None else int(self._inner.queuedAt(number))
 
     @property
     def source(self) -> Any:
@@ -196,6 +204,12 @@ class Located:
         How many received packets the kernel dropped for lack of room.
         """
         return self._dropped + (0 if self._inner is None else int(self._inner.dropped))
+
+    def _use(self, inner: Any) -> None:
+        self._inner = inner
+        used = Nowhere() if inner is None else inner
+        self.read, self.sentAll = used.read, used.sentAll
+        self.leftAt, self.queuedAt = used.leftAt, used.queuedAt
 
     # The address
 
@@ -224,7 +238,8 @@ class Located:
         except ProbeError as error:
             self._fail(str(error))
             return
-        self._inner, self._why = inner, ""
+        self._use(inner)
+        self._why = ""
         inner.start(self._session)
 
     def _fail(self, why: str) -> None:
@@ -234,7 +249,8 @@ class Located:
         self._why = why
 
     def _drop(self) -> None:
-        inner, self._inner = self._inner, None
+        inner = self._inner
+        self._use(None)
         if inner is not None:
             self._dropped += inner.dropped
             inner.stop()

@@ -117,7 +117,7 @@ def _aboutTarget(one: Watched, page: Any) -> None:
 
 def _aboutProbe(watch: Watch, page: Any) -> None:
     singles: dict[Family, float | Histogram] = {
-        _LATE: watch.here.late,
+        _LATE: watch.here.lateness.histogram,
         _DROPPED: watch.sockets.dropped,
         _STRANGERS: watch.sockets.strangers,
         _TARGETS: len(watch.watched),

@@ -27,10 +27,11 @@ class Sockets:
         self._open: dict[tuple[int, Way], list[SharedDatagrams]] = {}
         self._dropped = self._strangers = 0  # Of closed sockets.
 
-    def lane(self, target: Target, place: Place, way: Way) -> Lane:
+    def lane(self, target: Target, place: Place, way: Way, stamped: int) -> Lane:
         """
         Return a lane to a target.
 
+        :param stamped: for how many of its probes to keep kernel timestamps.
         :raise ProbeError: no socket can be opened.
         """
         alike = self._open.setdefault((place.family, way), [])
@@ -39,7 +40,7 @@ class Sockets:
             one = opened(target, place, way, isConnected=False)
             shared = SharedDatagrams(self._reactor, one, self._wheel)
             alike.append(shared)
-        return Lane(shared, place.address, self._left)
+        return Lane(shared, place.address, stamped, self._left)
 
     def _left(self, shared: SharedDatagrams) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from array import array
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -14,15 +15,15 @@ from twisted.internet.defer import Deferred, succeed
 
 from echotwist.probe.datagrams import Datagrams
 from echotwist.probe.events import arrivalNow
-from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import LEFT, Report
 from echotwist.probe.schedule import SECOND
+from echotwist.probe.session import Session
 from echotwist.probe.watch.wheel import Wheel
 from echotwist.reactors import IReactor
 
-#: How many datagrams of a socket may wait for kernel timestamps, and for how many datagrams
-#: of a target to keep them: powers of 2.
-_AWAITED, _KEPT = 2**14, 2**7
+#: How many datagrams of a socket may wait for kernel timestamps; and the bits in which the
+#: kernel counts datagrams.
+_AWAITED, _COUNTED = 2**14, 2**32 - 1
 
 #: Nanoseconds: if two datagrams come in within the first, the socket is read at intervals of
 #: the second.
@@ -36,7 +37,7 @@ def keyOf(address: Any) -> Key:
     """
     Return the part of an address that distinguishes targets.
     """
-    return (*address[:2], *address[3:])
+    return address if len(address) == 2 else (*address[:2], *address[3:])
 
 
 class SharedDatagrams(Datagrams):
@@ -54,11 +55,12 @@ class SharedDatagrams(Datagrams):
     asksForQueue = False  # It costs a system call for each datagram.
 
     def __init__(self, reactor: IReactor, one: socket.socket, wheel: Wheel) -> None:
-        super().__init__(reactor, one, stamped=_AWAITED)
+        super().__init__(reactor, one, stamped=1)
         self._turn = wheel.turn(self._resume)
         self._readAt = 0
         self._lanes: dict[Key, Lane] = {}
-        self._sent: list[tuple[Lane, int] | None] = [None] * (self._mask + 1)
+        # Those whose timestamps are awaited, by the kernel's count.
+        self._sent: dict[int, tuple[Lane, int]] = {}
         self._touched: set[Lane] = set()
         self.strangers = 0
         self._listen()
@@ -101,14 +103,22 @@ class SharedDatagrams(Datagrams):
 
         :return: why it never left; empty if it left.
         """
-        self._sent[self._key & self._mask] = lane, number
+        lane.latest = number
+        lane.left[number % lane.kept] = 0
+        if self.isStamped:
+            self._await(lane, number)
         return self._put(self._socket.sendto, data, lane.address)
 
+    def _await(self, lane: Lane, number: int) -> None:
+        if len(self._sent) >= _AWAITED:  # The kernel has lost them, for lack of room.
+            self._sent.clear()
+        self._sent[self._key & _COUNTED] = lane, number
+
     def _stamped(self, what: int, key: int, at: int) -> None:
-        found = self._sent[key & self._mask]
-        if found is not None and what == LEFT:
+        found = self._sent.pop(key, None) if what == LEFT else None
+        if found is not None:
             lane, number = found
-            lane.left[number % _KEPT] = at
+            lane.left[number % lane.kept] = at
 
     def readStamps(self) -> None:
         """
@@ -117,12 +127,13 @@ class SharedDatagrams(Datagrams):
         self._readNotices()
 
     def _arrived(self, data: bytes, stamped: int, sender: Any) -> None:
-        lane = self._lanes.get(keyOf(sender))
+        lane = self._lanes.get(sender) or self._lanes.get(keyOf(sender))
         if lane is None:
             self.strangers += 1
             return
         lane.session.arrived(data, arrivalNow(stamped))
-        self._touched.add(lane)
+        if lane.session.schedule.at is None:  # It may have been the last.
+            self._touched.add(lane)
 
     def _wasRead(self) -> None:
         touched, self._touched = self._touched, set()
@@ -155,20 +166,29 @@ class Lane:
 
     :param shared: the socket.
     :param address: the address of the target.
-    :param left: called when the lane has stopped.
+    :param kept: for how many probes to keep kernel timestamps.
+    :param gone: called when the lane has stopped.
+    :ivar latest: the number of the latest probe.
     :ivar left: when each of the latest probes left, by kernel timestamps.
+    :ivar send: sends a probe, by its number; see :meth:`SharedDatagrams.sendFor`.
     """
 
-    session: Exchange
+    session: Session
 
     def __init__(
-        self, shared: SharedDatagrams, address: Any, gone: Callable[[SharedDatagrams], None]
+        self,
+        shared: SharedDatagrams,
+        address: Any,
+        kept: int,
+        gone: Callable[[SharedDatagrams], None],
     ) -> None:
         self._shared = shared
         self._gone = gone
         self._before = shared.dropped
         self.address = address
-        self.left = array("q", bytes(8 * _KEPT))
+        self.kept, self.latest = kept, 0
+        self.left = array("q", bytes(8 * kept))
+        self.send = partial(shared.sendFor, self)
         shared.join(self)
 
     @property
@@ -192,7 +212,7 @@ class Lane:
         """
         return self._shared.dropped - self._before
 
-    def start(self, session: Exchange) -> None:
+    def start(self, session: Session) -> None:
         """
         Start reading.
         """
@@ -214,15 +234,6 @@ class Lane:
 
     close = stop
 
-    def send(self, number: int, data: bytes) -> str:
-        """
-        Send a probe.
-
-        :return: why it never left; empty if it left.
-        """
-        self.left[number % _KEPT] = 0
-        return self._shared.sendFor(self, number, data)
-
     def sentAll(self) -> None:
         """
         Do nothing: other targets may still send through the socket.
@@ -232,9 +243,11 @@ class Lane:
         """
         Return when a probe left, by the kernel's timestamp; 0 if unknown.
         """
-        if not self.left[number % _KEPT] and self.isStamped:
+        if self.latest - number >= self.kept:  # Its place is a newer one's.
+            return 0
+        if not self.left[number % self.kept] and self.isStamped:
             self._shared.readStamps()
-        return self.left[number % _KEPT]
+        return self.left[number % self.kept]
 
     def queuedAt(self, number: int) -> int:
         """

@@ -27,12 +27,9 @@ from echotwist.probe.watch.located import Located, Lookups, isNamed, placeOf
 from echotwist.probe.watch.pages import Metrics
 from echotwist.probe.watch.pool import Sockets
 from echotwist.probe.watch.settings import WatchSettings
-from echotwist.probe.watch.watched import Here, Watched
+from echotwist.probe.watch.watched import Here, Watched, stampsFor
 from echotwist.probe.watch.wheel import Wheel
 from echotwist.reactors import IReactor
-
-#: How many datagrams of an unshared socket keep their kernel timestamps.
-_STAMPED = 2**7
 
 #: The golden ratio spreads the first turns evenly, whatever the number of targets.
 _SECTION = 0.6180339887498949
@@ -47,6 +44,16 @@ def _isShared(entry: Entry) -> bool:
     Tell whether a target can share its socket with others.
     """
     return entry.target.kind == "udp" and not entry.settings.interface
+
+
+def _socketsFor(entries: Sequence[Entry]) -> int:
+    """
+    Count the sockets that targets need: those that share one have different addresses, and
+    leave this host the same way.
+    """
+    shared = [one for one in entries if _isShared(one)]
+    targets, ways = {one.target for one in shared}, {one.settings.way for one in shared}
+    return len(entries) - len(targets) + len(ways)
 
 
 class Watch(Measurement[Watched]):
@@ -72,7 +79,7 @@ class Watch(Measurement[Watched]):
         self._wheel = Wheel(partial(alarm, reactor))
         self._lookups = Lookups(reactor)
         self._payloads: dict[tuple[int, bytes | None], Payload] = {}
-        self._turns = 0
+        self._turns = self._unfinished = 0
         self._isRunning = False
         self._done: Deferred[int] = Deferred()
         self.sockets = Sockets(reactor, self._wheel)
@@ -94,7 +101,7 @@ class Watch(Measurement[Watched]):
 
         :raise ProbeError: a target may not be watched.
         """
-        makeRoom(_EACH * sum(not _isShared(entry) for entry in entries) + _BESIDES)
+        makeRoom(_EACH * _socketsFor(entries) + _BESIDES)
         rates: Counter[str] = Counter()
         for entry in entries:
             if entry.target.host:
@@ -118,6 +125,7 @@ class Watch(Measurement[Watched]):
 
     def _add(self, entry: Entry) -> None:
         self._turns += 1
+        self._unfinished += 1
         settings = entry.settings
         transport = Located(
             partial(self._lookups.ask, entry),
@@ -151,8 +159,8 @@ class Watch(Measurement[Watched]):
         self._checkOne(entry, place)
         target, settings = entry.target, entry.settings
         if _isShared(entry):
-            return self.sockets.lane(target, place, settings.way)
-        return carrier(self._reactor, target, place, settings, True, _STAMPED)
+            return self.sockets.lane(target, place, settings.way, stampsFor(settings))
+        return carrier(self._reactor, target, place, settings, True, stampsFor(settings))
 
     # Start and end
 
@@ -177,8 +185,8 @@ class Watch(Measurement[Watched]):
         one.start()
 
     def _finished(self, _: object) -> None:
-        isOver = all(one.finished.called for one in self.watched.values())
-        if isOver and not self._done.called:
+        self._unfinished -= 1
+        if not self._unfinished:
             self._isRunning = False
             self._wheel.stop()
             if self._pages is not None:

@@ -12,7 +12,8 @@ from attrs import evolve
 
 from echotwist.probe.distribution import Distribution, Memory
 from echotwist.probe.events import Arrival, Event, Host
-from echotwist.probe.ledger import NEVER_LEFT, PENDING, REPORTED, UNANSWERED
+from echotwist.probe.exchange import Exchange
+from echotwist.probe.ledger import NEVER_LEFT, REPORTED, UNANSWERED, sizeFor
 from echotwist.probe.payload import Payload
 from echotwist.probe.result import best
 from echotwist.probe.schedule import SECOND, Schedule
@@ -20,6 +21,7 @@ from echotwist.probe.session import Session
 from echotwist.probe.watch.file import Entry
 from echotwist.probe.watch.histogram import Histogram
 from echotwist.probe.watch.located import Located
+from echotwist.probe.watch.settings import WatchSettings
 
 #: What to remember of a target: the last 128 probes, and times to within 1.6 %.
 LITTLE = Memory(probes=64, exact=0, bits=6, recent=20)
@@ -30,6 +32,9 @@ _SOME = Memory(exact=0, bits=8)
 #: Nanoseconds between the times at which targets may have their turns: when many have theirs
 #: together, the process wakes up less often.
 GRAIN = SECOND // 50
+
+#: Nanoseconds: targets with such an interval, or a longer one, have turns at no other times.
+_SLOW = 10 * GRAIN
 
 #: A connection is renewed after this many losses in a row, and this many timeouts.
 _LOSSES, _TIMEOUTS = 3, 3
@@ -45,6 +50,13 @@ def roomFor(timeout: int, period: float) -> int:
     return int((timeout + SECOND) / period)
 
 
+def stampsFor(settings: WatchSettings) -> int:
+    """
+    Return for how many probes to keep kernel timestamps: all that are remembered.
+    """
+    return sizeFor(roomFor(round(settings.timeout * SECOND), settings.period), LITTLE)
+
+
 class Turns(Schedule):
     """
     A schedule whose turns coincide with those of other targets.
@@ -56,19 +68,44 @@ class Turns(Schedule):
         """
         super().begin(-(-now // GRAIN) * GRAIN)
 
+    def _next(self) -> int | None:
+        at = super()._next()
+        return at if at is None or self.interval < _SLOW else -(-at // GRAIN) * GRAIN
+
+
+class Lateness(Distribution):
+    """
+    How late probes were sent, for the summary and for metrics.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_SOME)
+        self._histogram = Histogram()
+
+    @property
+    def histogram(self) -> Histogram:
+        """
+        All values, for metrics.
+        """
+        if self._values:
+            self._sumUp()
+        return self._histogram
+
+    def _sumUp(self) -> None:
+        self._histogram.extend(self._values)
+        super()._sumUp()
+
 
 class Here:
     """
     Measurements of this host and process, common to all targets.
 
-    :ivar late: how late probes were sent, for metrics.
-    :ivar lateness: the same, for the summary.
+    :ivar lateness: how late probes were sent.
     :ivar host: the time between this process and the wire.
     """
 
     def __init__(self) -> None:
-        self.late = Histogram()
-        self.lateness = Distribution(_SOME)
+        self.lateness = Lateness()
         self.host = Host(_SOME)
 
 
@@ -107,7 +144,6 @@ class Watched(Session):
         self.lostBy: Counter[int] = Counter()
         self.byUser = 0
         self.repliedAt = 0
-        self._here = here
         self._silence = 0
         self._share = share
         self.isStarted = False
@@ -138,10 +174,6 @@ class Watched(Session):
         phase = self._share * settings.period // GRAIN * GRAIN
         return Turns(settings.period, settings.count, duration, phase)
 
-    def _send(self, now: int, due: int) -> None:
-        self._here.late.add(now - due)
-        super()._send(now, due)
-
     def replied(
         self, number: int, data: bytes, arrival: Arrival, expected: bytes | None = None
     ) -> None:
@@ -149,10 +181,12 @@ class Watched(Session):
         Note a reply.
         """
         self._silence, self._heardAt, self.repliedAt = 0, arrival.now, arrival.wall
-        isPending, late = self.books.stateOf(number) == PENDING, self.books.late
-        super().replied(number, data, arrival, expected)
+        books = self.books
+        late, pending = books.late, books.pending
+        # That of a session sends what is due meanwhile: here, nothing is before the next turn.
+        Exchange.replied(self, number, data, arrival, expected)
         # The timeout was over, but the probe was not counted as lost yet.
-        if isPending and self.books.late > late:
+        if books.late > late and books.pending < pending:
             self.lostBy[UNANSWERED] += 1
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:
@@ -184,8 +218,7 @@ class Watched(Session):
         if (entry.target, evolve(other, **may)) != (self.entry.target, mine):
             return False
         timeout = round(other.timeout * SECOND)
-        if not self.books.waitFor(timeout, roomFor(timeout, other.period)):
-            return False
+        self.books.waitFor(timeout, roomFor(timeout, other.period))
         self.entry, self._timeout = entry, timeout
         if other.period != mine.period:
             self._goOn()
@@ -202,9 +235,27 @@ class Watched(Session):
         """
         Do what is due.
         """
-        super().tick()
-        now = self._now()
-        if self._silence >= _LOSSES and now - self._heardAt > _TIMEOUTS * self._timeout:
+        self._sendDue()
+        self._expire()
+        self._arrange()
+        if self._silence >= _LOSSES:
+            self._renew(self._now())
+
+    def _arrange(self) -> None:
+        at, expiry = self.schedule.at, self.books.expiry
+        if expiry is not None:  # Losses of many targets are noted together.
+            expiry = (expiry // GRAIN + 1) * GRAIN
+            at = expiry if at is None or expiry < at else at
+        if at is None:
+            super()._arrange()
+        else:
+            self._alarm.set(at)
+
+    def _renew(self, now: int) -> None:
+        """
+        Renew the transport if nothing has come back for several timeouts.
+        """
+        if now - self._heardAt > _TIMEOUTS * self._timeout:
             self._silence, self._heardAt = 0, now
             if not self.finished.called:
                 self.transport.renew()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
 from time import monotonic_ns
 from typing import Any
 
@@ -17,6 +16,7 @@ class Wheel:
 
     :param alarm: makes the alarm from the function that it calls.
     :param now: the clock of the alarm, in nanoseconds.
+    :ivar turns: those that wait, by the times when they ring.
     """
 
     def __init__(
@@ -26,8 +26,8 @@ class Wheel:
     ) -> None:
         self._alarm = alarm(self._ring)
         self._now = now
-        self._waiting: list[tuple[int, int, Turn]] = []
-        self._order = count()
+        self._times: list[int] = []  # a heap
+        self.turns: dict[int, list[Turn]] = {}
         self._at: int | None = None
         self._isRinging = False
 
@@ -39,9 +39,10 @@ class Wheel:
 
     def add(self, at: int, turn: Turn) -> None:
         """
-        Ring a turn at a time, in nanoseconds.
+        Ring a turn at a time, in nanoseconds, at which no other rings.
         """
-        heappush(self._waiting, (at, next(self._order), turn))
+        self.turns[at] = [turn]
+        heappush(self._times, at)
         if not self._isRinging:
             self._arrange()
 
@@ -49,29 +50,31 @@ class Wheel:
         """
         Stop ringing.
         """
-        self._waiting.clear()
+        self._times.clear()
+        self.turns.clear()
         self._alarm.stop()
 
     def __len__(self) -> int:
         """
         Count the entries that wait, including entries that no longer count.
         """
-        return len(self._waiting)
+        return sum(map(len, self.turns.values()))
 
     def _arrange(self) -> None:
-        at = self._waiting[0][0] if self._waiting else None
+        at = self._times[0] if self._times else None
         if at != self._at:
             self._at = at
             self._alarm.set(at)
 
     def _ring(self) -> None:
         # A turn that is set again for now rings after all other turns.
-        now, waiting = self._now(), self._waiting
+        now, times = self._now(), self._times
         self._isRinging, self._at = True, None
         try:
-            while waiting and waiting[0][0] <= now:
-                at, _, turn = heappop(waiting)
-                turn.ring(at, now)
+            while times and times[0] <= now:
+                at = heappop(times)
+                for turn in self.turns.pop(at):
+                    turn.ring(at, now)
         finally:
             self._isRinging = False
             self._arrange()
@@ -99,7 +102,11 @@ class Turn:
         self._at = at
         if at is not None and (self._queued is None or at < self._queued):
             self._queued = at
-            self._wheel.add(at, self)
+            others = self._wheel.turns.get(at)
+            if others is None:
+                self._wheel.add(at, self)
+            else:  # Most targets have their turns together.
+                others.append(self)
 
     def stop(self) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 import echotwist.probe
+from echotwist.probe.schedule import SECOND
 from tests.support.live import PATIENCE, ROOT, Server, freePort, ours, ownProtocol
 from tests.support.probing import PROGRAM, WELL, Misbehaving, probe
 from tests.support.watching import NOBODY, Watching, fileOf, watching
@@ -24,6 +26,24 @@ from tests.support.watching import NOBODY, Watching, fileOf, watching
 pytestmark = pytest.mark.oneWay
 
 SCHEMA = json.loads(Path(echotwist.probe.__file__).with_name("schema.json").read_text())
+
+
+#: Counts the calls of functions, those of C too, that a program makes.
+COUNTING = """
+import sys
+from echotwist.probe.command import run
+calls = 0
+def count(frame, event, what):
+    global calls
+    calls += event in ("call", "c_call")
+sys.setprofile(count)
+run(sys.argv[1:])
+sys.setprofile(None)
+print(calls, file=sys.stderr)
+"""
+
+#: Calls that a probe over UDP may cost, where five have their turns together.
+CALLS = 140
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +232,42 @@ def test_files(tmp_path: Path, server: Server) -> None:
     assert (done.returncode in WELL, done.stderr) == (True, "")
     assert [one["back"] for one in json.loads(done.stdout)["results"]] == [1] * 60
     done = under("ulimit -n 100")
+    # Targets of the same address share no socket: replies would be anybody's.
+    fileOf(tmp_path, *(f"{n}=udp:127.0.0.1:{server.port}" for n in range(60)))
+    assert under("ulimit -n 100").stderr == done.stderr
     said = "so many connections need 244 open files; ulimit -n allows 100"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"echoprobe: {said}\n")
+
+
+def test_cheap(tmp_path: Path, server: Server) -> None:
+    """
+    A probe costs few calls of functions: one process watches a thousand targets.
+    """
+    addresses = (f"udp:127.0.0.{number}:{server.port}" for number in range(1, 51))
+    path = fileOf(tmp_path, *addresses, common="interval = 0.2")
+
+    def cost(count: int) -> tuple[int, int]:
+        words = [sys.executable, "-c", COUNTING, "watch", str(path), f"--count={count}", "--json"]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+        back = sum(one["back"] for one in json.loads(done.stdout)["results"])
+        return int(done.stderr), back
+
+    (calls, back), (more, later) = cost(2), cost(7)
+    assert (more - calls) / (later - back) < CALLS
+
+
+@pytest.mark.parametrize("interface", ["", "interface = 'lo'"], ids=["shared", "alone"])
+def test_manyUnderWay(tmp_path: Path, interface: str) -> None:
+    """
+    However many probes of a target are under way, each has its own timestamps.
+    """
+    with Misbehaving(lambda did, number, data: [(0.5, data)]) as service:
+        path = fileOf(tmp_path, f"far={service.target}", common="rate = 500")
+        path.write_text(f"{path.read_text()}\n{interface}")
+        done = probe("watch", str(path), "--count=600", "--json")
+    [one] = json.loads(done.stdout)["results"]
+    assert (one["back"] + one["late"], one["clockStepped"]) == (600, 0)
+    assert one["rttNs"]["min"] >= SECOND // 2
 
 
 def test_unknown(tmp_path: Path, server: Server) -> None:

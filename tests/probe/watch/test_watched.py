@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ from echotwist.probe.schedule import SECOND
 from echotwist.probe.target import Target
 from echotwist.probe.watch.file import Entry
 from echotwist.probe.watch.settings import WatchSettings
-from echotwist.probe.watch.watched import Here, Watched
+from echotwist.probe.watch.watched import GRAIN, Here, Turns, Watched
 from echotwist.probe.watch.wheel import Wheel
 from tests.support.alarm import Alarm
 
@@ -211,7 +212,7 @@ class WatchedTests(SynchronousTestCase):
             self.day.pass_(SECOND)
             fallen.append(one.lostBy[UNANSWERED] < lost)
             lost = one.lostBy[UNANSWERED]
-        self.day.pass_(3 * SECOND)
+        self.day.pass_(3 * SECOND - 1)
         self.assertFalse(any(fallen))
         books = one.books
         self.assertEqual(books.sent, 403)
@@ -250,7 +251,7 @@ class WatchedTests(SynchronousTestCase):
         one = self.watched(treat, evolve(ENTRY, settings=WatchSettings(interval=10.0)))
         self.day.pass_(6 * 3600 * SECOND)
         before = sizeOf(one)
-        self.day.pass_(18 * 3600 * SECOND)
+        self.day.pass_(18 * 3600 * SECOND - 1)
         after = sizeOf(one)
         self.assertEqual((one.books.sent, one.lostBy[NEVER_LEFT]), (8640, 864))
         # A count above 256 is an object of its own.
@@ -310,7 +311,45 @@ class WatchedTests(SynchronousTestCase):
         self.assertIn(one.books.sent, range(109, 113))
         self.assertFalse(one.becomes(evolve(ENTRY, settings=WatchSettings(size=100))))
         self.assertFalse(one.becomes(evolve(ENTRY, target=Target("udp", "192.0.2.2", 7))))
-        self.assertFalse(one.becomes(evolve(ENTRY, settings=WatchSettings(rate=10_000.0))))
+
+    def test_faster(self) -> None:
+        """
+        With a rate so much higher that many more probes are under way at a time, it keeps
+        its counts, and what it knows of each probe.
+        """
+        one = self.watched(lambda number: [] if number % 10 == 0 else [SECOND + number])
+        self.day.pass_(200 * SECOND)
+        books, before = one.books, one.books.losses()
+        times = books.user.rtt.total
+        self.assertTrue(one.becomes(evolve(ENTRY, settings=WatchSettings(rate=500.0))))
+        after = books.losses()
+        self.assertEqual((after.runs, after.unanswered), (before.runs, before.unanswered))
+        self.assertEqual(books.user.rtt.total, times)
+        self.day.pass_(5 * SECOND)
+        one.schedule.at = None
+        self.day.pass_(5 * SECOND)
+        lost = books.sent // 10
+        self.assertIn(books.sent, range(2_700, 2_705))
+        self.assertEqual((books.back, books.pending, one.strange), (books.sent - lost, 0, 0))
+        self.assertEqual((one.lostBy, books.losses().unanswered), ({UNANSWERED: lost}, lost))
+        self.assertEqual((books.losses().runs.count, books.losses().runs.longest), (lost, 1))
+        # All those that are one after another: of ten each, one is not answered.
+        self.assertEqual(books.user.ipdv.count, books.back - lost - 1)
+
+    def test_together(self) -> None:
+        """
+        Whatever the interval of a slow target is, its turns coincide with those of others;
+        on average they are as far apart as that.
+        """
+        turns = Turns(SECOND / 3, phase=GRAIN)
+        turns.begin(12_345)
+        found = []
+        for _ in range(301):
+            assert turns.at is not None
+            found.append(turns.due(turns.at) or 0)
+        self.assertEqual({at % GRAIN for at in found}, {0})
+        self.assertEqual(found[-1] - found[0], 100 * SECOND)
+        self.assertLessEqual({after - at for at, after in pairwise(found)}, {320 * MS, 340 * MS})
 
     def test_suspended(self) -> None:
         """
