@@ -24,7 +24,7 @@ from echotwist.sockets.addresses import (
     wildcards,
 )
 from echotwist.sockets.errors import ListenError
-from echotwist.sockets.options import setLinger, stopLingering
+from echotwist.sockets.options import enlarge, setLinger, stopLingering
 
 #: How often to try to find a port number that is free on all addresses.
 PORT_TRIES = 20
@@ -260,6 +260,8 @@ def opening(
         listener.setblocking(False)
         if address.family == socket.AF_INET6 and kind != socket.SOCK_RAW:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not address.dual)
+        if kind != socket.SOCK_STREAM:
+            enlarge(listener)
         if reuse:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if address.device and BIND_TO_DEVICE is not None:

@@ -29,6 +29,14 @@ RESERVED_FILES = 16
 SCRAPERS = 32
 
 
+#: Bytes of each buffer of a datagram socket; the kernel gives twice as many, for its overhead.
+#: By default many systems give a fifth of that: 256 small datagrams, or three of the largest.
+DATAGRAM_BUFFER = 2**20
+
+#: The options for their sizes, each with the one by which root may exceed the system's limit
+#: (``SO_RCVBUFFORCE``, ``SO_SNDBUFFORCE``; socket(7)), for which Python has no name.
+_BUFFERS = [(socket.SO_RCVBUF, 33), (socket.SO_SNDBUF, 32)] if sys.platform == "linux" else []
+
 #: ``IP_RECVERR`` and ``IPV6_RECVERR`` from Linux's ``in.h`` and ``in6.h``.
 _REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if sys.platform == "linux" else []
 
@@ -131,6 +139,18 @@ def ignoreReports(listener: socket.socket) -> None:
     for level, option in _REPORTS:
         with suppress(OSError):
             listener.setsockopt(level, option, 0)
+
+
+def enlarge(listener: socket.socket) -> None:
+    """
+    Make the buffers of a datagram socket larger, as far as the system allows: datagrams that
+    come while the process waits for a processor are answered later, not lost.
+    """
+    for size, forced in _BUFFERS:
+        for option in (size, forced):
+            if listener.getsockopt(socket.SOL_SOCKET, size) < 2 * DATAGRAM_BUFFER:
+                with suppress(OSError):
+                    listener.setsockopt(socket.SOL_SOCKET, option, DATAGRAM_BUFFER)
 
 
 def openSpare() -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from echotwist.sockets import packetinfo
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import prepareStream
-from echotwist.sockets.options import ignoreReports
+from echotwist.sockets.options import enlarge, ignoreReports
 from echotwist.sockets.unix import prepareDatagram
 
 #: The first descriptor that systemd passes.
@@ -115,6 +115,7 @@ def _adopted(fd: int, linger: int | None) -> socket.socket:
         elif listener.type == socket.SOCK_STREAM:
             prepareStream(listener, linger)
         else:
+            enlarge(listener)
             packetinfo.ask(listener)
             packetinfo.answerFromAny(listener)
             ignoreReports(listener)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -15,6 +17,7 @@ from echotwist.sockets import opening as sockets
 from echotwist.sockets.addresses import Address, InternetName, addressesOf, peerText, wildcards
 from echotwist.sockets.errors import ListenError
 from echotwist.sockets.opening import openAll, openDatagram, openStream
+from echotwist.sockets.options import DATAGRAM_BUFFER, enlarge
 
 LOOPBACK = Address(socket.AF_INET, "127.0.0.1")
 
@@ -121,6 +124,29 @@ class AddressTests(SynchronousTestCase):
         ]
         for address, text in texts:
             self.assertEqual(peerText(address), text)
+
+
+class BufferTests(SynchronousTestCase):
+    """
+    Tests for the buffers of datagram sockets.
+    """
+
+    def test_roomForDatagrams(self) -> None:
+        """
+        A socket has more room than the system gives by default, or as much as it allows; more
+        room than that is not taken away.
+        """
+        if sys.platform != "linux":
+            raise SkipTest("on other systems the buffers stay as they are")
+        for size, most in ((socket.SO_RCVBUF, "rmem_max"), (socket.SO_SNDBUF, "wmem_max")):
+            allowed = int(Path(f"/proc/sys/net/core/{most}").read_text())
+            with openDatagram(LOOPBACK, 0, reuse=False) as opened:
+                room = opened.getsockopt(socket.SOL_SOCKET, size)
+                self.assertGreaterEqual(room, 2 * min(DATAGRAM_BUFFER, allowed))
+                opened.setsockopt(socket.SOL_SOCKET, size, 2 * DATAGRAM_BUFFER)
+                room = opened.getsockopt(socket.SOL_SOCKET, size)
+                enlarge(opened)
+                self.assertEqual(opened.getsockopt(socket.SOL_SOCKET, size), room)
 
 
 class OpeningTests(SynchronousTestCase):
