@@ -28,6 +28,9 @@ release = version = versionOf("echotwist")
 #: Of the manual page, which would else be another one each day.
 today = "2026-11-25"
 
+#: Letters of a word in a line of a telephone.
+_FITTING = 30
+
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
@@ -221,14 +224,17 @@ def valueOf(options: usage.Options, name: str) -> str:
 
 def finish(app: object, page: nodes.document, name: str) -> None:
     """
-    Mark what is an option, so that no line breaks in it; and have a dash between a
-    parameter and its text, which Sphinx writes with two hyphens.
+    Mark options, and commands of words that fit into a line of a telephone, so that no
+    line breaks in them; and have a dash between a parameter and its text, which Sphinx
+    writes with two hyphens.
     """
     for dash in [text for text in page.findall(nodes.Text) if text == " -- "]:
         dash.parent.replace(dash, nodes.Text(" – "))
     for node in page.findall(nodes.literal):
         if re.fullmatch(r"--?[\w=-]+", node.astext()):
             node["classes"].append("option")
+        elif all(len(word) <= _FITTING for word in node.astext().split()):
+            node["classes"].append("short")
 
 
 def setup(app: Any) -> None:

@@ -118,4 +118,4 @@ def _power(result: Mapping[str, Any]) -> str:
     least = result["leastLoss"]
     if least is None:
         return "too few probes for any port to be named for its losses"
-    return f"a port is named that loses {least['lost']} of {least['sent']} or more"
+    return f"a port that loses {least['lost']} of {least['sent']} or more is named"
