@@ -176,7 +176,7 @@ class DatagramPath:
         tried: list[Trial] = []
         for _ in range(_ROUNDS):
             for _ in range(self._tries):
-                tried.append(await self._ask(size, how))
+                tried.append(await self._ask(size, how, isRepeated=not tried))
                 if tried[-1].outcome == ANSWERED:
                     return True
             if (await self._ask(self.search.least, How())).outcome == ANSWERED:
@@ -185,18 +185,19 @@ class DatagramPath:
 
     async def _tryFragments(self) -> None:
         passed, most = self.search.passed, self.most
-        # IPv4 has no socket option for the size of fragments.
+        # IPv4 has no socket option for the size of fragments: the kernel believes any ICMP.
         how = How(False, passed if self._isSix else 0, bool(self.search.icmp))
         if self._courier.canCut:
+            how = self._byHand
             # No larger than a packet that passes whole: the reply may then come whole, too.
-            self.fragmentsThere = await self._passes(passed, self._byHand)
+            self.fragmentsThere = await self._passes(passed, how)
         isLarge = None
         # IPv6 hosts make no fragments smaller than the minimum MTU of IPv6.
         if most + _MORE <= LARGEST and (not self._isSix or passed >= LEAST6):
             isLarge = self.fragmentsThere is not False and await self._passes(most + _MORE, how)
         if isLarge:
             self.fragmentsThere = True
-        elif isLarge is False and self.back.pieces:
+        elif isLarge is False and self.back.pieces and self.fragmentsThere is None:
             self.fragmentsThere = False
         if passed < most:
             await self._tryNarrow(how, bool(isLarge))

@@ -78,13 +78,14 @@ def _there(path: DatagramPath) -> dict[str, Any]:
     search = path.search
     told = [one for one in path.refusals.values() if one.size in search.icmp]
     nearest = min(told, key=lambda one: search.icmp[one.size] or one.size, default=None)
-    isLimit = not search.isHole or path.hole == THERE
+    isTold = search.passed in search.icmp.values()  # Even if not for one byte more.
+    isLimit = not search.isHole or path.hole == THERE or isTold
     if search.passed >= path.most:
         why = INTERFACE
-    elif search.isHole:
-        why = HOLE if path.hole == THERE else OPEN
+    elif path.hole == THERE:
+        why = HOLE
     else:
-        why = ICMP if nearest else OPEN
+        why = ICMP if nearest and isLimit else OPEN
     most = search.above - 1 if isLimit and search.isExact else None
     return {
         "least": search.passed,
@@ -116,7 +117,7 @@ def _unknown(path: DatagramPath) -> Iterable[str]:
             "which gets lost, the probe or its reply, as both are equally large: "
             f"{search.above} bytes"
         )
-    if path.hole == BACK:
+    if path.hole == BACK and _there(path)["most"] is None:
         yield f"whether more than {search.passed} passes on the way there: no reply comes back"
     if back.most is None and path.hole != BACK:
         yield f"whether more than {back.least} passes on the way back: no reply was larger"

@@ -12,6 +12,9 @@ from collections import Counter
 #: the MTU of Ethernet.
 COMMON = (1280, 1500)
 
+#: If so many bytes more do not pass, one of these sizes probably is the MTU.
+_FAR = 256
+
 #: How many times to try the largest size before smaller ones: only when its first reply is
 #: lost does the service's host learn the path MTU of the way back.
 _FIRST = 2
@@ -102,7 +105,10 @@ class Search:
         if above - passed == 1:
             return passed if self._suspect else above
         common = [size for size in COMMON if passed < size < above]
-        return common[0] if common else (passed + above) // 2
+        if common:
+            return common[0]
+        isLimit = passed in COMMON and above - passed > _FAR
+        return passed + 1 if isLimit else (passed + above) // 2
 
     @property
     def _told(self) -> int | None:

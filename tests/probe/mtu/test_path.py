@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,6 +40,10 @@ class Network:
     :param fragmentsBack: and back.
     :param canCut: this process may send fragments of any size.
     :param lost: numbers of packets that get lost.
+    :param interface: what the network interface of this host carries.
+    :param words: how often ICMP says so to us; routers limit that.
+    :param lie: by how much what it says is wrong.
+    :param isStrict: routers of IPv4 fragment nothing, but drop what is too large.
     :ivar clock: nanoseconds that were spent waiting.
     """
 
@@ -51,11 +56,15 @@ class Network:
     fragmentsBack: bool = True
     canCut: bool = False
     lost: frozenset[int] = frozenset()
+    interface: int = INTERFACE
+    words: int = 2**16
+    lie: int = 0
+    isStrict: bool = False
     rtt: int = SECOND // 1000
     clock: int = 0
     trials: list[Trial] = field(factory=list)
-    _known: int = INTERFACE
-    _knownOther: int = INTERFACE
+    _known: int = field(default=Factory(lambda self: self.interface, True))
+    _knownOther: int = field(default=Factory(lambda self: self.interface, True))
 
     @property
     def family(self) -> int:
@@ -81,7 +90,7 @@ class Network:
         """
         Give the largest fragment that arrives; 0 if nothing does.
         """
-        if largest > mtu and (isWhole or self.isSix):
+        if largest > mtu and (isWhole or self.isSix or self.isStrict):
             return 0
         arrived = self._largest(size, mtu) if largest > mtu else largest
         return arrived if passes or arrived == size else 0
@@ -92,12 +101,12 @@ class Network:
         """
         trial = Trial(len(self.trials) + 1, size, how)
         self.trials.append(trial)
-        if how.isWhole and size > INTERFACE:
-            trial.outcome, trial.mtu = UNSENT, INTERFACE
+        if how.isWhole and size > self.interface:
+            trial.outcome, trial.mtu = UNSENT, self.interface
             return trial
-        most = self._known if how.isAsTold else min(how.pieces or INTERFACE, INTERFACE)
-        if self.isSix and not how.isByHand and size <= INTERFACE:
-            most = INTERFACE  # Linux makes no smaller fragments of what fits.
+        most = self._known if how.isAsTold else min(how.pieces or self.interface, self.interface)
+        if self.isSix and not how.isByHand and size <= self.interface:
+            most = self.interface  # Linux makes no smaller fragments of what fits.
         largest = size if how.isWhole else self._largest(size, most)
         isWhole = how.isWhole or (how.isAsTold and largest == size)
         arrived = self._carried(size, largest, isWhole, self.there, self.fragmentsThere)
@@ -105,9 +114,11 @@ class Network:
             trial.outcome = UNANSWERED
         elif arrived:
             self._reply(trial)
-        elif largest > self.there and self.tells:
-            self._known = min(self._known, self.there)
-            trial.outcome, trial.mtu = REFUSED, self.there
+        elif largest > self.there and self.tells and self.words:
+            told = self.there + self.lie
+            self.words -= 1
+            self._known = min(self._known, told)
+            trial.outcome, trial.mtu = REFUSED, told
         isOver = trial.outcome != UNANSWERED
         self.clock += self.rtt if isOver else patience
         trial.took = self.rtt if isOver else None
@@ -236,10 +247,10 @@ class PathTests(SynchronousTestCase):
         """
         With ICMP few packets are enough, and nobody waits.
         """
-        for isSix in (False, True):
-            network = Network(isSix=isSix, there=1400, back=1300)
+        for isSix, (there, back) in product((False, True), ((1400, 1300), (1492, 1492))):
+            network = Network(isSix=isSix, there=there, back=back)
             _, told = measured(network)
-            assert told["mtuThere"]["least"] == 1400
+            assert told["mtuThere"]["least"] == there
             assert told["sent"] <= 11
             # One reply is lost, as the other host does not know yet how large it may be.
             assert network.clock < SECOND // 50
@@ -251,7 +262,7 @@ class PathTests(SynchronousTestCase):
         """
         for isSix in (False, True):
             for there, back, side in ((1400, 1500, THERE), (1500, 1400, BACK)):
-                network = Network(isSix, there, back, False, False, canCut=isSix)
+                network = Network(isSix, there, back, False, False, canCut=True)
                 path, told = measured(network)
                 assert (told["mtu"], path.hole) == (1400, side)
                 assert told["sent"] <= 28
@@ -279,6 +290,40 @@ class PathTests(SynchronousTestCase):
         _, told = measured(network)
         _, again = measured(evolve(network, lost=lost, trials=[]))
         assert again["mtuThere"]["least"] == told["mtuThere"]["least"]
+
+    def test_limited(self) -> None:
+        """
+        A router that limits how often it says so has said it once: that is the MTU of the
+        way there, although a black hole on the way back hides the rest.
+        """
+        network = Network(there=1400, back=1400, tellsOther=False, words=1, canCut=True)
+        path, told = measured(network)
+        there = told["mtuThere"]
+        assert (path.hole, told["mtu"]) == (BACK, 1400)
+        assert (there["least"], there["most"], there["why"]) == (1400, 1400, "icmp")
+        assert not any("on the way there" in one for one in told["cannotTell"])
+
+    @bounded
+    @given(st.integers(1281, 1480), st.integers(-700, 700))
+    def test_lie(self, there: int, lie: int) -> None:
+        """
+        Where ICMP says a wrong size the right one is found, and nothing wrong is said of
+        fragments, though the kernel makes them as large as ICMP says.
+        """
+        network = Network(there=there, lie=lie, isStrict=True, canCut=True)
+        path, told = measured(network)
+        assert (told["mtuThere"]["least"], told["mtuThere"]["most"]) == (there, there)
+        assert (path.fragmentsThere, path.fragmentsBack, path.router) == (True, True, False)
+
+    def test_common(self) -> None:
+        """
+        Of jumbo frames a black hole for more than Ethernet's usual size costs little: one
+        byte more is tried next.
+        """
+        network = Network(there=1500, tells=False, canCut=True, interface=9000)
+        path, told = measured(network)
+        assert (told["mtu"], path.hole) == (1500, THERE)
+        assert told["unanswered"] <= 6
 
     @bounded
     @given(st.integers(1280, INTERFACE), st.booleans(), st.integers(0, SECOND // 4000))
