@@ -10,6 +10,7 @@ function here that handles its usual event.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import heappop
 from math import ceil
 from select import EPOLLIN, EPOLLOUT
 from typing import Any
@@ -149,6 +150,17 @@ class LeanReactor(EPollReactor):
                 self._serve(self.running and self.timeout(), handle, False)
         _log.info("Main loop terminated.")
 
+    def timeout(self) -> float | None:
+        """
+        Return the seconds until the next timed call; a cancelled one wakes nobody.
+        """
+        self._insertNewDelayedCalls()
+        timed = self._pendingTimedCalls
+        while timed and timed[0].cancelled:
+            heappop(timed)
+            self._cancellations -= 1
+        return super().timeout()
+
     def _serve(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:
         """
         Handle events until the reactor has something else to do.
@@ -165,7 +177,7 @@ class LeanReactor(EPollReactor):
                 return
             timed = self._pendingTimedCalls
             timeout = min(timed[0].time - seconds(), LONGEST_S) if timed else None
-            if timeout is not None and timeout <= 0:
+            if timeout is not None and (timeout <= 0 or timed[0].cancelled):
                 return
 
     def _turn(self, timeout: float | None, handle: Callable[..., None], once: bool) -> None:

@@ -80,10 +80,14 @@ class Connection(tcp.Server):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """
-        The peer has sent its last byte.
+        The peer has sent its last byte, or has reset the connection: reactors tell both in
+        the same way, if the error comes alone.
         """
+        self.lastError = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         nextProtocol = halfCloseTarget(self.protocol)
-        if nextProtocol is None:
+        if self.lastError:
+            self.connectionLost(Failure(CONNECTION_LOST))
+        elif nextProtocol is None:
             self.connectionLost(reason)
         else:
             nextProtocol.readConnectionLost()

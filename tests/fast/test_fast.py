@@ -268,6 +268,34 @@ class LeanReactorTests(SynchronousTestCase):
         self.reactor.doIteration(0)
         self.assertEqual(len([fd for fd in called if fd >= 0]), 1)
 
+    def test_cancelled(self) -> None:
+        """
+        A timed call that is cancelled does not wake the process when it would have been due.
+        """
+        soon, late = (self.reactor.callLater(seconds, self.fail) for seconds in (1800, 3600))
+        soon.cancel()
+        self.assertGreater(self.reactor.timeout() or 0, 1800)
+        late.cancel()
+        self.assertIsNone(self.reactor.timeout())
+
+    def test_cancelledMeanwhile(self) -> None:
+        """
+        Nor if an event cancels it, while others wait.
+        """
+        call = self.reactor.callLater(3600, self.fail)
+        turns: list[float | None] = []
+
+        def turn(timeout: float | None, *rest: object) -> None:
+            turns.append(timeout)
+            call.cancel()
+
+        self.reactor.timeout()
+        self.reactor.running = True
+        self.reactor._turn = self.reactor._turnCompiled = turn  # type: ignore[method-assign,assignment]
+        self.reactor._serve(10, self.fail, False)
+        self.assertEqual(turns, [10])
+        self.assertIsNone(self.reactor.timeout())
+
     def test_context(self) -> None:
         """
         The context says what was there before, and who works.
@@ -386,6 +414,16 @@ class FastConnectionTests(SynchronousTestCase):
         self.assertEqual(self.transport.lastError, errno.EPIPE)
         self.assertTrue(self.transport.connected)
         self.assertIsInstance(self.transport.doWrite(), Exception)
+
+    def test_resetAlone(self) -> None:
+        """
+        A reset that a reactor takes for the end of what the peer sends is still a reset.
+        """
+        self.transport.write(b"unread")
+        self.peer.close()
+        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.transport.lastError, errno.ECONNRESET)
+        self.assertFalse(self.transport.connected)
 
     def test_cut(self) -> None:
         """
