@@ -129,7 +129,7 @@ class Datagrams:
 
     def _put(self, send: Callable[..., int], *what: Any) -> str:
         """
-        Send what the kernel then gives the next number to.
+        Send a packet, to which the kernel gives the next number.
         """
         try:
             send(*what)
@@ -144,7 +144,7 @@ class Datagrams:
 
     def sentAll(self) -> None:
         """
-        Hear that no more is sent for now: read the stamps that there are already, as each
+        Note that no more probes leave for now: read the timestamps that wait, as each
         would wake up the process.
         """
         if self.isStamped and self._unread:
@@ -196,7 +196,7 @@ class Datagrams:
         """
         try:
             found = self._receive()
-        except OSError:  # There is nothing, or what ICMP said comes with the notices, too.
+        except OSError:  # Nothing has come in, or an ICMP error, which is among the notices.
             found = []
             self._readNotices()
         header = self._hasHeader

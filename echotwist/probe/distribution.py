@@ -152,8 +152,8 @@ class Distribution:
 
     def _ranked(self) -> tuple[list[int], list[int]]:
         """
-        Give the rounded values, and how many do not exceed each: once for all who ask
-        until there are more, as many targets may share what is known of this host.
+        Return the rounded values, and how many do not exceed each; computed once
+        until there are more values, as many targets may share one distribution.
         """
         count, steps, ends = self._asked
         if count != self.count:

@@ -28,7 +28,7 @@ _TIMESTAMPING = 37 if IS_LINUX else None
 _TX, _RX, _REPORT, _ID, _QUEUED, _ACKED, _BARE = (1 << n for n in (1, 3, 4, 7, 8, 9, 11))
 _DATAGRAM = _TX | _RX | _REPORT | _ID | _QUEUED | _BARE
 _STREAM = _DATAGRAM | _ACKED
-#: The identifier of a stream counts from what is written next (``OPT_ID_TCP``, Linux 6.2).
+#: Identifiers of a stream count from the next byte written (``OPT_ID_TCP``, Linux 6.2).
 _ID_TCP = 1 << 16
 
 #: ``IP_RECVERR`` of ``in.h`` and ``IPV6_RECVERR`` of ``in6.h``, with their levels.
@@ -40,7 +40,7 @@ _STAMP = struct.Struct("@Niill")
 #: ``struct sock_extended_err`` of ip(7): error, origin, type, code, padding, two numbers.
 _ERROR = struct.Struct("@IBBBxII")
 _FROM_HERE, _FROM_ICMP, _FROM_ICMP6, _FROM_STAMPS = 1, 2, 3, 4
-#: What is told of a sent packet: all three times, and the error, each with its header.
+#: The notice of a sent packet: all three times, and the error, each with its header.
 _SENT = struct.Struct("@Nii6lNiiIBBBxII")
 #: ``struct sockaddr_in`` and ``sockaddr_in6``: where the address begins, and its size.
 _ADDRESSES = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
@@ -53,7 +53,7 @@ _MEMINFO, _DROPS = 55, 8
 _AT_ONCE, _RETURNED = 64, 512
 _ERRORS = getattr(socket, "MSG_ERRQUEUE", 0)
 
-#: What a stamp tells of a sent packet: it left, it was queued, all of it was acknowledged.
+#: The event of a sent packet: it left, it was queued, all of it was acknowledged.
 LEFT, QUEUED, ACKNOWLEDGED = 0, 1, 2
 
 #: Errors after which the kernel has counted the packet that it did not send.

@@ -27,7 +27,7 @@ _LOST = (UNANSWERED, NEVER_LEFT, REPORTED)
 
 def sizeFor(room: int, memory: Memory) -> int:
     """
-    Return how many probes to remember, a power of 2, where so many may be under way.
+    Return how many probes to remember, a power of 2.
     """
     return 1 << max(memory.probes, 2 * room - 1).bit_length()
 
@@ -82,7 +82,7 @@ class Ledger:
 
     def _grow(self, times: int) -> None:
         """
-        Have room for more probes: what is known of each is then at its new place, too.
+        Make room for more probes; each remembered probe is then at its new place, too.
         """
         self._states *= times
         self._sentAt *= times

@@ -76,9 +76,9 @@ class Measurement(Generic[Measured]):
 
     def _checkCourtesy(self, what: str) -> None:
         """
-        Check that strangers get so many probes only with ``--flood``.
+        Check that addresses of others get so many probes only with ``--flood``.
 
-        :param what: the traffic that they would get.
+        :param what: the traffic that an address would get.
         :raise ProbeError: the option is not given.
         """
         for target, place in zip(self._targets, self._places, strict=True):

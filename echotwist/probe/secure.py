@@ -179,13 +179,13 @@ class _Secure(Protocol):
 @implementer(IOpenSSLClientConnectionCreator)
 class Verified:
     """
-    Begin connections whose certificate must be the host's, from an authority that is trusted.
+    Start connections that require a certificate for the host, signed by a trusted authority.
 
-    Twisted's own (``optionsForClientTLS``) says nothing to the connection of a certificate
+    Twisted's own (``optionsForClientTLS``) does not tell the connection of a certificate
     that has no names.
 
     :param host: a name or an address.
-    :param trusted: authorities; None are the system's.
+    :param trusted: the trusted authorities; ``None`` for the system's.
     """
 
     def __init__(self, host: str, trusted: Any = None) -> None:
@@ -197,7 +197,7 @@ class Verified:
         Begin one.
         """
         connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
-        protocol: Any = ref(tlsProtocol)  # OpenSSL keeps what it calls.
+        protocol: Any = ref(tlsProtocol)  # OpenSSL keeps a reference to its callback.
 
         def isRight(_: Any, certificate: Any, error: int, depth: int, isTrusted: int) -> bool:
             why = "" if depth or not isTrusted else self._fault(certificate.to_cryptography())

@@ -83,7 +83,7 @@ class Times:
     """
     Round trips by one clock.
 
-    They are summed up several at a time, and before somebody reads a sum.
+    They are added several at a time, and before a sum is read.
 
     :param size: how many probes to remember, a power of 2.
     """

@@ -699,7 +699,7 @@ def test_silence() -> None:
     done = probe("doctor", f"127.0.0.1:{freePort()}")
     assert done.returncode == 3
     assert done.stdout.count("the service does not answer") == sum(map(len, CHECKS)) - 2
-    assert done.stdout.count("nobody is there: Connection refused") == 1
+    assert done.stdout.count("nothing listens there: Connection refused") == 1
     assert done.stdout.count("no connection: Connection refused") == 1
 
 

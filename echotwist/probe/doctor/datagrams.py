@@ -170,7 +170,7 @@ _LARGE_ADVICE = (
     "Receive with a buffer of 65,535 bytes (Twisted: maxPacketSize=65536); let fragments pass."
 )
 _SIZE_ADVICE = {
-    0: "Send what recvfrom() gives, also if that is nothing: it is no end.",
+    0: "Send what recvfrom() returns, even if it is empty: that is not an end.",
     1: "Send what was received, all of it.",
     1472: "Look for a firewall, or a rate limit, that drops it.",
     1473: "It goes in fragments: let them pass (firewall, security group), and take off no DF.",

@@ -69,7 +69,7 @@ class Mailbox:
 
     def _unsent(self, error: OSError, data: bytes) -> Exception:
         if isinstance(error, ConnectionError):
-            return Wrong(f"nobody is there: {inWords(error)}", GONE)
+            return Wrong(f"nothing listens there: {inWords(error)}", GONE)
         if error.errno == errno.EMSGSIZE:
             return NotApplicable(f"this host sends no datagram of {len(data):,} bytes")
         return NotApplicable(f"it cannot be sent: {inWords(error)}")
@@ -87,7 +87,7 @@ class Mailbox:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise Wrong(f"nobody is there: {inWords(error)}", GONE) from None
+                raise Wrong(f"nothing listens there: {inWords(error)}", GONE) from None
         return None
 
     async def ask(self, data: bytes, tries: int, seconds: float) -> bytes:

@@ -205,7 +205,7 @@ STREAM_CHECKS = [
     Check(
         "pieces",
         pieces,
-        "Write what was read as soon as it is read; wait for no line and no full buffer.",
+        "Write bytes as soon as they are read; do not wait for a line or a full buffer.",
     ),
     Check(
         "half-close",
@@ -215,7 +215,7 @@ STREAM_CHECKS = [
     Check(
         "empty-half-close",
         emptyHalfClose,
-        "Close when recv() gives nothing, also if it never gave anything; do not reset.",
+        "Close when recv() returns no bytes, even if it never returned any; do not reset.",
     ),
     Check(
         "whole",
@@ -251,7 +251,7 @@ STREAM_CHECKS = [
     Check(
         "resets",
         resets,
-        "Take ECONNRESET and EPIPE for the end of that connection alone; ignore SIGPIPE.",
+        "Treat ECONNRESET and EPIPE as the end of that connection only; ignore SIGPIPE.",
     ),
     Check(
         "slow-reader",
@@ -263,7 +263,7 @@ STREAM_CHECKS = [
     Check(
         "addresses",
         addresses,
-        "Listen on :: and 0.0.0.0, or take addresses that nobody serves out of the DNS.",
+        "Listen on :: and 0.0.0.0, or remove addresses that are not served from the DNS.",
         kinds=("tcp", "tls"),
     ),
 ]

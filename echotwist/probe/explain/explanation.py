@@ -67,7 +67,7 @@ class Reading:
     @property
     def hints(self) -> list[str]:
         """
-        Say what the packets are.
+        Describe packets that cannot be probes.
         """
         return [f"{self.tcp} are of TCP; explain reads UDP and raw IP"] if self.tcp else []
 

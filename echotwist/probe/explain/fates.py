@@ -12,8 +12,8 @@ from attrs import define, field
 from echotwist.probe.explain.packets import Datagram
 from echotwist.probe.payload import HEAD, HEADER, Payload, headOf
 
-#: Numbers of probes at the most, and nanoseconds by which the clocks of the host that
-#: sends and of that which captures may differ: what is beyond is no probe.
+#: The highest number of a probe, and nanoseconds by which the clocks of the sending and the
+#: capturing host may differ: a datagram beyond these limits is not a probe.
 _HIGHEST, _APART = 2**40, 86400 * 10**9
 
 #: Nanoseconds since 1970 when probes may have been sent: from 2001 to 2096.

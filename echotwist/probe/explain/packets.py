@@ -16,7 +16,7 @@ from attrs import define, field
 _RAW, _NULL = {12, 14, 101, 228, 229}, {0, 108}
 _ETHERNET, _COOKED, _COOKED2 = 1, 113, 276
 
-#: The bits of a link type that say what it is; others tell of checksums of frames.
+#: The bits of a link type that name it; other bits concern the checksums of frames.
 _LINK = 0xFFFF
 
 #: Ethernet types of tags (802.1Q, 802.1ad), of IP, of PPPoE (RFC 2516) and of MPLS (RFC 3032).
@@ -72,15 +72,15 @@ class Piece(NamedTuple):
 
 class LinkError(Exception):
     """
-    A link type that nobody here knows; its number.
+    A link type that :func:`packetIn` cannot read; its number.
     """
 
 
 def packetIn(link: int, data: bytes) -> bytes:
     """
-    Give the packet of IP in a frame; nothing if there is none.
+    Return the IP packet in a frame; empty if it has none.
 
-    :raise LinkError: for the type of the link.
+    :raise LinkError: the link type is unknown.
     """
     link &= _LINK
     if link in _RAW:
@@ -89,7 +89,7 @@ def packetIn(link: int, data: bytes) -> bytes:
         return data[4:]
     if link not in (_ETHERNET, _COOKED, _COOKED2):
         raise LinkError(link)
-    # Of the second kind of cooked capture the type stands first, and not last.
+    # In the second version of cooked captures the type is the first field, not the last.
     kind, place = {_ETHERNET: (12, 14), _COOKED: (14, 16), _COOKED2: (0, 20)}[link]
     while len(data) >= place + 4 and _short(data, kind) in _TAGS:
         kind, place = place + 2, place + 4
@@ -98,10 +98,10 @@ def packetIn(link: int, data: bytes) -> bytes:
 
 def _inside(data: bytes, kind: int, place: int) -> bytes:
     """
-    Give the packet of IP behind a header, and behind those of PPPoE or MPLS.
+    Return the IP packet after a header, and after those of PPPoE or MPLS.
 
-    :param kind: where the type of what follows stands.
-    :param place: where that begins.
+    :param kind: the offset of the type field.
+    :param place: the offset of what follows the header.
     """
     if len(data) < place + _PPPOE_BYTES:
         return b""
@@ -118,7 +118,7 @@ def _inside(data: bytes, kind: int, place: int) -> bytes:
 
 def placeOf(link: int, data: bytes) -> bytes:
     """
-    Give what tells one network interface, and direction, from another in a cooked capture.
+    Return the part of a cooked capture's header that identifies interface and direction.
     """
     return data[4:11] if link == _COOKED2 else data[:2] if link == _COOKED else b""
 
@@ -129,7 +129,7 @@ def _short(data: bytes, place: int) -> int:
 
 def pieceOf(data: bytes) -> Piece | None:
     """
-    Read a packet of IP; nothing if it is none, or too little of it is there.
+    Read an IP packet; ``None`` if it is not one, or if too little of it was captured.
     """
     try:
         version = data[0] >> 4

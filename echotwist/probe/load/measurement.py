@@ -63,7 +63,7 @@ class Load(Measurement[ClosedLoop]):
         """
         Tell how many connections there are, and how many messages are under way on each.
 
-        Each raw socket of an address gets the packets for all of them: so there is only one.
+        Each raw socket of an address gets the packets for all its raw sockets: so use only one.
         """
         count, each = self._settings.connections, self._settings.inFlight
         return (1, count * each) if target.kind == "raw" else (count, each)

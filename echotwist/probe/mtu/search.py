@@ -113,7 +113,7 @@ class Search:
     @property
     def _told(self) -> int | None:
         """
-        The size that ICMP, or else this host, says to pass, unless more is known of it.
+        The MTU that ICMP, or else this host, reports, until its packets were tried.
         """
         told = min(filter(None, self.icmp.values()), default=0) if self.icmp else self._most
         isOpen = told > self.passed and told not in self.icmp and self._missed[told] < _FIRST
@@ -121,7 +121,7 @@ class Search:
 
     def isRepeated(self, size: int) -> bool:
         """
-        Tell whether a size is tried again at once if nobody answers it: then there is no
+        Tell whether a size is tried again at once if no reply comes: then there is no
         need to wait for long.
         """
         return self.passed > 0 and size == self._told and not self._missed[size]

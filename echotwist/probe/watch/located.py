@@ -90,12 +90,12 @@ class Nowhere:
 
     def read(self) -> None:
         """
-        Do nothing: nothing comes in.
+        Do nothing: there is no socket.
         """
 
     def sentAll(self) -> None:
         """
-        Do nothing: nothing leaves.
+        Do nothing: there is no socket.
         """
 
     def leftAt(self, number: int) -> int:
@@ -115,7 +115,7 @@ class Located:
     :param carry: opens a transport to an address.
     :param told: called with the error that keeps probes from being sent, when it changes.
     :ivar place: the present address; ``None`` if unknown.
-    :ivar read: the method of the present transport, and so are the next three: calls through
+    :ivar read: the method of the present transport, as are the next three: calls through
         one of our own would be a part of what a probe costs.
     """
 

@@ -183,7 +183,7 @@ class Watched(Session):
         self._silence, self._heardAt, self.repliedAt = 0, arrival.now, arrival.wall
         books = self.books
         late, pending = books.late, books.pending
-        # That of a session sends what is due meanwhile: here, nothing is before the next turn.
+        # Session.replied would also send due probes: here, none is due before the next turn.
         Exchange.replied(self, number, data, arrival, expected)
         # The timeout was over, but the probe was not counted as lost yet.
         if books.late > late and books.pending < pending:
