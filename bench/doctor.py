@@ -164,7 +164,7 @@ def reasons(every: Mapping[str, Found]) -> str:
 
 def figures(data: Mapping[str, Any]) -> dict[str, str]:
     """
-    Give what the page shows, by name, as reST.
+    Return what the page shows, by name, as reST.
 
     :param data: what is in :data:`RESULT`.
     """

@@ -48,7 +48,7 @@ class Namespace:
 
     def command(self, words: Sequence[str | Path]) -> list[str]:
         """
-        Give the command that runs another one here.
+        Return the command that runs another one here.
         """
         return ["ip", "netns", "exec", self.name, *map(str, words)]
 

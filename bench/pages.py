@@ -27,7 +27,7 @@ PLACE = re.compile(r"(?ms)^(\.\. figures: (\w+)\n).*?^(\.\. figures end\n)")
 
 def figures(results: Results) -> dict[str, str]:
     """
-    Give the figures as reST, by name.
+    Return the figures as reST, by name.
     """
     return {"short": Tables(results).short().reST(), "all": told(results).reST()}
 

@@ -123,7 +123,7 @@ def _output(route: Route, words: Sequence[str | Path]) -> tuple[str, float]:
 
 def _share(values: Sequence[float], percent: float) -> float:
     """
-    Give a percentile.
+    Return a percentile.
     """
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -113,7 +113,7 @@ def told(data: Mapping[str, Any]) -> Report:
 
 def figures(data: Mapping[str, Any]) -> dict[str, str]:
     """
-    Give what the page shows, by name, as reST.
+    Return what the page shows, by name, as reST.
 
     :param data: what is in :data:`RESULT`.
     """

@@ -19,7 +19,7 @@ SETTLED, UNSETTLED = 0.2, 5.0
 
 def family(pid: int) -> list[int]:
     """
-    Give a process, first, and all that it has started.
+    Return a process, first, and all that it has started.
     """
     children = psutil.Process(pid).children(recursive=True)
     return [pid, *(child.pid for child in children)]
@@ -27,7 +27,7 @@ def family(pid: int) -> list[int]:
 
 def processorTime(pid: int) -> int:
     """
-    Give the processor time of all threads of a process, in nanoseconds.
+    Return the processor time of all threads of a process, in nanoseconds.
 
     Exact when the process sleeps; while it runs, up to a tick is missing
     (``/proc/PID/schedstat``, Documentation/scheduler/sched-stats.rst).
@@ -40,7 +40,7 @@ def processorTime(pid: int) -> int:
 
 def resident(pid: int) -> int:
     """
-    Give the resident memory of a process, in bytes.
+    Return the resident memory of a process, in bytes.
 
     ``smaps_rollup`` counts pages. ``VmRSS`` is the same figure, but before
     Linux 6.17 it is off by up to 32 pages for each core.
@@ -51,7 +51,7 @@ def resident(pid: int) -> int:
 
 def settled(pid: int) -> int:
     """
-    Give the resident memory once it does not change any more.
+    Return the resident memory once it does not change any more.
     """
     deadline = time.monotonic() + UNSETTLED
     last, now = -1, resident(pid)

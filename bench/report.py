@@ -97,7 +97,7 @@ class Report:
 
     def reST(self) -> str:
         """
-        Give the tables and the notes for documentation.
+        Return the tables and the notes for documentation.
         """
         notes = "".join(f"- {note}\n" for note in self.notes)
         return "\n".join([*(table.reST() for table in self.tables), notes])

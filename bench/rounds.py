@@ -92,13 +92,13 @@ class Results:
 
     def figures(self, row: str, server: str, figure: str) -> list[float]:
         """
-        Give a figure, for each round.
+        Return a figure, for each round.
         """
         return self.cells.get(row, {}).get(server, {}).get(figure, [])
 
     def median(self, row: str, server: str, figure: str) -> float | None:
         """
-        Give the median of a figure, if there is one.
+        Return the median of a figure, if there is one.
         """
         figures = self.figures(row, server, figure)
         return median(figures) if figures else None

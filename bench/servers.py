@@ -109,7 +109,7 @@ class Running:
 
 def echo(*options: str) -> list[str | Path]:
     """
-    Give the command that starts our own service.
+    Return the command that starts our own service.
     """
     return [BIN / "twistd", "--nodaemon", "--pidfile=", "echo", "--port=0", *options]
 

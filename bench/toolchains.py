@@ -61,7 +61,7 @@ def compiledGo(source: Path, program: Path) -> Path:
 
 def version(name: str, *words: str) -> str:
     """
-    Give the first line of what a program says of itself, or nothing.
+    Return the first line of what a program says of itself, or nothing.
     """
     found = shutil.which(name)
     if not found:

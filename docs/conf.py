@@ -239,7 +239,7 @@ def finish(app: object, page: nodes.document, name: str) -> None:
 
 def setup(app: Any) -> None:
     """
-    Hear when a file is included, and know how options are listed.
+    Register what the site does beside Sphinx: its events, and its directives.
     """
     app.connect("config-inited", onlyTheLesson)
     # Before intersphinx looks for it.

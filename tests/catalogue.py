@@ -44,7 +44,7 @@ def read(path: Path) -> Catalog:
 
 def extracted(docs: Path = DOCS) -> Catalog:
     """
-    Give what Sphinx finds to translate in the lesson, page by page.
+    Return what Sphinx finds to translate in the lesson, page by page.
 
     Each has the names of its pages, without a line: lines move with each change.
     """
@@ -62,7 +62,7 @@ def extracted(docs: Path = DOCS) -> Catalog:
 
 def renewed(old: Catalog, found: Catalog) -> str:
     """
-    Give the text of a catalogue that has what was found, translated as before.
+    Return the text of a catalogue that has what was found, translated as before.
     """
     old.update(found)
     text = BytesIO()

@@ -31,7 +31,7 @@ _measured: dict[str, None] = {}
 @pytest.fixture(autouse=True)
 def nothingLeftListening() -> Iterator[None]:
     """
-    See that no test leaves a port or a connection in this process's reactor.
+    Check that no test leaves a port or a connection in this process's reactor.
     """
     yield
     from twisted.internet import reactor as installed

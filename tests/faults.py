@@ -75,7 +75,7 @@ def answersUDP(server: Server) -> bool:
 
 def rows(folder: Path) -> Iterator[tuple[str, str, str, bool]]:
     """
-    Give a line of the table for each call and error, and whether all is well.
+    Return a line of the table for each call and error, and whether all is well.
     """
     for call, errors in MATRIX.items():
         with ours(folder) as server:

@@ -81,7 +81,7 @@ class Outcome(TestResult):
 
 def name(test: object) -> str:
     """
-    Give the name of a test, which is the same on either reactor.
+    Return the name of a test, which is the same on either reactor.
     """
     identity: str = test.id()  # type: ignore[attr-defined]
     return identity.removeprefix("twisted.internet.test.").replace("_LeanReactor", "_EPollReactor")

@@ -47,7 +47,7 @@ class QuotaTests(SynchronousTestCase):
 
     def found(self, *groups: str) -> list[float]:
         """
-        Give the quotas of groups.
+        Return the quotas of groups.
         """
         return list(quotas("\n".join(groups), self.mounts))
 

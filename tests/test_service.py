@@ -46,7 +46,7 @@ class Collector(Protocol):
 
     def connectionLost(self, reason: object = None) -> None:
         """
-        Give all of it.
+        Return all of it.
         """
         self.all.callback(b"".join(self._got))
 
@@ -78,7 +78,7 @@ class Asker(DatagramProtocol):
 
 async def exchange(port: int, payload: bytes) -> bytes:
     """
-    Give what comes back of a payload sent before a half-close.
+    Return what comes back of a payload sent before a half-close.
     """
     from twisted.internet import reactor
 
@@ -89,7 +89,7 @@ async def exchange(port: int, payload: bytes) -> bytes:
 
 async def ask(port: int) -> bytes:
     """
-    Give the reply to a datagram.
+    Return the reply to a datagram.
     """
     from twisted.internet import reactor as installed
 

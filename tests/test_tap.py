@@ -27,7 +27,7 @@ from echotwist.commandline.declaration import optionsOf
 
 def parsed(*words: str) -> Settings:
     """
-    Give the settings that a command line means.
+    Return the settings that a command line means.
     """
     options = Options()
     options.parseOptions(words)
@@ -95,7 +95,7 @@ class OptionsTests(SynchronousTestCase):
 
     def mistake(self, *words: str) -> str:
         """
-        Give what is said of a command line that is wrong.
+        Return what is said of a command line that is wrong.
         """
         said = str(self.assertRaises(UsageError, parsed, *words))
         self.assertEqual(len(said.splitlines()), 1, said)

@@ -90,7 +90,7 @@ class Seed(Kind):
 
     def check(self, name: str, value: object) -> None:
         """
-        See that it is not too long.
+        Check that it is not too long.
         """
         size = len(str(value).encode("utf-8", "surrogateescape"))
         if size > _SEED:

@@ -174,7 +174,7 @@ class Commands(FileDescriptor):
 
     def fileno(self) -> int:
         """
-        Give the descriptor.
+        Return the descriptor.
         """
         return COMMANDS
 

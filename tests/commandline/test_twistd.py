@@ -32,7 +32,7 @@ class TwistdTests(SynchronousTestCase):
 
     def mistake(self, **options: Any) -> str:
         """
-        Give what is said of some options; nothing if they will do.
+        Return what is said of some options; nothing if they will do.
         """
         chosen = {"pidfile": "", "nodaemon": False, **options}
         try:

@@ -50,7 +50,7 @@ class ImpairedPortTests(SynchronousTestCase):
 
     def came(self, client: socket.socket) -> list[bytes]:
         """
-        Give what has come back by now: on loopback it is there at once.
+        Return what has come back by now: on loopback it is there at once.
         """
         found = []
         try:

@@ -30,7 +30,7 @@ class DatagramEchoTests(SynchronousTestCase):
 
     def handled(self, echo: DatagramEcho, datagram: bytes) -> list[Any]:
         """
-        Give what was written when a datagram came.
+        Return what was written when a datagram came.
         """
         transport = FakeDatagramTransport()
         echo.makeConnection(transport)

@@ -103,7 +103,7 @@ class PortTests(SynchronousTestCase):
 
     def gets(self, client: socket.socket, *datagrams: bytes) -> None:
         """
-        See that a socket has these datagrams, and no more.
+        Check that a socket has these datagrams, and no more.
         """
         for datagram in datagrams:
             self.assertEqual(client.recv(100), datagram)
@@ -111,7 +111,7 @@ class PortTests(SynchronousTestCase):
 
     def refused(self, reason: str, *never: socket.socket) -> None:
         """
-        See that what waits is refused for a reason, and not sent, to these nor
+        Check that what waits is refused for a reason, and not sent, to these nor
         anywhere.
         """
         before = self.counters.refused[reason]
@@ -461,7 +461,7 @@ class SenderTests(SynchronousTestCase):
 
     def sender(self, process: int, user: int) -> int | None:
         """
-        Give the sender of a datagram with such credentials.
+        Return the sender of a datagram with such credentials.
         """
         data = struct.pack("iII", process, user, 1000)
         return senderOf([(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, data)])

@@ -142,7 +142,7 @@ class BareTests(SynchronousTestCase):
 
     def function(self) -> object:
         """
-        Give what the only connection leaves its usual event to.
+        Return what the only connection leaves its usual event to.
         """
         [one] = filter(self.isBare, self.reactor.getReaders())
         return self.reactor._usual[one.fileno()]

@@ -626,7 +626,7 @@ class BatchPortTests(SynchronousTestCase):
 
     def got(self, client: socket.socket) -> list[bytes]:
         """
-        Give all that has come.
+        Return all that has come.
         """
         found = []
         while True:

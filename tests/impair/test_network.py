@@ -62,7 +62,7 @@ class NetworkTests(SynchronousTestCase):
 
     def assertShare(self, times: int, count: int, share: float) -> None:
         """
-        See that something happened in a share of the cases.
+        Check that something happened in a share of the cases.
         """
         bound = DEVIATIONS * sqrt(count * share * (1 - share))
         self.assertApproximates(times, count * share, bound)

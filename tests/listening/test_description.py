@@ -97,7 +97,7 @@ _WRONG = [
 
 def descriptors() -> list[str]:
     """
-    Give the descriptors that are open.
+    Return the descriptors that are open.
     """
     return os.listdir("/proc/self/fd")
 
@@ -109,7 +109,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        See that no name leads to a question to the network, and that nobody else's
+        Check that no name leads to a question to the network, and that nobody else's
         descriptors are closed meanwhile.
         """
         gc.collect()
@@ -134,7 +134,7 @@ class DescriptionTests(SynchronousTestCase):
 
     def check(self, said: str, text: str) -> None:
         """
-        See that an error is one for a person.
+        Check that an error is one for a person.
         """
         self.assertEqual(len(said.replace(text, "").split("\n")), 1, said)
         self.assertTrue(said.startswith("cannot listen on "), said)

@@ -76,7 +76,7 @@ class EndpointTests(SynchronousTestCase):
 
     def mistake(self, text: str) -> str:
         """
-        Give what is said of one that does not.
+        Return what is said of one that does not.
         """
         said = str(self.assertRaises(ListenError, self.open, text))
         self.assertEqual(len(said.splitlines()), 1)
@@ -261,7 +261,7 @@ class EndpointTests(SynchronousTestCase):
 
     def places(self, *listen: str, **options: Any) -> list[str]:
         """
-        Give where endpoints listen that were opened together, without ports.
+        Return where endpoints listen that were opened together, without ports.
         """
         settings = Settings(listen=listen, portable=True, **options)
         service = EchoService(settings, self.reactor)

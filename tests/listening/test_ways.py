@@ -25,7 +25,7 @@ class WaysTests(SynchronousTestCase):
 
     def chosen(self, text: str = "", **words: Any) -> tuple[Any, ...]:
         """
-        Give what makes connections, ports of UDP, factories, and ports of all datagrams.
+        Return what makes connections, ports of UDP, factories, and ports of all datagrams.
         """
         impair = Impairments.of([text] if text else [])
         rules = rulesOf(Settings(**words), impair)

@@ -97,7 +97,7 @@ def jail(tmp_path: Path) -> Jail:
 
 def ask(kind: Kind, server: Server) -> None:
     """
-    See that a client of a kind is answered.
+    Check that a client of a kind is answered.
     """
     if isinstance(kind, DatagramKind):
         with kind.client(server) as client:

@@ -50,7 +50,7 @@ parser = Parser()
 
 def command() -> list[str]:
     """
-    Give the command line of the documentation that has all ways in.
+    Return the command line of the documentation that has all ways in.
     """
     page = (ROOT / "docs" / "listen.rst").read_text("utf-8")
     [found] = re.findall(r"^    \$ (.*(?:\\\n.*)*--raw 253)$", page, re.MULTILINE)

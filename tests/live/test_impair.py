@@ -125,7 +125,7 @@ def test_otherStreams(kind: StreamKind, tmp_path: Path) -> None:
 
 def checkStreams(kind: StreamKind, tmp_path: Path) -> None:
     """
-    See that streams go wrong as they should.
+    Check that streams go wrong as they should.
     """
     words = "delay=20ms,rate=4mbit,chunk=100..200,halfclose=ignore,reset=after:10k"
     watched = Watched(tmp_path, f"--impair={words}", start=kind.ours)

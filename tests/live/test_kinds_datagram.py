@@ -43,7 +43,7 @@ def server(watched: Watched) -> Server:
 
 def fresh() -> bytes:
     """
-    Give 8 bytes that were never sent: the same again and again may be a loop.
+    Return 8 bytes that were never sent: the same again and again may be a loop.
     """
     return secrets.token_bytes(8)
 

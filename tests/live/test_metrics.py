@@ -163,7 +163,7 @@ def test_json(tmp_path: Path) -> None:
 
 def seriesOf(*transports: str) -> dict[str, set[tuple[str, ...]]]:
     """
-    Give the labels of each family that is there before anything happens.
+    Return the labels of each family that is there before anything happens.
     """
     from echotwist.monitoring.metrics import EchoCollector
     from echotwist.telemetry.counters import Counters

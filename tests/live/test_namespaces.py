@@ -510,7 +510,7 @@ def vanishLinkDown(far: Namespace) -> None:
 
 def vanishSilently(far: Namespace) -> None:
     """
-    Hear nothing any more.
+    Lose every packet from now on.
     """
     namespaces.lose(far, 1)
 

@@ -26,7 +26,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 
 def status(reply: bytes) -> int:
     """
-    Give the status of a reply that is whole: one, with all of its body.
+    Return the status of a reply that is whole: one, with all of its body.
     """
     head, _, body = reply.partition(b"\r\n\r\n")
     first, *fields = head.decode("ascii").split("\r\n")

@@ -37,14 +37,14 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs UN
 
 def abstract() -> str:
     """
-    Give an abstract name that no other socket has.
+    Return an abstract name that no other socket has.
     """
     return f"echotwist-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def mode(path: Path) -> int:
     """
-    Give the mode of a file.
+    Return the mode of a file.
     """
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -181,7 +181,7 @@ class Place:
 
     def getsNothing(self) -> None:
         """
-        See that root's socket has got nothing.
+        Check that root's socket has got nothing.
         """
         with pytest.raises(BlockingIOError):
             self.victim.recv(100)

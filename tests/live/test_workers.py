@@ -620,7 +620,7 @@ def test_verbose(tmp_path: Path) -> None:
 
 def summed(watched: Watched, name: str, transport: str = "tcp") -> float:
     """
-    Give one number of the page.
+    Return one number of the page.
     """
     return watched.samples()[f"echotwist_{name}", transport]
 

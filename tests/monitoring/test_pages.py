@@ -157,7 +157,7 @@ class SiteTests(SynchronousTestCase):
 
     def status(self, transport: Wire) -> int:
         """
-        Give the status of a reply.
+        Return the status of a reply.
         """
         return int(transport.value().split(b" ")[1])
 

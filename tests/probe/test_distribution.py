@@ -20,7 +20,7 @@ SHARES = sampled_from([0, 1, 50, 90, 99, 99.9, 100])
 
 def rank(values: list[int], share: float) -> int:
     """
-    Give a percentile, by its definition: the nearest rank.
+    Return a percentile, by its definition: the nearest rank.
     """
     return sorted(values)[max(0, math.ceil(round(share * len(values), 6) / 100) - 1)]
 

@@ -69,7 +69,7 @@ class Silent:
 
     def begin(self, _: object) -> None:
         """
-        Hear of a target.
+        Ignore what is found.
         """
 
     tell = end = begin
@@ -93,7 +93,7 @@ async def examined(*words: str, limits: Limits = SHORT, **settings: Any) -> dict
 
 def states(report: dict[str, Any], state: str) -> dict[str, str]:
     """
-    Give the reasons of all checks with a state, by their names.
+    Return the reasons of all checks with a state, by their names.
     """
     return {
         check["name"]: check["reason"]

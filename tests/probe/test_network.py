@@ -200,7 +200,7 @@ def compared(kind: str, host: str, port: int, path: Path) -> list[Both]:
 
 def quietest(times: Sequence[int]) -> tuple[float, float]:
     """
-    Give the most that half of some times were, and 99 of 100, in µs, of those that were
+    Return the most that half of some times were, and 99 of 100, in µs, of those that were
     made while the machine had least else to do: what else it does lies between the
     kernel's stamps and tcpdump's.
     """

@@ -112,7 +112,7 @@ def test_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def service_of(said: str) -> str:
     """
-    Give the target that a report is about.
+    Return the target that a report is about.
     """
     return said.split(" ", 1)[0]
 

@@ -33,7 +33,7 @@ class Ours:
 
     def failVerification(self, reason: Any) -> None:
         """
-        Hear it.
+        Note why the certificate is refused.
         """
         self.refusal = reason.value
 

@@ -162,7 +162,7 @@ class SessionTests(SynchronousTestCase):
 
     def outcomes(self) -> list[tuple[int, str]]:
         """
-        Give what became of which probe.
+        Return what became of which probe.
         """
         return [(event.number, event.outcome) for event in self.events]
 

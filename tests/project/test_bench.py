@@ -324,7 +324,7 @@ def bench(*options: str) -> subprocess.CompletedProcess[str]:
 
 def files(folder: Path, *names: str) -> Sequence[str]:
     """
-    Give the options that name files.
+    Return the options that name files.
     """
     return [f"--{name}={folder / name}" for name in names]
 

@@ -194,7 +194,7 @@ def test_colours() -> None:
 
 def luminance(colour: str) -> float:
     """
-    Give the relative luminance of a colour (WCAG 2.2).
+    Return the relative luminance of a colour (WCAG 2.2).
     """
     parts = [int(colour[place : place + 2], 16) / 255 for place in (0, 2, 4)]
     red, green, blue = (

@@ -96,7 +96,7 @@ def quietly(*command: str | Path, **more: Any) -> None:
 
 def settingsOf(words: list[str]) -> Settings:
     """
-    Give what a command line of ``twistd`` sets, from the word ``echo`` on.
+    Return what a command line of ``twistd`` sets, from the word ``echo`` on.
     """
     options = Options()
     options.parseOptions(words[words.index("echo") + 1 :])
@@ -118,7 +118,7 @@ def units(tmp_path: Path) -> Path:
 
 def values(text: str, key: str) -> list[str]:
     """
-    Give what a unit says about something, line by line.
+    Return what a unit says about something, line by line.
     """
     return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
 
@@ -232,7 +232,7 @@ class Image(NamedTuple):
 
     def all(self, name: str) -> list[str]:
         """
-        Give all instructions of one name.
+        Return all instructions of one name.
         """
         return [rest for word, rest in self.instructions if word == name]
 
@@ -573,7 +573,7 @@ def test_changed(host: Host, changed: str) -> None:
 
 def objects() -> dict[str, Any]:
     """
-    Give the manifests by their kind.
+    Return the manifests by their kind.
     """
     text = (DEPLOY / "kubernetes.yaml").read_text("utf-8")
     return {each["kind"]: each for each in yaml.safe_load_all(text)}
@@ -581,14 +581,14 @@ def objects() -> dict[str, Any]:
 
 def pod() -> Any:
     """
-    Give what the Deployment runs.
+    Return what the Deployment runs.
     """
     return objects()["Deployment"]["spec"]["template"]
 
 
 def inPod() -> Any:
     """
-    Give the one container of it.
+    Return the one container of it.
     """
     [container] = pod()["spec"]["containers"]
     return container
@@ -721,7 +721,7 @@ PAGES: dict[str, list[type[usage.Options]]] = {
 
 def shown(page: Path) -> str:
     """
-    Give what a reader of a manual page sees; there must be no fault in it.
+    Return what a reader of a manual page sees; there must be no fault in it.
     """
     words = ["-ww", "-man", "-Tascii", "-P-cbou", *WIDE]
     done = subprocess.run(

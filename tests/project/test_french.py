@@ -44,14 +44,14 @@ def found() -> Catalog:
 
 def messages(catalogue: Catalog) -> list[Message]:
     """
-    Give the messages of a catalogue without its header.
+    Return the messages of a catalogue without its header.
     """
     return [one for one in catalogue if one.id]
 
 
 def untranslated(catalogue: Catalog) -> list[str]:
     """
-    Give the messages that have no translation, or one that may be of an older text.
+    Return the messages that have no translation, or one that may be of an older text.
     """
     return [str(one.id) for one in messages(catalogue) if not one.string or one.fuzzy]
 

@@ -30,7 +30,7 @@ LOCAL = "127.0.0.1"
 
 def blocks(page: str, language: str) -> list[str]:
     """
-    Give the blocks of a page that are in some language.
+    Return the blocks of a page that are in some language.
     """
     text = (HOWTO / page).read_text("utf-8")
     found = re.findall(rf"code-block:: {language}\n\n((?: {{4}}.*\n|\n)+)", text)

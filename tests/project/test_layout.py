@@ -82,7 +82,7 @@ FILES.remove(PACKAGE / "__init__.py")
 
 def imports(text: str) -> Iterator[tuple[str, ...]]:
     """
-    Give the modules that a text imports, wherever in it, by the words of their names.
+    Return the modules that a text imports, wherever in it, by the words of their names.
     """
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
@@ -206,7 +206,7 @@ OWN = {"_log"}
 
 def identifiers(text: str) -> Iterator[str]:
     """
-    Give the names that a module has or uses, without the underscore before them.
+    Return the names that a module has or uses, without the underscore before them.
     """
     for node in ast.walk(ast.parse(text)):
         for field in ("id", "attr", "arg", "name", "asname"):
@@ -216,7 +216,7 @@ def identifiers(text: str) -> Iterator[str]:
 
 def defined(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """
-    Give the names that statements define, one by one, but not those in functions
+    Return the names that statements define, one by one, but not those in functions
     and classes.
     """
     for node in nodes:

@@ -55,7 +55,7 @@ def given(tree: ast.AST) -> Iterator[ast.AST]:
 
 def fragments(nodes: Iterator[ast.AST]) -> Iterator[str]:
     """
-    Give the fixed parts of texts, each of two words at least.
+    Return the fixed parts of texts, each of two words at least.
     """
     for node in nodes:
         for part in ast.walk(node):
@@ -68,7 +68,7 @@ def fragments(nodes: Iterator[ast.AST]) -> Iterator[str]:
 
 def written(page: Path) -> str:
     """
-    Give the text of a page as one line, without markup.
+    Return the text of a page as one line, without markup.
     """
     return " ".join(page.read_text("utf-8").replace("``", "").split())
 

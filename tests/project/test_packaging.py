@@ -78,7 +78,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def commandsOf(twistd: Path, cwd: Path) -> str:
     """
-    Give the help of twistd, as seen from a folder that has nothing to do with us.
+    Return the help of twistd, as seen from a folder that has nothing to do with us.
     """
     return run(twistd, "--help", cwd=cwd)
 

@@ -152,7 +152,7 @@ PARTS = [
 @cache
 def tree(thing: Any) -> ast.AST:
     """
-    Give the source of something as a tree; of what is written in C, nothing.
+    Return the source of something as a tree; of what is written in C, nothing.
     """
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(thing)))
@@ -176,7 +176,7 @@ def attributes(found: ast.AST) -> set[str]:
 
 def defined(found: ast.AST) -> set[str]:
     """
-    Give the names that a tree defines: in functions, classes and their instances.
+    Return the names that a tree defines: in functions, classes and their instances.
     """
     names = set()
     for node in ast.walk(found):
@@ -191,14 +191,14 @@ def defined(found: ast.AST) -> set[str]:
 
 def private(found: ast.AST) -> set[str]:
     """
-    Give those of them that are private.
+    Return those of them that are private.
     """
     return set(filter(isPrivate, defined(found)))
 
 
 def imported(found: ast.AST) -> Iterator[str]:
     """
-    Give what a tree imports from elsewhere by a private name.
+    Return what a tree imports from elsewhere by a private name.
     """
     for node in ast.walk(found):
         if isinstance(node, ast.ImportFrom) and not f"{node.module}".startswith("echotwist"):
@@ -208,7 +208,7 @@ def imported(found: ast.AST) -> Iterator[str]:
 
 def inherited(found: ast.AST, module: Any) -> Iterator[str]:
     """
-    Give the private names that the classes of a module share with foreign bases.
+    Return the private names that the classes of a module share with foreign bases.
     """
     for node in ast.walk(found):
         one = getattr(module, node.name, None) if isinstance(node, ast.ClassDef) else None
@@ -248,7 +248,7 @@ def listed() -> dict[str, list[str]]:
 
 def shortOf(part: str) -> str:
     """
-    Give the name of a part of the list as the code has it.
+    Return the name of a part of the list as the code has it.
     """
     return part if part.startswith("twisted.") else part.rpartition(".")[2]
 

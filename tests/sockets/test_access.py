@@ -33,7 +33,7 @@ def bits(host: str) -> str:
 
 def prefixes(networks: list[tuple[str, int]]) -> dict[str, str]:
     """
-    Give networks as text, each with the bits that all of its addresses begin with.
+    Return networks as text, each with the bits that all of its addresses begin with.
     """
     found = {}
     for host, length in networks:

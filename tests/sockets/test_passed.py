@@ -99,7 +99,7 @@ class AdoptTests(SynchronousTestCase):
 
     def mistake(self, *sockets: HasFileno) -> str:
         """
-        Give what is said of sockets that cannot be served.
+        Return what is said of sockets that cannot be served.
         """
         return str(self.assertRaises(ListenError, self.give, *sockets))
 
@@ -243,7 +243,7 @@ class NotifierTests(SynchronousTestCase):
 
     def heard(self) -> list[bytes]:
         """
-        Give what the manager has heard.
+        Return what the manager has heard.
         """
         words = []
         try:

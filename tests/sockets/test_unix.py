@@ -45,7 +45,7 @@ class FileTests(SynchronousTestCase):
 
     def refused(self, kind: socket.SocketKind = STREAM) -> str:
         """
-        Give what is said when it cannot be opened.
+        Return what is said when it cannot be opened.
         """
         said = str(self.assertRaises(ListenError, self.open, kind))
         self.assertIn(str(self.path), said)

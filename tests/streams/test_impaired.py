@@ -71,7 +71,7 @@ class ImpairedStreamTests(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """
-        See that nothing is left to do for connections that are gone.
+        Check that nothing is left to do for connections that are gone.
         """
         for echo in list(self.factory._open):
             echo.transport.connectionLost(Failure(ConnectionDone()))

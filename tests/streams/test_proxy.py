@@ -99,7 +99,7 @@ class Transport(StringTransport):
 
     def getPeer(self) -> Any:
         """
-        Give the client that the proxy speaks for, or the proxy.
+        Return the client that the proxy speaks for, or the proxy.
         """
         return self.peer or super().getPeer()
 

@@ -93,7 +93,7 @@ class Client:
 
     def out(self) -> bytes:
         """
-        Give what goes to the server.
+        Return what goes to the server.
         """
         said = b""
         try:

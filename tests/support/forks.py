@@ -161,7 +161,7 @@ def _isForked(words: Sequence[str]) -> bool:
 
 def _start() -> tuple[str, dict[str, str]]:
     """
-    Give what a process has for good from its start: its network, and what Python looks at.
+    Return what a process has for good from its start: its network, and what Python looks at.
     """
     network = os.readlink("/proc/thread-self/ns/net")
     return network, {key: value for key, value in os.environ.items() if key.startswith(_OF_PYTHON)}
@@ -170,7 +170,7 @@ def _start() -> tuple[str, dict[str, str]]:
 @cache
 def _seen() -> tuple[str, dict[str, str]]:
     """
-    Give what that was when the first was asked for.
+    Return what that was when the first was asked for.
     """
     return _start()
 

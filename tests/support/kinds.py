@@ -44,7 +44,7 @@ class Kind:
 
     def options(self, folder: Path) -> list[str]:
         """
-        Give the options of a service that has this listener, and no other.
+        Return the options of a service that has this listener, and no other.
         """
         return ["--port=0", "--interface=127.0.0.1", "--no-udp"]
 
@@ -56,7 +56,7 @@ class Kind:
 
     def place(self, server: Server) -> str:
         """
-        Give what the log says of where it listens.
+        Return what the log says of where it listens.
         """
         return server.waitFor(rf"echo on (?:.*, )?{self.transport} ([^,\s]+)")[1]
 
@@ -111,7 +111,7 @@ class StreamKind(Kind):
 
     def peer(self, stream: Stream) -> str:
         """
-        Give what the log calls a client.
+        Return what the log calls a client.
         """
         host, port = stream.getsockname()
         return f"{host}:{port}"
@@ -210,7 +210,7 @@ class Unix(StreamKind):
 
     def peer(self, stream: Stream) -> str:
         """
-        Give nothing: a client has no name.
+        Return nothing: a client has no name.
         """
         return ""
 
@@ -278,7 +278,7 @@ class Proxy(StreamKind):
 
     def peer(self, stream: Stream) -> str:
         """
-        Give the client that the header named.
+        Return the client that the header named.
         """
         return f"{NAMED}:{stream.getsockname()[1]}"
 
@@ -400,7 +400,7 @@ class DatagramKind(Kind):
 
     def peer(self, client: Client) -> str:
         """
-        Give what the log calls a client.
+        Return what the log calls a client.
         """
         host, port = client.getsockname()
         return f"{host}:{port}"

@@ -55,7 +55,7 @@ figures: list[str] = []
 
 def ownProtocol() -> int:
     """
-    Give an IP protocol that no other test uses now.
+    Return an IP protocol that no other test uses now.
     """
     return next(_protocols)
 

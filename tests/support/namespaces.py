@@ -303,7 +303,7 @@ def _checksum(data: bytes) -> int:
 
 def udpOf(wire: socket.socket, port: int) -> list[tuple[str, bytes]]:
     """
-    Give the datagrams that have come from a port: destination, and bytes.
+    Return the datagrams that have come from a port: destination, and bytes.
 
     :param wire: made by :meth:`Namespace.capture`.
     """

@@ -79,7 +79,7 @@ class Routed(NamedTuple):
 
 def lock(mtu: int) -> list[str]:
     """
-    Give what has a route carry no more, whatever its interface does.
+    Return what has a route carry no more, whatever its interface does.
     """
     return ["mtu", "lock", str(mtu)]
 

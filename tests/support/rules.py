@@ -220,7 +220,7 @@ def _pings(door: Door, times: int) -> list[float]:
 
 def percentile(waits: list[float], percent: int) -> float:
     """
-    Give the time that so many percent of the waits stay under, in seconds.
+    Return the time that so many percent of the waits stay under, in seconds.
     """
     return statistics.quantiles(waits, n=100)[percent - 1]
 

@@ -132,7 +132,7 @@ class TLSStream(Stream):
 
     def _decrypted(self, size: int) -> bytes:
         """
-        Give what has come, of as many records as that may be.
+        Return what has come, of as many records as that may be.
 
         :raise SSL.ZeroReturnError: nothing will come any more.
         """

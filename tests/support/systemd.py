@@ -208,7 +208,7 @@ class Manager:
 
     def rest(self) -> list[dict[str, str]]:
         """
-        Give all messages that have come already.
+        Return all messages that have come already.
         """
         self._socket.settimeout(0)
         found = []

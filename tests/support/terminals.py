@@ -86,7 +86,7 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     """
-    Give the blocks of a page.
+    Return the blocks of a page.
     """
     prompts: dict[str, str] = {}
     found = []
@@ -146,7 +146,7 @@ def isControl(line: str) -> bool:
 
 def patternOf(step: Step) -> str:
     """
-    Give the pattern of what a step shows.
+    Return the pattern of what a step shows.
 
     What a program says of ``^C`` is not compared, up to the prompt.
     """

@@ -59,7 +59,7 @@ class Watching:
 
     def values(self, name: str) -> dict[str, float]:
         """
-        Give the values of a metric, by the names of targets, and by the cause of losses.
+        Return the values of a metric, by the names of targets, and by the cause of losses.
         """
         found: dict[str, float] = {}
         for family in text_string_to_metric_families(self.page("metrics")):

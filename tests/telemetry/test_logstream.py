@@ -50,7 +50,7 @@ class StreamTests(SynchronousTestCase):
 
     def ends(self, made: tuple[int, int]) -> tuple[int, TextIO]:
         """
-        Give the end to read from, and the stream at the other.
+        Return the end to read from, and the stream at the other.
         """
         self.addCleanup(os.close, made[0])
         os.set_blocking(made[0], False)
@@ -70,7 +70,7 @@ class StreamTests(SynchronousTestCase):
 
     def check(self, here: int, stream: TextIO, resume: Callable[[], object]) -> None:
         """
-        See that no line is lost without being counted, and that none is torn.
+        Check that no line is lost without being counted, and that none is torn.
         """
         for _ in range(MANY):
             self.assertEqual(stream.write(LINE), len(LINE))

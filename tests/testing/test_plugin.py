@@ -275,7 +275,7 @@ def test_kind() -> None:
 
 def blocks() -> list[str]:
     """
-    Give the tests that the page shows.
+    Return the tests that the page shows.
     """
     text = (ROOT / "docs" / "howto" / "pytest.rst").read_text()
     found = re.findall(r"code-block:: python\n\n((?: {4}.*\n|\n)+)", text)

@@ -222,7 +222,7 @@ class MonitorTests(SynchronousTestCase):
 
     def worker(self, number: int) -> Any:
         """
-        Give one of all the workers that were started.
+        Return one of all the workers that were started.
         """
         return self.reactor.started[number][0]
 
@@ -242,7 +242,7 @@ class MonitorTests(SynchronousTestCase):
 
     def total(self) -> tuple[int, int]:
         """
-        Give the connections, and those that are open.
+        Return the connections, and those that are open.
         """
         known = [counters[0] for counters in self.monitor.counters]
         return sum(one.connections for one in known), sum(one.active for one in known)
@@ -390,7 +390,7 @@ class MonitorTests(SynchronousTestCase):
 
     def signals(self, number: int) -> list[str]:
         """
-        Give the signals that a worker was sent.
+        Return the signals that a worker was sent.
         """
         found: list[str] = self.worker(number).transport.signals
         return found

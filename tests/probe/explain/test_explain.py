@@ -39,7 +39,7 @@ def sentAt(number: int) -> int:
 
 def carried(number: int, size: int = 64) -> bytes:
     """
-    Give what a probe carries.
+    Return what a probe carries.
     """
     return Payload(b"seed", size).make(number, sentAt(number))
 
@@ -72,7 +72,7 @@ def frames(
     numbers: Iterable[int], link: int, isSix: bool = False, size: int = 64, late: int = 0
 ) -> list[Frame]:
     """
-    Give the frames of some probes and of their replies; the replies of even ones are lost.
+    Return the frames of some probes and of their replies; the replies of even ones are lost.
     """
     ethertype = 0x86DD if isSix else 0x0800
     before = {
@@ -307,7 +307,7 @@ def isBack(data: bytes) -> bool:
 
 def numberOf(frame: Frame) -> int:
     """
-    Give the number of the probe in a packet of IPv4.
+    Return the number of the probe in a packet of IPv4.
     """
     return int.from_bytes(frame[0][28:36], "little")
 
@@ -329,7 +329,7 @@ def test_snaplen(tmp_path: Path) -> None:
 
 def mistake(*words: str | Path) -> str:
     """
-    Give the line that a mistake is told with.
+    Return the line that a mistake is told with.
     """
     status, output, error = said(*words)
     assert (status, output) == (2, "")

@@ -42,7 +42,7 @@ def searched(*words: str, status: int = 0) -> dict[str, dict[str, Any]]:
 
 def assertFound(found: dict[str, Any], keeps: float, most: float = 0.5) -> None:
     """
-    See that the time for which flows are kept lies between what survived and what did not,
+    Check that the time for which flows are kept lies between what survived and what did not,
     and that these are as near as was asked for; however late a busy machine is, its clock
     says for how long flows were silent.
     """

@@ -94,7 +94,7 @@ class Network:
 
 def found(search: Search) -> tuple[int, int | None]:
     """
-    Give the longest silence that survived, and the shortest that did not.
+    Return the longest silence that survived, and the shortest that did not.
     """
     return search.survived, search.ended.silence if search.ended else None
 

@@ -82,13 +82,13 @@ class Network:
 
     def _largest(self, size: int, most: int) -> int:
         """
-        Give the largest fragment of a packet; its own size if it needs none.
+        Return the largest fragment of a packet; its own size if it needs none.
         """
         return size if size <= most else (most - self.header) // 8 * 8 + self.header
 
     def _carried(self, size: int, largest: int, isWhole: bool, mtu: int, passes: bool) -> int:
         """
-        Give the largest fragment that arrives; 0 if nothing does.
+        Return the largest fragment that arrives; 0 if nothing does.
         """
         if largest > mtu and (isWhole or self.isSix or self.isStrict):
             return 0

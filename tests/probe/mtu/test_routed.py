@@ -72,7 +72,7 @@ PLAIN = ["setpriv", "--bounding-set=-net_raw"]
 
 def places(port: int) -> list[str]:
     """
-    Give the service's places by both families.
+    Return the service's places by both families.
     """
     return [f"{SERVICE4}:{port}", f"[{SERVICE6}]:{port}"]
 
@@ -99,7 +99,7 @@ def overUdp(hosts: Routed, port: int) -> list[dict[str, Any]]:
 
 def bounds(way: dict[str, Any]) -> tuple[int, int | None]:
     """
-    Give what passes for sure, and what does at the most.
+    Return what passes for sure, and what does at the most.
     """
     return way["least"], way["most"]
 

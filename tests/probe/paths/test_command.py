@@ -71,7 +71,7 @@ def service(treat: Callable[[int, int], float | None]) -> Iterator[str]:
 
 def outliers(found: dict[str, Any], kind: str) -> set[int]:
     """
-    Give the ports that stand out.
+    Return the ports that stand out.
     """
     ports = found["byPort"]
     return {
@@ -97,7 +97,7 @@ class Bad:
     @property
     def ports(self) -> list[int]:
         """
-        Give those that were seen.
+        Return those that were seen.
         """
         return sorted(self._seen[5::8])
 

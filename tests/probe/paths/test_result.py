@@ -50,7 +50,7 @@ class Socket:
 
 def told(ports: dict[int, int]) -> dict[str, Any]:
     """
-    Give the result where some probes of each port never came back.
+    Return the result where some probes of each port never came back.
 
     :param ports: in the order of their sockets, how many each has lost.
     """
@@ -100,7 +100,7 @@ class Figure:
 
     def subplots(self, *_: object, **__: object) -> list[list[Axes]]:
         """
-        Give two places to draw in.
+        Return two places to draw in.
         """
         return [[Axes(self.words), Axes([])]]
 

@@ -50,14 +50,14 @@ def found(hosts: Routed, target: str, count: int) -> dict[str, Any]:
 
 def lossy(one: dict[str, Any]) -> set[int]:
     """
-    Give the ports that are named for their losses.
+    Return the ports that are named for their losses.
     """
     return {port["port"] for port in one["byPort"] if port["isLossy"]}
 
 
 def silent(one: dict[str, Any]) -> set[int]:
     """
-    Give the ports that lost everything.
+    Return the ports that lost everything.
     """
     return {port["port"] for port in one["byPort"] if port["share"] == 1}
 
@@ -193,7 +193,7 @@ def test_bundle(hosts: Routed, service: Server) -> None:
 
 def ports(wire: socket.socket) -> set[int]:
     """
-    Give the ports that the captured datagrams come from.
+    Return the ports that the captured datagrams come from.
     """
     found = set()
     with suppress(BlockingIOError):

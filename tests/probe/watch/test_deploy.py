@@ -55,7 +55,7 @@ def quietly(*command: str | Path) -> str:
 
 def told() -> set[str]:
     """
-    Give the metrics that a watch has.
+    Return the metrics that a watch has.
     """
     source = (ROOT / "echotwist" / "probe" / "watch" / "metrics.py").read_text()
     names = set(re.findall(r'"(echoprobe_\w+)"', source))
@@ -65,7 +65,7 @@ def told() -> set[str]:
 
 def asked(text: str) -> set[str]:
     """
-    Give the metrics that a text asks for.
+    Return the metrics that a text asks for.
     """
     return {re.sub("_bucket$", "", name) for name in re.findall(r"\becho\w+_\w+", text)}
 

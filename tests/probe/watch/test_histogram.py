@@ -140,7 +140,7 @@ def signed(value: int) -> int:
 
 def bucketsIn(histogram: Fields) -> dict[int, int]:
     """
-    Give the counts of a native histogram, by the index of each bucket.
+    Return the counts of a native histogram, by the index of each bucket.
     """
     deltas = iter(histogram.get(13, []))
     index = count = 0

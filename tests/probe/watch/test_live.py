@@ -45,7 +45,7 @@ class LiveTests(SynchronousTestCase):
 
     def shown(self, width: int, height: int) -> list[str]:
         """
-        Give the lines that a terminal of a size shows.
+        Return the lines that a terminal of a size shows.
         """
         file = StringIO()
         table = Table(file)

@@ -54,7 +54,7 @@ class Told:
 
     def fates(self) -> dict[tuple[str, int], tuple[tuple[str, ...], str]]:
         """
-        Give what became of each probe, and why it was lost.
+        Return what became of each probe, and why it was lost.
         """
         found: dict[tuple[str, int], tuple[tuple[str, ...], str]] = {}
         for row in self.rows:

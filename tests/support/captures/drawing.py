@@ -111,7 +111,7 @@ def payload(step: Step) -> str:
 
 def lines(step: Step) -> list[str]:
     """
-    Give the lines above an arrow.
+    Return the lines above an arrow.
     """
     note = _NOTES.get(step.mark, "").format(window=step.packet.window)
     found = [label(step), payload(step), note]

@@ -98,7 +98,7 @@ class Stage:
 
     def sentBy(self, host: Namespace) -> list[Packet]:
         """
-        Give what a host has sent.
+        Return what a host has sent.
         """
         return [one for one in read(self.seen) if one.source.startswith(f"{host.v4}:")]
 

@@ -101,7 +101,7 @@ class States:
 
     def after(self, packet: Packet) -> tuple[str, str]:
         """
-        Give the new states of the sender and of the receiver, where they change.
+        Return the new states of the sender and of the receiver, where they change.
         """
         if packet.kind != "TCP":
             return "", ""
@@ -157,7 +157,7 @@ def _merged(run: Sequence[Step]) -> Iterable[Step]:
 
 def shape(packets: Sequence[Packet]) -> list[tuple[object, ...]]:
     """
-    Give what is the same whenever a capture is made again: directions, flags, lengths and
+    Return what is the same whenever a capture is made again: directions, flags, lengths and
     their order, but not what only acknowledges, as that depends on timing.
 
     Of many packets it is the order in which each kind first comes, as how many segments
