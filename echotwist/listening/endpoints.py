@@ -21,8 +21,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory
 from zope.interface import directlyProvides, providedBy
 
+from echotwist.commandline.description import Description
 from echotwist.listening.certificates import checkCertificates, checkIsFolder, checkKey
-from echotwist.listening.description import Description
 from echotwist.listening.endpointerrors import endpointError
 from echotwist.listening.interfaces import IPortMaker
 from echotwist.listening.listeners import Binding, Listener, closeAll

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from echotwist.listening.description import Description
+from echotwist.commandline.description import Description
 from echotwist.sockets.addresses import Address, addressesOf, half
 from echotwist.sockets.opening import findAll
 

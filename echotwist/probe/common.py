@@ -20,9 +20,6 @@ class CommonSettings:
     The settings that say how to reach an echo service.
 
     :param source: see :class:`echotwist.probe.places.Way`; so are those below.
-    :param ca: a file of the certificate authorities to trust.
-    :param insecure: accept any certificate of a service.
-    :param flood: send more than 1,000 probes a second to strangers.
     :param json: print the results as one JSON object.
     :param reactor: the name of Twisted's reactor to use.
     :raise ValueError: for values that do not go together.
@@ -48,18 +45,6 @@ class CommonSettings:
     )
     ipv4: bool = field(default=False, metadata=said("ipv4", Flag(), "use IPv4", short="4"))
     ipv6: bool = field(default=False, metadata=said("ipv6", Flag(), "use IPv6", short="6"))
-    ca: str | None = field(
-        default=None,
-        metadata=said("ca", Kind(), "TLS: certificates to trust", takes="path"),
-    )
-    insecure: bool = field(
-        default=False,
-        metadata=said("insecure", Flag(), "TLS: take any certificate"),
-    )
-    flood: bool = field(
-        default=False,
-        metadata=said("flood", Flag(), f"allow over {COURTEOUS:,} a second to strangers"),
-    )
     json: bool = field(default=False, metadata=said("json", Flag(), "print one JSON object"))
     reactor: str | None = field(
         default=None,
@@ -67,7 +52,7 @@ class CommonSettings:
     )
 
     #: Options of which one can be said.
-    exclusive: ClassVar[tuple[tuple[str, str], ...]] = (("ipv4", "ipv6"), ("ca", "insecure"))
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = (("ipv4", "ipv6"),)
 
     def __attrs_post_init__(self) -> None:
         """
@@ -94,3 +79,40 @@ class CommonSettings:
             dscp=self.dscp,
             hopLimit=self.hopLimit,
         )
+
+
+@frozen(kw_only=True, field_transformer=checked)
+class SendingSettings(CommonSettings):
+    """
+    The settings of commands that may send many packets.
+
+    :param flood: send more than 1,000 probes a second to strangers.
+    """
+
+    flood: bool = field(
+        default=False,
+        metadata=said("flood", Flag(), f"allow over {COURTEOUS:,} a second to strangers"),
+    )
+
+
+@frozen(kw_only=True, field_transformer=checked)
+class SecureSettings(SendingSettings):
+    """
+    The settings of commands that probe TLS, too.
+
+    :param ca: a file of the certificate authorities to trust.
+    :param insecure: accept any certificate of a service.
+    """
+
+    ca: str | None = field(
+        default=None,
+        metadata=said("ca", Kind(), "TLS: certificates to trust", takes="path"),
+    )
+    insecure: bool = field(
+        default=False,
+        metadata=said("insecure", Flag(), "TLS: take any certificate"),
+    )
+    exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
+        *SendingSettings.exclusive,
+        ("ca", "insecure"),
+    )

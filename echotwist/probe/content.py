@@ -10,17 +10,17 @@ from pathlib import Path
 from attrs import field, frozen
 
 from echotwist.commandline.declaration import Bytes, Number, Seconds, checked, said
-from echotwist.probe.common import CommonSettings
+from echotwist.probe.common import SecureSettings
 from echotwist.probe.kinds import SIZE, SIZES, Picture, Seed
 from echotwist.probe.payload import HEADER
 from echotwist.sockets.errors import inWords
 
 
 @frozen(kw_only=True, field_transformer=checked)
-class ContentSettings(CommonSettings):
+class ContentSettings(SecureSettings):
     """
     The settings that say what to send to an echo service; see
-    :class:`~echotwist.probe.common.CommonSettings`.
+    :class:`~echotwist.probe.common.SecureSettings`.
 
     :param size: bytes of a probe.
     :param timeout: seconds after which a reply is late.

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from echotwist.commandline.versions import program
-from echotwist.probe.common import CommonSettings
+from echotwist.probe.common import SecureSettings
 from echotwist.probe.content import ContentSettings
 from echotwist.probe.datagrams import STAMPED, Datagrams
 from echotwist.probe.dialing import opened
@@ -212,7 +212,7 @@ def carrier(
     reactor: IReactor,
     target: Target,
     place: Place,
-    settings: CommonSettings,
+    settings: SecureSettings,
     wantsStamps: bool,
     stamped: int = STAMPED,
 ) -> Any:
@@ -236,7 +236,7 @@ def _secure(
     target: Target,
     open: Callable[[], socket.socket],
     place: Place,
-    settings: CommonSettings,
+    settings: SecureSettings,
 ) -> Any:
     try:
         from echotwist.probe.secure import SecureStream, creatorFor

@@ -16,6 +16,7 @@ from echotwist.probe.load.settings import LoadSettings
 from echotwist.probe.mtu.settings import MtuSettings
 from echotwist.probe.paths.settings import PathsSettings
 from echotwist.probe.settings import PingSettings
+from echotwist.probe.target import Target, targetsOf
 from echotwist.probe.watch.settings import WatchSettings
 from echotwist.probe.words import PROGRAM, TargetOptions
 from echotwist.reactors import IReactor
@@ -118,6 +119,23 @@ class IdleOptions(
         "Find how long NATs, firewalls and load balancers keep a silent flow. TARGET: "
         "udp:HOST:PORT, tcp:HOST:PORT; HOST:PORT is UDP and TCP; port 7 when left out."
     )
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take the targets.
+        """
+        super().parseArgs(*words)
+        self._named = words
+
+    def postOptions(self) -> None:
+        """
+        Leave out the kind of ``HOST:PORT`` for which ``--only`` names no mode.
+        """
+        super().postOptions()
+        self.targets = [one for word in self._named for one in self._tried(targetsOf(word))]
+
+    def _tried(self, targets: list[Target]) -> list[Target]:
+        return [one for one in targets if self.settings.modesOf(one.kind)] or targets
 
     def measurement(self, reactor: IReactor) -> Any:
         """

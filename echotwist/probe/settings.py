@@ -17,7 +17,7 @@ from echotwist.commandline.declaration import (
     manyOf,
     said,
 )
-from echotwist.probe.common import CommonSettings
+from echotwist.probe.common import SecureSettings
 from echotwist.probe.content import ContentSettings
 from echotwist.probe.kinds import (
     COUNTS,
@@ -82,7 +82,7 @@ class PingSettings(ContentSettings):
     )
     exclusive: ClassVar[tuple[tuple[str, str], ...]] = (
         ("rate", "interval"),
-        *CommonSettings.exclusive,
+        *SecureSettings.exclusive,
         ("json", "jsonl"),
         ("json", "csv"),
         ("jsonl", "csv"),

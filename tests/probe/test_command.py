@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from echotwist.probe.command import run
+from echotwist.probe.options import COMMANDS
 from tests.support.live import PATIENCE, ROOT, ours, waitUntil
 from tests.support.probing import PROGRAM, WELL, Misbehaving, measured, probe, reported, streams
 
@@ -42,6 +43,21 @@ def test_early(module: str) -> None:
     words = [sys.executable, "-c", code, "tls:127.0.0.1:9", "--count=1", "--insecure"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
+#: Options of most commands that have no effect on some.
+WITHOUT = {"idle": ("ca", "insecure", "flood"), "mtu": ("ca", "insecure")}
+
+
+def test_withoutEffect() -> None:
+    """
+    An option is offered where it has an effect, and refused elsewhere.
+    """
+    for command, options in COMMANDS.items():
+        known = {name.rstrip("=") for name in options().longOpt}
+        wanted = {"ca", "insecure", "flood"} - {*WITHOUT.get(command, ())}
+        isReader = command == "explain"
+        assert known & {"ca", "insecure", "flood"} == (set() if isReader else wanted), command
 
 
 #: Looks names up without end, as a resolver in C that no signal interrupts (a mutex that is

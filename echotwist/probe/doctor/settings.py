@@ -7,7 +7,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from echotwist.commandline.declaration import Seconds, Texts, checked, manyOf, said
-from echotwist.probe.common import CommonSettings
+from echotwist.probe.common import SecureSettings
 from echotwist.probe.doctor.datagrams import DATAGRAM_CHECKS
 from echotwist.probe.doctor.findings import Limits
 from echotwist.probe.doctor.streams import STREAM_CHECKS
@@ -42,7 +42,7 @@ class Checks(Texts):
 
 
 @frozen(kw_only=True, field_transformer=checked)
-class DoctorSettings(CommonSettings):
+class DoctorSettings(SecureSettings):
     """
     The settings of an examination.
 

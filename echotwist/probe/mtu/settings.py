@@ -7,7 +7,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from echotwist.commandline.declaration import Number, Seconds, checked, manyOf, said
-from echotwist.probe.common import CommonSettings
+from echotwist.probe.common import SendingSettings
 from echotwist.probe.kinds import Conditions, Picture
 from echotwist.probe.mtu.result import METRICS
 
@@ -16,9 +16,9 @@ TRIES = range(1, 11)
 
 
 @frozen(kw_only=True, field_transformer=checked)
-class MtuSettings(CommonSettings):
+class MtuSettings(SendingSettings):
     """
-    How the MTU of a path is found; see :class:`~echotwist.probe.common.CommonSettings`.
+    How the MTU of a path is found; see :class:`~echotwist.probe.common.SendingSettings`.
 
     :param timeout: seconds to wait for a reply at most.
     :param tries: how many packets of a size must stay unanswered before it counts as lost.

@@ -14,6 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
+from echotwist.commandline.description import Description
 from echotwist.pages.http import Reply, Request
 from echotwist.pages.serving import Page, Pages
 from echotwist.probe.places import ProbeError
@@ -56,6 +57,7 @@ class Metrics:
     def _listen(self, reactor: IReactor) -> None:
         heard: list[Any] = []
         try:
+            Description.of(self._endpoint)  # Its words are better than Twisted's.
             found = serverFromString(reactor, self._endpoint).listen(self._factory)
             found.addBoth(heard.append)
         except Exception as error:  # Each kind of endpoint has its own errors.
@@ -69,6 +71,8 @@ class Metrics:
 
     def _fault(self, error: BaseException | None) -> ProbeError:
         cause = error.socketError if isinstance(error, CannotListenError) else error
+        if isinstance(cause, LookupError):  # Only "systemd:" looks up something.
+            cause = ValueError("no such socket was passed to this process")
         why = inWords(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
         return ProbeError(f"--metrics {self._endpoint}: {why}")
 

@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 
 import echotwist.probe.idle
+from echotwist.probe.options import IdleOptions
 from echotwist.probe.schedule import SECOND
 from tests.support.forgetful import Forgetful
 from tests.support.live import PATIENCE, ROOT, Server, waitUntil
@@ -175,6 +176,9 @@ def test_stops(tmp_path: Path) -> None:
         ("127.0.0.1 --longest=86401", "longest 86401: more than a day (86400 seconds)"),
         ("127.0.0.1 --precision=0", "precision 0: below 0.01 seconds"),
         ("127.0.0.1 --first=9 --longest=8", "first 9: not from 0.01 to longest 8"),
+        ("127.0.0.1 --ca=ca.pem", "option --ca not recognized"),
+        ("127.0.0.1 --insecure", "option --insecure not recognized"),
+        ("127.0.0.1 --flood", "option --flood not recognized"),
         ("127.0.0.1 --only=some", "--only some: none of once, stream, silent, keepalive"),
         ("udp:127.0.0.1 --only=silent", "udp:127.0.0.1:7: none of its modes is among those"),
         ("127.0.0.1 --only=keepalive", "only keepalive: give --keepalive as well"),
@@ -193,6 +197,16 @@ def test_mistakes(words: str, said: str) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith(f"echoprobe: {said}")
     assert done.stderr.count("\n") == 1
+
+
+def test_onlyOfBoth() -> None:
+    """
+    With a mode of UDP alone, ``HOST:PORT`` is a target of UDP alone, and so for TCP.
+    """
+    for words, kinds in {"once": ["udp"], "silent": ["tcp"], "once silent": ["udp", "tcp"]}.items():
+        options = IdleOptions()
+        options.parseOptions(["127.0.0.1", *(f"--only={mode}" for mode in words.split())])
+        assert [one.kind for one in options.targets] == kinds
 
 
 def test_states(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoService, ListenError, Settings
-from echotwist.listening.description import Description
+from echotwist.commandline.description import Description
 
 #: What must not be told to a person.
 _PYTHON = re.compile(
