@@ -68,7 +68,7 @@ def _result(result: Mapping[str, Any]) -> Iterator[str]:
     if any(rows.values()):
         yield from table(rows)
     if result["thereNs"] or result["backNs"]:
-        yield "  there and back are as right as both hosts' clocks agree; their sum always is"
+        yield "  there and back are only as exact as both hosts' clocks agree; their sum is exact"
     yield from _doubts(result)
 
 
