@@ -20,7 +20,7 @@ STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")
 #: Where it cannot be compiled, Python does the same.
 SPEEDUPS = Extension(
     "echotwist.fast.speedups",
-    [f"echotwist/fast/{part}.c" for part in ("speedups", "accepting", "datagrams")],
+    [f"echotwist/fast/{part}.c" for part in ("speedups", "accepting", "datagrams", "passed")],
     depends=["echotwist/fast/speedups.h"],
     py_limited_api=STABLE,
     optional=True,

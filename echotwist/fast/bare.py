@@ -2,8 +2,8 @@
 Connections that are only a descriptor, until one needs more than its bytes back.
 
 Most connections never do: a client connects, gets each message back, and leaves.  To
-make and destroy Twisted's objects for such a connection would take several times as
-long as all the rest.
+make and destroy objects for such a connection would take several times as long as all
+the rest.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from array import array
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from echotwist.fast import messages
+from echotwist.fast import compiled, messages
 from echotwist.fast.accepting import acceptor
+from echotwist.fast.barereader import BareConnection
 from echotwist.fast.connection import FastConnection
 from echotwist.fast.reactor import LeanReactor
 from echotwist.sockets.options import queued
@@ -28,58 +30,13 @@ from echotwist.streams.factory import EchoFactory
 from echotwist.streams.interfaces import IBareConnections
 from echotwist.streams.port import StreamPort
 
+#: The places of the words that C code shares: the bytes of ended connections, not yet counted;
+#: whether somebody checks if peers take their bytes.
+_ENDED, _WATCHED = range(2)
 
-class BareConnection:
-    """
-    The object that stands for such a connection in the reactor.
-
-    :param fd: the connection's descriptor.
-    :param name: the ``struct sockaddr`` of its peer.
-    :param owner: the bare connections of the same port.
-    """
-
-    __slots__ = ("fd", "name", "owner")
-
-    def __init__(self, fd: int, name: bytes, owner: BareConnections) -> None:
-        self.fd = fd
-        self.name = name
-        self.owner = owner
-
-    def fileno(self) -> int:
-        """
-        Return its descriptor; -1 when it is closed, or belongs to another object.
-        """
-        return self.fd
-
-    def logPrefix(self) -> str:
-        """
-        Return the log prefix of its events.
-        """
-        return f"{CountedEcho.__name__},-,{self.owner.clientOf(self.name)[0]}"
-
-    def doRead(self) -> None:
-        """
-        Echo the bytes that have come, or make the objects if an echo is not enough.
-        """
-        rest = messages.echo(self.fd)
-        if rest is not None:
-            self.owner.goOn(self, *rest)
-        else:
-            self.owner.echoes(self.fd)
-
-    def doUnusual(self, data: bytes | None, outcome: Any) -> None:
-        """
-        Take over where :func:`messages.echo` gave up, see :meth:`FastConnection.doUnusual`.
-        """
-        self.owner.goOn(self, data, outcome)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The reactor stopped watching it, after an error or because the reactor stops.
-        """
-        self.doRead()
-        if self.fd != -1:
-            self.owner.make(self).transport.connectionLost(reason)
+#: Whether C code may close connections: never, where more has to be done.  It may as long as no
+#: other process can have the descriptors: then the kernel would go on watching them.
+_NEVER, _ALONE = array("Q", [0]), array("Q", [1])
 
 
 @implementer(IBareConnections)
@@ -90,27 +47,96 @@ class BareConnections:
     :param port: the port that accepts them.
     :param factory: the factory of the port.
     :param reactor: the reactor of the port.
-    :cvar hasForked: another process may have their descriptors too; then the kernel
-        goes on watching them when we have closed ours.
+    :ivar names: the descriptor of each, and the ``struct sockaddr`` of its peer.
+    :ivar echo: the function for their usual event: as :func:`messages.echo`, but a 0 instead
+        of an error says that this was the first echo since the peers were last watched.
     """
 
-    hasForked = False
-
     def __init__(self, port: StreamPort, factory: EchoFactory, reactor: LeanReactor) -> None:
+        self.names: dict[int, bytes] = {}
         self._port = port
         self._factory = factory
         self._limits, self._counters = factory.limits, factory.counters
         self._reactor = reactor
         self._acceptFrom = acceptor()
-        self._watch, self._isWatching = factory.watch, factory.isWatching
-        self._open = 0
-        #: The descriptors that may have echoed since the last check, each with the bytes that
-        #: would wait there if its peer had taken none since then.
-        self._talking: dict[int, int] = {}
+        self._words = array("Q", [0, 0])
+        #: How many are counted as open.
+        self._counted = 0
+        #: For each, the bytes that would wait there if its peer had taken none since the last
+        #: check; none for most.
+        self._passed: dict[tuple[int, bytes], int] = {}
+        self.echo: Callable[[int], tuple[bytes | None, Any] | None] = self._echo
+        if compiled.speedups:
+            self._compile(compiled.speedups)
         factory.bare.append(self)
+        factory.limits.bare.append(self)
+        reactor.late.add(self)
+
+    def _compile(self, speedups: Any) -> None:
+        mayEnd = _NEVER if self._limits.byPeer else _ALONE
+        addresses = [words.buffer_info()[0] for words in (self._words, mayEnd)]
+        state = (*addresses, self.names, *self._reactor.tables(), self._words)
+        self._acceptSome, self.echo = speedups.bares(state)
+        if not self._limits.byPeer:
+            self._port.startReading = self.startReading  # type: ignore[method-assign]
+            self._port.doUnusual = self.doUnusual  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        return self._open
+        return len(self.names)
+
+    def reader(self, fd: int) -> BareConnection | None:
+        """
+        Make the object that stands for a connection; ``None`` if it is not bare.
+        """
+        name = self.names.get(fd)
+        return None if name is None else BareConnection(fd, name, self)
+
+    def readers(self) -> list[BareConnection]:
+        """
+        Make the objects that stand for all connections.
+        """
+        return [BareConnection(fd, name, self) for fd, name in self.names.items()]
+
+    def startReading(self) -> None:
+        """
+        Let the reactor accept connections when they wait.
+        """
+        StreamPort.startReading(self._port)
+        self._reactor.addUsual(self._port, self.acceptSome)
+
+    def doUnusual(self, error: int) -> None:
+        """
+        Take over where :meth:`acceptSome` gave up.
+
+        :param error: the number of the error of accept(2); 0 if there was none.
+        """
+        if error:
+            self._port.failedToAccept(OSError(error, os.strerror(error)))
+        else:
+            self._port.doRead()
+
+    def acceptSome(self, listener: int) -> tuple[int] | None:
+        """
+        Accept connections, if there is room for all that may come.
+
+        :return: ``None`` when all is done; or else the arguments of
+            :meth:`doUnusual`.
+        """
+        most = int(self._port.likely)
+        if not (self._factory.takesBare and self._limits.hasRoom(most)):
+            return (0,)
+        count, error, unwatched = self._acceptSome(listener, most)
+        self._words[_WATCHED] = self._factory.isWatching()
+        self._counters.connections += count
+        if count:
+            self._port.accepted(count, most)
+        if unwatched != -1:
+            self._port.welcome(unwatched, nameFrom(self.names.pop(unwatched)))
+        elif error not in (0, errno.EAGAIN, errno.EINTR):
+            return (error,)
+        elif not count:
+            return (0,)
+        return None
 
     def accept(self) -> tuple[int, tuple[Any, ...]] | Literal[True] | None:
         """
@@ -127,82 +153,64 @@ class BareConnections:
 
     def _take(self, fd: int, name: bytes) -> Literal[True] | None:
         limits = self._limits
-        host = self.clientOf(name)[0] if limits.byPeer else ""
+        host = self._hostOf(name)
         if limits.refusal(host) or not self._factory.takesBare:
             return None
-        # Where stalls are checked already, they are checked for this connection too.
-        function = messages.echo if self._isWatching() else self.first
         try:
-            self._reactor.addUsualReader(fd, BareConnection(fd, name, self), function)
+            self._reactor.addUsualReader(fd, self.echo)
         except OSError:
             return None
-        if function is messages.echo:
-            self._talking[fd] = 0
-        self._open += 1
-        counters = self._counters
-        counters.connections += 1
-        counters.active += 1
-        limits.opened(host)
+        self.names[fd] = name
+        self._words[_WATCHED] = self._factory.isWatching()
+        self._counters.connections += 1
+        limits.openedBare(host)
         return True
 
-    def first(self, fd: int) -> tuple[bytes | None, Any] | None:
-        """
-        Echo for the first time.
-        """
+    def _echo(self, fd: int) -> tuple[bytes | None, Any] | None:
         rest = messages.echo(fd)
-        if rest is None:
-            self.echoes(fd)
-        return rest
-
-    def echoes(self, fd: int) -> None:
-        """
-        Check from time to time whether the peer takes its bytes.
-        """
-        self._talking.setdefault(fd, 0)
-        self._watch()
-        self._reactor.changeUsual(fd, messages.echo)
+        return rest if rest is not None or self._words[_WATCHED] else (None, 0)
 
     def goOn(self, bare: BareConnection, data: bytes | None, outcome: Any) -> None:
         """
-        Make the objects of a connection that needs more than an echo, or end it.
-        """
-        if data:
-            isOver = False
-        elif data is None:
-            if outcome == errno.EAGAIN:
-                return
-            isOver = outcome == errno.ECONNRESET
-        else:
-            isOver = not queued(bare)
-        if isOver:
-            self._end(bare)
-        else:
-            echo = self.make(bare)
-            self._reactor.finish(echo.transport.fileno(), (data, outcome))
+        Do what there is to do beside an echo; see :meth:`FastConnection.doUnusual`.
 
-    def _end(self, bare: BareConnection) -> None:
-        if self.hasForked:
-            self._reactor.removeReader(bare)
-        fd = self._leave(bare)
-        self._reactor.forget(fd)
+        :param outcome: also 0 for a first echo, and the negative number of an error of
+            close(2), instead of the error of a read.
+        """
+        fd = bare.fileno()
+        if data is None and outcome == 0:
+            self._words[_WATCHED] = 1
+            self._factory.watch()
+        elif data is None and outcome < 0:
+            self._leave(fd)
+            self._reactor.forget(fd, False)
+            self._port.failed("close", OSError(-outcome, os.strerror(-outcome)))
+        elif data is None and outcome == errno.EAGAIN:
+            return
+        elif outcome == errno.ECONNRESET if data is None else not (data or queued(bare)):
+            self._end(fd)
+        else:
+            self.make(fd)
+            self._reactor.finish(fd, (data, outcome))
+
+    def _end(self, fd: int) -> None:
+        self._leave(fd)
+        self._reactor.forget(fd, not _ALONE[0])
         try:
             os.close(fd)
         except OSError as error:
             self._port.failed("close", error)
 
-    def _leave(self, bare: BareConnection) -> int:
+    def _leave(self, fd: int) -> bytes:
         """
-        Take a connection out of our counts: it is closed next, or another object takes it.
+        Take a connection out of our tables: it is closed next, or another object takes it.
+
+        :return: the name of its peer.
         """
-        fd, bare.fd = bare.fd, -1
-        if fd in self._talking:
-            self._settle(fd)
-            del self._talking[fd]
-        self._open -= 1
-        self._counters.active -= 1
-        limits = self._limits
-        limits.closed(self.clientOf(bare.name)[0] if limits.byPeer else "")
-        return fd
+        self._words[_ENDED] += messages.taken(fd)
+        name = self.names.pop(fd)
+        self._limits.closedBare(self._hostOf(name))
+        return name
 
     def clientOf(self, name: bytes) -> tuple[Any, ...]:
         """
@@ -210,15 +218,19 @@ class BareConnections:
         """
         return self._port.clientOf(nameFrom(name))
 
-    def make(self, bare: BareConnection) -> CountedEcho:
+    def _hostOf(self, name: bytes) -> str:
+        return self.clientOf(name)[0] if self._limits.byPeer else ""
+
+    def make(self, fd: int) -> CountedEcho:
         """
         Make the objects of a connection, which take it over.
         """
-        fd, port, factory = self._leave(bare), self._port, self._factory
+        client = self.clientOf(self._leave(fd))
+        port, factory = self._port, self._factory
         stream = socket.socket(port.addressFamily, socket.SOCK_STREAM, 0, fd)
         self._counters.connections -= 1  # The echo counts itself.
-        client = self.clientOf(bare.name)
         echo = factory.echo(client[0])
+        self._reactor.adopt(fd)
         connection = port.transported(stream, echo, client)
         self._reactor.replaceReader(connection)
         echo.makeConnection(connection)
@@ -228,16 +240,20 @@ class BareConnections:
 
     def settle(self) -> None:
         """
-        Count the bytes echoed since the last time.
+        Count the connections, and the bytes echoed since the last time.
         """
-        for fd in self._talking:
-            self._settle(fd)
-
-    def _settle(self, fd: int) -> None:
-        size = messages.taken(fd)
-        self._talking[fd] += size
-        self._counters.receivedBytes += size
-        self._counters.sentBytes += size
+        before, self._passed = self._passed, {}
+        size, self._words[_ENDED] = self._words[_ENDED], 0
+        for one in self.names.items():
+            new = messages.taken(one[0])
+            size += new
+            if new or one in before:
+                self._passed[one] = before.get(one, 0) + new
+        counters, count = self._counters, len(self.names)
+        counters.receivedBytes += size
+        counters.sentBytes += size
+        counters.active += count - self._counted
+        self._counted = count
 
     def makeWaiting(self) -> bool:
         """
@@ -245,29 +261,22 @@ class BareConnections:
         since the last check: from then on the factory watches them for a stall.
         """
         self.settle()
-        known = self._all() if self._talking else ()
-        for bare in [one for one in known if one.fd in self._talking]:
-            before, waiting = self._talking[bare.fd], queued(bare)
-            if waiting and waiting >= before:
-                self.make(bare)
-            elif before:
-                self._talking[bare.fd] = waiting
-            else:
-                del self._talking[bare.fd]
-                self._reactor.changeUsual(bare.fd, self.first)
-        self._talking = dict(self._talking)  # a dict that has shrunk keeps its memory
-        return bool(self._talking)
+        before, self._passed = self._passed, {}
+        for (fd, name), most in before.items():
+            waiting = queued(BareConnection(fd, name, self))
+            if waiting and waiting >= most:
+                self.make(fd)
+            elif waiting:
+                self._passed[fd, name] = waiting
+        self._words[_WATCHED] = bool(before)
+        return bool(before)
 
     def makeAll(self) -> None:
         """
         Make the objects of all connections.
         """
-        for bare in self._all():
-            self.make(bare)
-
-    def _all(self) -> list[BareConnection]:
-        readers = self._reactor.getReaders() if self._open else []
-        return [one for one in readers if isinstance(one, BareConnection) and one.owner is self]
+        for fd in list(self.names):
+            self.make(fd)
 
 
 def acceptBare(port: StreamPort) -> None:
@@ -285,4 +294,4 @@ def acceptBare(port: StreamPort) -> None:
         port.acceptOne = BareConnections(port, factory, reactor).accept
 
 
-os.register_at_fork(after_in_parent=partial(setattr, BareConnections, "hasForked", True))
+os.register_at_fork(after_in_parent=partial(_ALONE.__setitem__, 0, 0))

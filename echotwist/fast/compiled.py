@@ -12,7 +12,7 @@ from typing import Any
 
 #: The same as in ``speedups.h``.  A change of a C function's arguments or result raises both,
 #: so that a module compiled from an older version is not used.
-BUILD = 1
+BUILD = 2
 
 
 def found() -> Any:

@@ -23,6 +23,7 @@ from twisted.python.log import ILogContext
 
 from echotwist.fast import compiled
 from echotwist.fast.contexts import Contexts, EventContext
+from echotwist.fast.late import LateReaders
 from echotwist.reactors import steadyClock
 
 #: Stands for an event that is not just "read" or just "write".
@@ -41,12 +42,15 @@ class LeanReactor(EPollReactor):
     """
     An ``EPollReactor`` with a shorter way from the kernel to the handler of an event.
     Its timed calls come on time, also when the time of the system is set.
+
+    :ivar late: the readers that are made only when they are needed.
     """
 
     seconds = staticmethod(steadyClock())
 
     def __init__(self) -> None:
         self._usual: dict[int, Callable[[int], Any]] = {}
+        self.late = LateReaders()
         super().__init__()
 
     def addUsual(self, reader: Any, function: Callable[[int], Any]) -> None:
@@ -73,39 +77,59 @@ class LeanReactor(EPollReactor):
             fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
             self._usual.pop(fd, None)
 
-    def addUsualReader(self, fd: int, reader: Any, function: Callable[[int], Any]) -> None:
+    def addUsualReader(self, fd: int, function: Callable[[int], Any]) -> None:
         """
-        Add a reader and the function for its usual event, for a new descriptor.
+        Watch the new descriptor of a reader that is made late, and register the function for
+        its usual event.
 
         :raise OSError: the descriptor cannot be watched.
         """
         self._poller.register(fd, EPOLLIN)
-        self._reads.add(fd)
-        self._selectables[fd] = reader
         self._usual[fd] = function
 
-    def changeUsual(self, fd: int, function: Callable[[int], Any]) -> None:
+    def tables(self) -> tuple[dict[int, Callable[[int], Any]], int]:
         """
-        Replace the function for the usual event.
+        Return the functions for usual events, and the descriptor of epoll(7), for C code that
+        does the same as :meth:`addUsualReader`.
         """
-        self._usual[fd] = function
+        return self._usual, self._poller.fileno()
+
+    def forget(self, fd: int, isWatched: bool) -> None:
+        """
+        Forget the descriptor of a reader that is made late.
+
+        :param isWatched: tell the kernel too.  If no other process has the descriptor, its
+            close does that without another system call.
+        """
+        del self._usual[fd]
+        if isWatched:
+            self._poller.unregister(fd)
+
+    def adopt(self, fd: int) -> None:
+        """
+        Prepare the descriptor of a reader that is made late for an ordinary one, which must
+        come next: :meth:`replaceReader`.
+        """
+        del self._usual[fd]
+        self._reads.add(fd)
 
     def replaceReader(self, reader: Any) -> None:
         """
-        Give the events of a descriptor to another object, and drop its function.
+        Give the events of a descriptor to another object.
         """
-        fd = reader.fileno()
-        self._usual.pop(fd, None)
-        self._selectables[fd] = reader
+        self._selectables[reader.fileno()] = reader
 
-    def forget(self, fd: int) -> None:
+    def getReaders(self) -> list[Any]:
         """
-        Forget a descriptor that is closed next: if no other process has it, the close also
-        ends the watch in the kernel, without another system call.
+        Return all readers.
         """
-        self._usual.pop(fd, None)
-        self._reads.discard(fd)
-        self._selectables.pop(fd, None)
+        return [*super().getReaders(), *self.late.all()]
+
+    def removeAll(self) -> list[Any]:
+        """
+        Stop watching all readers and writers, and return them.
+        """
+        return [*super().removeAll(), *self.late.all()]
 
     def addReader(self, reader: Any) -> None:
         """
@@ -212,10 +236,12 @@ class LeanReactor(EPollReactor):
         if not isinstance(tracker.contexts, Contexts):
             tracker.contexts = Contexts(tracker.contexts)
         contexts, current = tracker.contexts, EventContext(context.get(ILogContext))
-        find = self._selectables.get
+        find, late = self._selectables.get, self.late.find
 
         def handle(fd: int, event: int, rest: Any = None) -> None:
             selectable = find(fd)
+            if selectable is None:
+                selectable = late(fd)
             if selectable is None:
                 return
             current.owner = selectable

@@ -22,11 +22,9 @@
 #define EVENTS 256   /* taken at once; as many messages take some 2 ms */
 
 static char buffer[PIECE];
-static unsigned long long *passed; /* on each descriptor, since it was last taken */
-static long places;                /* for descriptors */
 
 /* Return to Python the bytes that were read, and the result of the last call. */
-static PyObject *unusual(ssize_t size, ssize_t sent, int error)
+PyObject *unusual(ssize_t size, ssize_t sent, int error)
 {
     if (size < 0 || sent >= 0) /* without a buffer, "y#" makes None */
         return Py_BuildValue("(y#n)", size < 0 ? NULL : buffer, size, size < 0 ? error : sent);
@@ -34,42 +32,30 @@ static PyObject *unusual(ssize_t size, ssize_t sent, int error)
                          PyObject_CallFunction(PyExc_OSError, "is", error, strerror(error)));
 }
 
-/* Return the descriptor, with a place in the table; -1 and an exception without one. */
-static long descriptor(PyObject *number)
+/* Echo what has come, and count it; tell whether that was all there is to do. */
+int passOn(long fd, ssize_t *size, ssize_t *sent)
 {
-    long fd = PyLong_AsLong(number), count;
-    unsigned long long *grown;
-    if (fd < places)
-        return fd;
-    count = 2 * fd + 1024;
-    grown = PyMem_Realloc(passed, count * sizeof *passed);
-    if (!grown) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    memset(grown + places, 0, (count - places) * sizeof *passed);
-    passed = grown;
-    places = count;
-    return fd;
+    *size = read(fd, buffer, MOST);
+    if (*size < 0 && errno == EINTR)
+        return 1; /* the event will come again */
+    *sent = *size > 0 ? write(fd, buffer, *size) : 0;
+    if (*sent < 0 && errno == EINTR)
+        *sent = 0;
+    if (*size <= 0 || *sent != *size || (*size == MOST && passed[fd] >= BULK))
+        return 0;
+    passed[fd] += *size;
+    return 1;
 }
 
 static PyObject *echo(PyObject *Py_UNUSED(module), PyObject *number)
 {
     long fd = descriptor(number);
-    ssize_t size, sent = 0;
+    ssize_t size, sent;
     if (fd == -1 && PyErr_Occurred())
         return NULL;
-    size = read(fd, buffer, MOST);
-    if (size < 0 && errno == EINTR)
-        Py_RETURN_NONE; /* the event will come again */
-    if (size > 0)
-        sent = write(fd, buffer, size);
-    if (sent < 0 && errno == EINTR)
-        sent = 0;
-    if (size <= 0 || sent != size || (size == MOST && passed[fd] >= BULK))
-        return unusual(size, sent, errno);
-    passed[fd] += size;
-    Py_RETURN_NONE;
+    if (passOn(fd, &size, &sent))
+        Py_RETURN_NONE;
+    return unusual(size, sent, errno);
 }
 
 /* Tell whether an error means that the peer, or the path to it, is gone. */
@@ -115,19 +101,6 @@ static PyObject *relays(PyObject *Py_UNUSED(module), PyObject *pipe)
     return PyCFunction_NewEx(&RELAY, pipe, NULL);
 }
 
-static PyObject *taken(PyObject *Py_UNUSED(module), PyObject *number)
-{
-    long fd = PyLong_AsLong(number);
-    unsigned long long size = 0;
-    if (fd == -1 && PyErr_Occurred())
-        return NULL;
-    if (fd >= 0 && fd < places) {
-        size = passed[fd];
-        passed[fd] = 0;
-    }
-    return PyLong_FromUnsignedLongLong(size);
-}
-
 static long long now(void) /* in milliseconds */
 {
     struct timespec time;
@@ -166,9 +139,9 @@ static int handle(PyObject *usual, const struct epoll_event *event, PyObject *li
 {
     int fd = event->data.fd, result;
     PyObject *one, *left = NULL, *function = NULL, *number = PyLong_FromLong(fd);
-    if (usual && number && event->events == EPOLLIN)
+    if (usual && number && event->events & EPOLLIN)
         function = PyDict_GetItemWithError(usual, number);
-    if (function) {
+    if (function && (event->events == EPOLLIN || isBare(function))) {
         *python |= !PyCFunction_Check(function);
         left = called(function, number);
     }
@@ -222,6 +195,7 @@ static PyObject *serve(PyObject *Py_UNUSED(module), PyObject *arguments)
 
 static PyMethodDef METHODS[] = {
     {"accepted", accepted, METH_O, NULL},
+    {"bares", bares, METH_O, NULL},
     {"echo", echo, METH_O, NULL},
     {"relays", relays, METH_O, NULL},
     {"serve", serve, METH_VARARGS, NULL},

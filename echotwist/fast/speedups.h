@@ -8,11 +8,20 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#define BUILD 1 /* as in compiled.py */
+#define BUILD 2 /* as in compiled.py */
 
 #pragma GCC visibility push(hidden) /* other libraries may have the same names */
 
+extern unsigned long long *passed; /* on each descriptor, since it was last taken */
+
+long descriptor(PyObject *number);
+int passOn(long fd, ssize_t *size, ssize_t *sent);
+int isBare(PyObject *function);
+PyObject *unusual(ssize_t size, ssize_t sent, int error);
+
 PyObject *accepted(PyObject *module, PyObject *number);
+PyObject *bares(PyObject *module, PyObject *state);
+PyObject *taken(PyObject *module, PyObject *number);
 PyObject *turns(PyObject *module, PyObject *state);
 
 #pragma GCC visibility pop

@@ -1,5 +1,5 @@
 """
-The functions of ``speedups.c`` and ``datagrams.c``.
+The functions of ``speedups.c`` and its parts.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,26 @@ BUILD: int
 def accepted(listener: int) -> tuple[int, bytes] | None:
     """
     Do the same as :meth:`echotwist.fast.accepting.Acceptor.accept`.
+    """
+
+def bares(
+    state: tuple[int, int, dict[int, bytes], dict[int, Callable[[int], Any]], int, object],
+) -> tuple[Callable[[int, int], tuple[int, int, int]], Callable[[int], tuple[Any, ...] | None]]:
+    """
+    Make the functions for the bare connections of a port.
+
+    The first accepts up to so many connections of a listening socket, watches them, and
+    enters them into the tables.  It returns how many it accepted; the number of the error
+    that ended this, or 0; and the descriptor that cannot be watched, or -1.
+
+    The second is :attr:`echotwist.fast.bare.BareConnections.echo`.  ``serve`` calls it for
+    any event with something to read.  It also closes connections that have ended, if the
+    peer has everything, takes them out of the tables, and counts their bytes.
+
+    :param state: the address of two words: the bytes of ended connections, and whether
+        somebody checks if peers take their bytes; the address of a word: whether to close
+        connections; the names of the peers; the functions of the usual events; the
+        descriptor of epoll(7); and the owner of the first words.
     """
 
 def echo(fd: int) -> tuple[bytes | None, Any] | None:

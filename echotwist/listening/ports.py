@@ -25,7 +25,8 @@ from echotwist.sockets.options import roomForConnections, roomForScrapers
 from echotwist.streams.connection import Connection, lingering
 from echotwist.streams.factory import EchoFactory
 from echotwist.streams.limits import Limits
-from echotwist.streams.port import StreamPort, UnixPort
+from echotwist.streams.port import StreamPort
+from echotwist.streams.unix import UnixPort
 from echotwist.telemetry.counters import Counters
 from echotwist.telemetry.log import RateLimitedLog
 

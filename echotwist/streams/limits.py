@@ -5,6 +5,7 @@ The limits that decide which connections a stream echo serves.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sized
 from ipaddress import ip_address
 
 from echotwist.sockets.access import Access
@@ -33,6 +34,8 @@ class Limits:
         #: The decision depends on the peer's address.
         self.byPeer = access is not None or mostPerPeer is not None
         self._all = 0
+        #: The bare connections of each port, which count by being there.
+        self.bare: list[Sized] = []
         self._ofPeer: Counter[str] = Counter()
 
     def refusal(self, host: str | None) -> str:
@@ -44,7 +47,7 @@ class Limits:
         """
         if host and self._access is not None and (reason := self._access.refusal(host)):
             return reason
-        if self.most is not None and self._all >= self.most:
+        if not self.hasRoom(1):
             return "too many connections"
         if host is None or self._mostPerPeer is None:
             return ""
@@ -52,11 +55,23 @@ class Limits:
             return "too many connections of one peer"
         return ""
 
+    def hasRoom(self, count: int) -> bool:
+        """
+        Tell whether so many more connections may be served, whoever their peers are.
+        """
+        return self.most is None or self._all + sum(map(len, self.bare)) + count <= self.most
+
     def opened(self, host: str | None) -> None:
         """
         Count a connection.
         """
         self._all += 1
+        self.openedBare(host)
+
+    def openedBare(self, host: str | None) -> None:
+        """
+        Count a connection for its peer alone.
+        """
         if self._mostPerPeer is not None and host is not None:
             self._ofPeer[_networkText(host)] += 1
 
@@ -65,6 +80,12 @@ class Limits:
         Count a connection that is closed.
         """
         self._all -= 1
+        self.closedBare(host)
+
+    def closedBare(self, host: str | None) -> None:
+        """
+        Count a closed connection for its peer alone.
+        """
         if self._mostPerPeer is not None and host is not None:
             peer = _networkText(host)
             self._ofPeer[peer] -= 1

@@ -1,5 +1,5 @@
 """
-The ports that accept TCP and UNIX connections.
+The port that accepts connections.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from contextlib import suppress
 from typing import Any, Literal, cast
 
 from twisted.internet import tcp
-from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IReactorFDSet
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from echotwist.recovery import RecoveringPort
-from echotwist.sockets.addresses import nameText, placeOf, scoped
+from echotwist.sockets.addresses import placeOf, scoped
 from echotwist.sockets.options import openSpare
 from echotwist.streams.connection import Connection, refuse
 from echotwist.streams.wrappers import innermostProtocol
@@ -46,6 +45,7 @@ class StreamPort(RecoveringPort, tcp.Port):
     :param reactor: the reactor that waits for connections.
     :param backlog: connections that may wait to be accepted.
     :ivar accepts: how many are accepted in one go.
+    :ivar likely: how many will probably wait next time.
     """
 
     accepts = ACCEPTS_AT_ONCE
@@ -81,7 +81,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         self._shouldShutdown = False
         self._realPortNumber = self._numberOf(listener)
         self._spare = openSpare()
-        self._likely: float = self.accepts
+        self.likely: float = self.accepts
         self.factory.doStart()
         self.connected = True
         self.socket = listener
@@ -104,7 +104,7 @@ class StreamPort(RecoveringPort, tcp.Port):
         """
         Accept waiting connections, about as many as last time: a call that finds none costs time.
         """
-        if not self.accept(int(self._likely)):
+        if not self.accept(int(self.likely)):
             self.examine()
 
     def acceptOne(self) -> tuple[int, Any] | Literal[True] | None:
@@ -129,21 +129,39 @@ class StreamPort(RecoveringPort, tcp.Port):
             try:
                 found = self.acceptOne()
             except OSError as error:
-                self.failed("accept", error)
-                if error.errno == errno.EINVAL or self._hasNoRoom(error):
+                if self.failedToAccept(error):
                     return True
                 continue
-            self._losses = 0
             if found is None:
-                self._likely = max(number, 1)
+                self.accepted(number, most)
                 return number > 0
             if found is not True:
-                self._welcome(*found)
-        if self._likely * GROWTH <= self.accepts:
-            self._likely *= GROWTH
+                self.welcome(*found)
+        self.accepted(most, most)
         return True
 
-    def _welcome(self, fd: int, name: Any) -> None:
+    def accepted(self, count: int, most: int) -> None:
+        """
+        Note how many connections waited, for the next time.
+
+        :param most: how many would have been accepted.
+        """
+        self._losses = 0
+        if count < most:
+            self.likely = max(count, 1)
+        elif self.likely * GROWTH <= self.accepts:
+            self.likely *= GROWTH
+
+    def failedToAccept(self, error: OSError) -> bool:
+        """
+        Handle an error of accept(2).
+
+        :return: whether the next try would fail too.
+        """
+        self.failed("accept", error)
+        return error.errno == errno.EINVAL or self._hasNoRoom(error)
+
+    def welcome(self, fd: int, name: Any) -> None:
         stream = socket.socket(self.addressFamily, socket.SOCK_STREAM, self.socket.proto, fd)
         try:
             self._serve(stream, self.clientOf(name))
@@ -265,36 +283,3 @@ class StreamPort(RecoveringPort, tcp.Port):
             os.close(self._spare)
             self._spare = None
         super().connectionLost(reason)
-
-
-class UnixPort(StreamPort):
-    """
-    A port for UNIX sockets.
-    """
-
-    _type = "UNIX"
-
-    def __init__(self, listener: socket.socket, *arguments: Any) -> None:
-        super().__init__(listener, *arguments)
-        self.addressFamily = listener.family
-
-    def _numberOf(self, listener: socket.socket) -> Any:
-        return nameText(listener.getsockname())
-
-    def clientOf(self, name: Any) -> tuple[Any, ...]:
-        """
-        Turn the name that ``accept`` returned into the address that a connection keeps.
-        """
-        return (name, None)
-
-    def _serve(self, stream: socket.socket, peer: Any) -> None:
-        # Unlike TCP connections, these inherit nothing (Linux 6.18).
-        with suppress(OSError):
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        super()._serve(stream, peer)
-
-    def addressOf(self, name: Any) -> UNIXAddress:
-        """
-        Make an ``IAddress`` from the name that ``accept`` or ``getsockname`` returned.
-        """
-        return UNIXAddress((name[0] if isinstance(name, tuple) else name) or None)

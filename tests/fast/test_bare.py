@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 from unittest import skipUnless
 
@@ -22,18 +23,21 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from echotwist import EchoFactory
 from echotwist.impair.grammar import Impairments
+from echotwist.sockets import options
 from echotwist.sockets.access import Access
 from echotwist.streams import connection, progress
 from echotwist.streams.connection import Connection, lingering
 from echotwist.streams.impaired import ImpairedFactory
 from echotwist.streams.limits import Limits
 from echotwist.streams.port import StreamPort
+from echotwist.telemetry.counters import Counters
 from tests.support.plain import InPython
 
 LINUX = sys.platform == "linux"
 if LINUX:
-    from echotwist.fast import bare, messages
-    from echotwist.fast.bare import BareConnection, BareConnections, acceptBare
+    from echotwist.fast import bare
+    from echotwist.fast.bare import acceptBare
+    from echotwist.fast.barereader import BareConnection
     from echotwist.fast.connection import FastConnection
     from echotwist.fast.reactor import LeanReactor
 
@@ -62,6 +66,13 @@ class BareTests(SynchronousTestCase):
         for waker in self.reactor._internalReaders:
             self.addCleanup(waker.connectionLost, None)
 
+    @property
+    def counters(self) -> Counters:
+        """
+        Return the counters, with all that is counted elsewhere.
+        """
+        return self.factory.counters.settle()
+
     def listen(self, **words: Any) -> None:
         """
         Listen.
@@ -69,7 +80,6 @@ class BareTests(SynchronousTestCase):
         :param words: for the factory.
         """
         self.factory = EchoFactory(reactor=self.clock, **words)
-        self.counters = self.factory.counters
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         listener.setblocking(False)
         self.port = StreamPort(listener, self.factory, self.factory.limitedLog, self.reactor)
@@ -134,18 +144,11 @@ class BareTests(SynchronousTestCase):
         peer = self.connect()
         for number in range(1, 4):
             self.assertEqual(self.echoed(peer, b"hello"), b"hello")
-            self.assertEqual(self.counters.settle().receivedBytes, 5 * number)
+            self.assertEqual(self.counters.receivedBytes, 5 * number)
             self.assertEqual(self.counters.sentBytes, 5 * number)
-            self.assertIs(self.function(), messages.echo)
+            self.assertEqual(self.kinds(), [BareConnection])
         self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
         self.assertEqual(self.kinds(), [BareConnection])
-
-    def function(self) -> object:
-        """
-        Return what the only connection leaves its usual event to.
-        """
-        [one] = filter(self.isBare, self.reactor.getReaders())
-        return self.reactor._usual[one.fileno()]
 
     def test_ends(self) -> None:
         """
@@ -188,6 +191,7 @@ class BareTests(SynchronousTestCase):
         What the peer has yet to take then is not left to the kernel alone.
         """
         self.listen()
+        self.alone(False)
         peer = self.connect()
         self.assertEqual(self.echoed(peer, b"hello"), b"hello")
         for module in (bare, connection):
@@ -219,6 +223,13 @@ class BareTests(SynchronousTestCase):
             self.assertEqual(self.counters.active, 0)
         self.assertEqual([one for one in gc.get_objects() if self.isBare(one)], [])
 
+    def alone(self, isAlone: bool) -> None:
+        """
+        Say whether another process may have the descriptors; if so, Python closes them all.
+        """
+        self.addCleanup(bare._ALONE.__setitem__, 0, bare._ALONE[0])
+        bare._ALONE[0] = isAlone
+
     def test_heldElsewhere(self) -> None:
         """
         After a fork another process may have the descriptor too: nobody is woken by a
@@ -226,7 +237,7 @@ class BareTests(SynchronousTestCase):
         """
         for hasForked in (False, True):
             self.listen()
-            self.patch(BareConnections, "hasForked", hasForked)
+            self.alone(not hasForked)
             peer = self.connect()
             [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
             with socket.socket(fileno=os.dup(fd)):
@@ -241,10 +252,10 @@ class BareTests(SynchronousTestCase):
         """
         code = (
             "import os\n"
-            "from echotwist.fast.bare import BareConnections\n"
-            "assert not BareConnections.hasForked\n"
+            "from echotwist.fast import bare\n"
+            "assert bare._ALONE[0]\n"
             "os.waitpid(os.fork() or os._exit(0), 0)\n"
-            "assert BareConnections.hasForked\n"
+            "assert not bare._ALONE[0]\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -290,7 +301,7 @@ class BareTests(SynchronousTestCase):
         peer.setblocking(True)
         self.assertEqual(self.echoed(peer, b"last"), b"last")
         self.assertEqual(got, sent)
-        self.assertEqual(self.counters.settle().receivedBytes, sent + 9)
+        self.assertEqual(self.counters.receivedBytes, sent + 9)
         self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
 
     def test_stall(self) -> None:
@@ -316,6 +327,7 @@ class BareTests(SynchronousTestCase):
         So is one that takes nothing and has ended its side.
         """
         self.listen(stallTimeout=8)
+        self.alone(False)
         peer = self.connect()
         self.assertEqual(self.echoed(peer, b"hello"), b"hello")
         for module in (bare, progress, connection):
@@ -377,7 +389,7 @@ class BareTests(SynchronousTestCase):
         self.assertEqual(self.echoed(peer, b"hello"), b"hello")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.assertEqual(self.kinds(), [BareConnection])
-        self.assertEqual(self.counters.settle().receivedBytes, 105)
+        self.assertEqual(self.counters.receivedBytes, 105)
 
     def test_silent(self) -> None:
         """
@@ -389,29 +401,89 @@ class BareTests(SynchronousTestCase):
 
     def test_silentBesideOthers(self) -> None:
         """
-        While somebody talks, a new peer is taken for one that does, until it is found out
-        that it says nothing; when it speaks it is watched again.
+        While one peer talks, another that says nothing is left alone; when it speaks, it is
+        watched too.
         """
         self.listen(stallTimeout=8)
-        self.patch(bare, "queued", lambda stream: 0)  # The kernel may tell late.
         talker = self.connect()
-        for _ in range(2):
-            self.assertEqual(self.echoed(talker, b"hello"), b"hello")
+        self.assertEqual(self.echoed(talker, b"hello"), b"hello")
         silent = self.connect()
-        owner: Any = self.factory.bare[0]
-        fds = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
-        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {messages.echo})
-        for _ in range(2):
-            self.assertEqual(self.echoed(talker, b"hello"), b"hello")
-            self.clock.advance(1)
-        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {messages.echo, owner.first})
-        for _ in range(8):
-            self.clock.advance(1)
-        self.assertEqual({self.reactor._usual[fd] for fd in fds}, {owner.first})
+        self.clock.pump([1] * 10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.echoed(silent, b"hello"), b"hello")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
-        self.assertEqual(self.counters.settle().receivedBytes, 25)
+        self.assertEqual(self.counters.receivedBytes, 10)
+
+    def test_watchedAgain(self) -> None:
+        """
+        When all have left, nobody watches; the next one to talk is watched again.
+        """
+        self.listen(stallTimeout=8)
+        for _ in range(3):
+            peer = self.connect()
+            self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.reset(peer)
+            self.turn()
+            self.factory._finishIfAlone()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_reused(self) -> None:
+        """
+        A new connection that gets the descriptor of one that has ended, in the same turn,
+        is served and counted as itself.
+        """
+        self.listen(stallTimeout=8)
+        ends: list[Callable[[socket.socket], object]] = [socket.socket.close, self.reset]
+        for number in range(1, 9):
+            peer = self.connect()
+            [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+            self.assertEqual(self.echoed(peer, b"hello"), b"hello")
+            ends[number % 2](peer)
+            other = socket.create_connection(self.port.socket.getsockname(), timeout=10)
+            other.send(b"other")
+            self.turn()
+            [found] = [one for one in self.reactor.getReaders() if self.isBare(one)]
+            self.assertEqual(found.fileno(), fd)
+            self.turn()
+            self.assertEqual(other.recv(9), b"other")
+            self.assertEqual(found.name[2:4], struct.pack("!H", other.getsockname()[1]))
+            other.close()
+            self.turn()
+            counters = self.counters
+            self.assertEqual((counters.connections, counters.active), (2 * number, 0))
+            self.assertEqual(counters.receivedBytes, 10 * number)
+
+    def test_halfCloseFull(self) -> None:
+        """
+        A client that has yet to take its bytes when it half-closes gets them all, and then
+        the end.
+        """
+        self.listen()
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4608)
+            peer.settimeout(10)
+            peer.connect(self.port.socket.getsockname())
+            self.turn()
+            [reader] = filter(self.isBare, self.reactor.getReaders())
+            sent = 0
+            while options.queued(reader) < 50_000:  # more than its window
+                sent += peer.send(bytes(1000))
+                self.turn()
+            self.assertEqual(self.kinds(), [BareConnection])
+            peer.shutdown(socket.SHUT_WR)
+            self.turn(3)
+            self.assertNotIn(BareConnection, self.kinds())
+            self.assertEqual(self.counters.active, 1)
+            got = 0
+            while got < sent:
+                got += len(peer.recv(1000))
+                self.turn()
+            self.assertEqual(peer.recv(1), b"")
+        for _ in range(1000):
+            if self.counters.active:
+                self.reactor.doIteration(0.01)
+                self.reactor.runUntilCurrent()
 
     def test_limits(self) -> None:
         """
@@ -456,7 +528,7 @@ class BareTests(SynchronousTestCase):
             self.reactor.runUntilCurrent()
         self.assertEqual((peer.recv(1), ended), (b"", [None]))
         self.assertEqual(self.counters.drained, 1)
-        self.assertEqual(self.counters.settle().receivedBytes, 10)
+        self.assertEqual(self.counters.receivedBytes, 10)
 
     def test_drained(self) -> None:
         """
@@ -514,6 +586,8 @@ class BareTests(SynchronousTestCase):
         """
         A connection that the kernel has no room to watch is tried again.
         """
+        usual, _ = self.reactor.tables()
+        self.patch(self.reactor, "tables", lambda: (usual, -1))
         self.listen()
 
         def fail(*arguments: object) -> None:
@@ -522,13 +596,14 @@ class BareTests(SynchronousTestCase):
         self.patch(self.reactor, "addUsualReader", fail)
         self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
         self.assertEqual(self.kinds(), [FastConnection])
+        self.assertEqual((self.counters.connections, self.counters.active), (1, 1))
 
     def test_errors(self) -> None:
         """
         An error of accept(2) is counted, and the next connection served.
         """
         self.listen()
-        [connections] = self.factory.bare
+        connections: Any = self.factory.bare[0]
 
         def fail(listener: int) -> None:
             raise OSError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
@@ -537,7 +612,45 @@ class BareTests(SynchronousTestCase):
         self.port.accept(1)
         change.restore()
         self.assertEqual(self.counters.errors, {("accept", "ECONNABORTED"): 1})
+        some = vars(connections).get("_acceptSome")
+        connections._acceptSome = lambda *_: (0, errno.ECONNABORTED, -1)
+        connections.doUnusual(*connections.acceptSome(0))
+        connections._acceptSome = some
+        self.assertEqual(self.counters.errors, {("accept", "ECONNABORTED"): 2})
         self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
+
+    def test_noRoomFor(self) -> None:
+        """
+        A limit holds also if all come at once, and for connections of every kind together.
+        """
+        self.listen(limits=Limits(most=3))
+        self.port.likely = 64
+        peers = [socket.create_connection(self.port.socket.getsockname()) for _ in range(9)]
+        for peer in peers:
+            self.addCleanup(peer.close)
+        self.turn(3)
+        counters = self.counters
+        self.assertEqual((counters.active, counters.refused), (3, {"too many connections": 6}))
+        owner: Any = self.factory.bare[0]
+        owner.make(next(iter(owner.names)))
+        self.assertRaises(ConnectionResetError, self.connect().recv, 1)
+        peers[0].close()
+        self.turn(3)
+        self.assertEqual(self.echoed(self.connect(), b"hello"), b"hello")
+        self.assertEqual(self.counters.active, 3)
+
+    def test_notClosed(self) -> None:
+        """
+        An error of close(2) is counted, and nothing is left of the connection.
+        """
+        self.listen()
+        peer = self.connect()
+        [one] = filter(self.isBare, self.reactor.getReaders())
+        os.close(one.fileno())
+        one.doUnusual(None, -errno.EIO)
+        self.assertEqual(self.counters.errors, {("close", "EIO"): 1})
+        self.assertEqual((self.kinds(), self.counters.active, one.fileno()), ([], 0, -1))
+        peer.close()
 
     def test_inherited(self) -> None:
         """
@@ -578,7 +691,7 @@ class BareTests(SynchronousTestCase):
                 peer = socket.create_connection(self.port.socket.getsockname(), timeout=10)
                 self.addCleanup(peer.close)
             self.turn()
-        self.assertGreater(self.port._likely, 10)
+        self.assertGreater(self.port.likely, 10)
         self.turn(10)
         self.assertEqual(self.counters.active, 800)
 

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import weakref
+from array import array
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -288,6 +289,146 @@ class CompiledAcceptorTests(AcceptorTests):
         Choose how.
         """
         self.accept = speedups.accepted
+
+
+@skipIf(not LINUX or speedups is None, "needs what is compiled")
+class BaresTests(SynchronousTestCase):
+    """
+    Tests for ``bares``.
+    """
+
+    def setUp(self) -> None:
+        """
+        Listen.
+        """
+        self.table, self.names = Table(), dict[int, bytes]()
+        self.addCleanup(self.table.epoll.close)
+        self.words, self.ends = array("Q", [0, 1]), array("Q", [1])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.addCleanup(self.listener.close)
+
+    def functions(self, epoll: int) -> Any:
+        """
+        Make the functions.
+        """
+        addresses = [words.buffer_info()[0] for words in (self.words, self.ends)]
+        return speedups.bares((*addresses, self.names, self.table.usual, epoll, self.words))
+
+    def connected(self) -> socket.socket:
+        """
+        Connect.
+        """
+        peer = socket.create_connection(self.listener.getsockname())
+        self.addCleanup(peer.close)
+        return peer
+
+    def test_accept(self) -> None:
+        """
+        It accepts as many as it is told to, and enters them.
+        """
+        accept, echo = self.functions(self.table.epoll.fileno())
+        peers = [self.connected() for _ in range(3)]
+        self.assertEqual(accept(self.listener.fileno(), 2), (2, 0, -1))
+        self.assertEqual(accept(self.listener.fileno(), 2), (1, errno.EAGAIN, -1))
+        self.assertEqual(set(self.table.usual.values()), {echo})
+        self.assertEqual(
+            [nameFrom(name) for name in self.names.values()],
+            [peer.getsockname() for peer in peers],
+        )
+        for fd in self.names:
+            os.close(fd)
+
+    def test_noRoom(self) -> None:
+        """
+        A connection that cannot be watched is given back, and no other one accepted.
+        """
+        accept, _ = self.functions(-1)
+        peers = [self.connected() for _ in range(3)]
+        for peer in peers:
+            count, error, fd = accept(self.listener.fileno(), 3)
+            self.assertEqual((count, error), (0, errno.EBADF))
+            self.assertEqual(nameFrom(self.names.pop(fd)), peer.getsockname())
+            os.close(fd)
+        self.assertEqual(self.table.usual, {})
+
+    def test_errors(self) -> None:
+        """
+        The number of an error is given; nothing is accepted.
+        """
+        accept, _ = self.functions(self.table.epoll.fileno())
+        self.assertEqual(accept(-1, 3), (0, errno.EBADF, -1))
+        self.assertRaises(TypeError, accept, "1", 3)
+
+    def test_ends(self) -> None:
+        """
+        A connection that has ended is closed, if that is wanted; its bytes are counted.
+        """
+        accept, _ = self.functions(self.table.epoll.fileno())
+        for ends in (1, 0):
+            self.ends[0] = ends
+            peer = self.connected()
+            self.assertEqual(accept(self.listener.fileno(), 1), (1, 0, -1))
+            [fd] = self.names
+            peer.send(b"hello")
+            self.assertEqual(self.table.serve(), [])
+            self.assertEqual(peer.recv(9), b"hello")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            left = self.table.serve()
+            if ends:
+                self.assertEqual((left, self.names, self.table.usual), ([], {}, {}))
+                self.assertRaises(OSError, os.fstat, fd)
+            else:
+                [(found, _, rest)] = left
+                self.assertEqual((found, rest), (fd, (None, errno.ECONNRESET)))
+                self.assertEqual(speedups.taken(fd), 5)
+                os.close(fd)
+            self.assertEqual(self.words[0], 5)
+            self.assertEqual(speedups.taken(fd), 0)
+
+    def test_noDescriptor(self) -> None:
+        """
+        What is no descriptor is an error.
+        """
+        _, echo = self.functions(self.table.epoll.fileno())
+        self.assertEqual(echo(-1), (None, errno.EBADF))
+        self.assertRaises(TypeError, echo, "1")
+
+    def test_first(self) -> None:
+        """
+        While nobody checks whether peers take their bytes, an echo is told.
+        """
+        accept, echo = self.functions(self.table.epoll.fileno())
+        peer = self.connected()
+        accept(self.listener.fileno(), 1)
+        [fd] = self.names
+        for watched in (1, 0, 1):
+            self.words[1] = watched
+            peer.send(b"hello")
+            self.assertEqual(echo(fd), None if watched else (None, 0))
+            self.assertEqual(peer.recv(9), b"hello")
+        self.assertEqual(speedups.taken(fd), 15)
+        os.close(fd)
+
+    def test_lifetime(self) -> None:
+        """
+        Nothing is left of the functions, and of what they hold.
+        """
+        table = Functions()
+        gone = weakref.ref(table)
+        self.table.usual = table
+        both = self.functions(self.table.epoll.fileno())
+        self.table.usual = {}
+        del table, both
+        gc.collect()
+        self.assertIsNone(gone())
+
+
+class Functions(dict[int, Any]):
+    """
+    A table of functions that can be watched.
+    """
 
 
 class Table:
