@@ -129,4 +129,4 @@ def _installReactor(name: str | None) -> None:
         try:
             installReactor(name)
         except (NoSuchReactor, ImportError):
-            raise ProbeError(f"reactor {name}: Twisted has none of that name here") from None
+            raise ProbeError(f"--reactor {name}: Twisted has none of that name here") from None

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import socket
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from time import monotonic_ns, sleep, time_ns
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from echotwist.probe import kernel
-from echotwist.probe.events import arrivalNow
+from echotwist.probe.events import Arrival
 from echotwist.probe.exchange import Exchange
 from echotwist.probe.kernel import Report, Stamp
 from echotwist.probe.receiver import receiver
+from echotwist.probe.schedule import SECOND
 from echotwist.probe.socketevents import SocketEvents
 from echotwist.reactors import IReactor
 from echotwist.sockets.errors import inWords
@@ -30,6 +33,10 @@ _AT_ONCE = 64
 #: ``net.core.optmem_max``, which is 20 KiB before Linux 6.9, and each probe has two.
 _UNREAD = 16
 
+#: Nanoseconds: if a wait is shorter than the first, replies, which the kernel stamps, do not
+#: end it; they are then read at intervals of the second.
+_SOON, _PAUSE = SECOND // 2000, SECOND // 1000
+
 #: For how many packets the kernel's stamps are kept.
 STAMPED = 2**17
 
@@ -43,10 +50,12 @@ class Datagrams:
     :param wantsStamps: ask the kernel for time stamps of packets that leave and come in.
     :param stamped: for how many packets the kernel's stamps are kept, a power of 2.
     :cvar asksForQueue: ask for the time when packets were queued, too.
+    :cvar asksForSender: ask where each packet came from.
     :ivar isStamped: the kernel gives time stamps.
     """
 
     asksForQueue = True
+    asksForSender = False
 
     def __init__(
         self,
@@ -69,7 +78,7 @@ class Datagrams:
         size = stamped if self.isStamped else 1
         self._mask = size - 1
         self._numbers, self._left, self._queued = (array("q", bytes(8 * size)) for _ in range(3))
-        self._key = self._unread = self._latest = 0
+        self._key = self._unread = self._latest = self._lookedAt = 0
         self.source = one.getsockname()
 
     def start(self, session: Exchange) -> None:
@@ -167,11 +176,24 @@ class Datagrams:
 
     def waitUntil(self, at: int) -> bool:
         """
-        Wait for replies until a time, and take them.
+        Wait until a time, or for replies, and take them.
+
+        Replies do not end a short wait.  They are read together, now and then, as it takes
+        longer to wake up than to read.
 
         :return: whether that is possible.
         """
-        return self._events.waitUntil(at)
+        now = monotonic_ns()
+        if not self.isStamped or at - now > _SOON:
+            self.sentAll()
+            return self._events.waitUntil(at)
+        if now - self._lookedAt >= _PAUSE:
+            self._lookedAt = now
+            self.sentAll()
+            self.read()
+        elif at > now:
+            sleep((at - now) / SECOND)
+        return True
 
     def leftAt(self, number: int) -> int:
         """
@@ -199,26 +221,32 @@ class Datagrams:
         except OSError:  # Nothing has come in, or an ICMP error, which is among the notices.
             found = []
             self._readNotices()
+        now, wall = monotonic_ns(), time_ns()
         header = self._hasHeader
         for data, stamped, sender in found:
-            self._arrived(data[(data[0] & 15) * 4 :] if header else data, stamped, sender)
+            payload = data[(data[0] & 15) * 4 :] if header else data
+            self._arrived(payload, Arrival(now, wall, stamped), sender)
         self._wasRead()
 
     def _receive(self) -> list[tuple[bytes, int, Any]]:
         """
         Take some of the packets that have come in.
 
-        :return: for each packet its bytes, the kernel's stamp of its arrival, and its source.
+        :return: for each packet its bytes, the kernel's stamp of its arrival, and its source,
+            if anybody asks for it.
         """
         if not kernel.IS_LINUX:
             data, sender = self._socket.recvfrom(_LARGEST)
             return [(data, 0, sender)]
         room = receiver(_AT_ONCE, _LARGEST)
         count = room.receive(self._socket.fileno())
-        return [(room.packet(n), kernel.receivedAt(room, n), room.sender(n)) for n in range(count)]
+        packets = map(room.packet, range(count))
+        senders = map(room.sender, range(count)) if self.asksForSender else repeat(None, count)
+        # Others may receive into the same room before all of them are taken.
+        return list(zip(packets, kernel.receivedAt(room, count), senders, strict=True))
 
-    def _arrived(self, data: bytes, stamped: int, sender: Any) -> None:
-        self._session.arrived(data, arrivalNow(stamped))
+    def _arrived(self, data: bytes, arrival: Arrival, sender: Any) -> None:
+        self._session.arrived(data, arrival)
 
     def _wasRead(self) -> None:
         self._session.wasRead()
@@ -232,19 +260,18 @@ class Datagrams:
 
         :return: how many ICMP errors there were.
         """
-        reports = self._unread = 0
-        for notice in kernel.notices(self._socket) if self._hasNotices else ():
-            if isinstance(notice, Stamp):
-                self._stamped(*notice)
-            elif isinstance(notice, Report):
-                reports += 1
-                self._reported(notice)
-        return reports
+        self._unread = 0
+        if not self._hasNotices:
+            return 0
+        stamps, others = kernel.notices(self._socket)
+        self._stamped(stamps)
+        reports = [one for one in others if isinstance(one, Report)]
+        for report in reports:
+            self._reported(report)
+        return len(reports)
 
-    def _stamped(self, what: int, key: int, at: int) -> None:
-        # The kernel counts in 32 bits.
-        number = self._numbers[key & self._mask]
-        if what == kernel.LEFT:
-            self._left[number & self._mask] = at
-        elif what == kernel.QUEUED:
-            self._queued[number & self._mask] = at
+    def _stamped(self, stamps: Iterable[Stamp]) -> None:
+        numbers, left, queued, mask = self._numbers, self._left, self._queued, self._mask
+        for what, key, at in stamps:
+            # The kernel counts in 32 bits.
+            (left if what == kernel.LEFT else queued)[numbers[key & mask] & mask] = at

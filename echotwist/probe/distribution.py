@@ -93,8 +93,10 @@ class Distribution:
         The last values.
         """
         exact, most = self._memory.exact, self._memory.recent
-        newest = self._values[max(exact, len(self._values) - most) :]
-        return [*self._values[:exact][-most:], *self._last, *newest][-most:]
+        count = len(self._values)
+        oldest = self._values[max(0, min(exact, count) - most) : exact]
+        newest = self._values[max(exact, count - most) :]
+        return [*oldest, *self._last, *newest][-most:]
 
     @property
     def count(self) -> int:

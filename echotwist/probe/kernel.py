@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from echotwist.probe.receiver import Receiver, receiver
+from echotwist.probe.receiver import Receiver, padded, receiver
 from echotwist.sockets.packetinfo import controlsIn
 
 #: ``SO_TIMESTAMPING``, which is also the type of the control messages, of Linux'
@@ -34,14 +34,17 @@ _ID_TCP = 1 << 16
 #: ``IP_RECVERR`` of ``in.h`` and ``IPV6_RECVERR`` of ``in6.h``, with their levels.
 _REPORTS = [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)] if IS_LINUX else []
 
-#: The beginning of a ``struct scm_timestamping`` with the header of cmsg(3): size, level,
-#: type; and the time by software, in seconds and nanoseconds.
-_STAMP = struct.Struct("@Niill")
+#: Of a ``struct scm_timestamping`` with the header of cmsg(3): level, type, and the time by
+#: software, in seconds and nanoseconds.
+_STAMP = f"@{struct.calcsize('@N')}xiill"
 #: ``struct sock_extended_err`` of ip(7): error, origin, type, code, padding, two numbers.
 _ERROR = struct.Struct("@IBBBxII")
 _FROM_HERE, _FROM_ICMP, _FROM_ICMP6, _FROM_STAMPS = 1, 2, 3, 4
-#: The notice of a sent packet: all three times, and the error, each with its header.
-_SENT = struct.Struct("@Nii6lNiiIBBBxII")
+#: The notice of a sent packet: that with two more times; and of the error, after its header,
+#: the origin, what happened, and the number of the packet.
+_ERROR_OF_SENT = f"{_STAMP}{struct.calcsize('@4lNiiI')}xB3xII"
+_CAME, _SENT = map(padded, (_STAMP, _ERROR_OF_SENT))
+_CAME_SIZE, _SENT_SIZE = map(struct.calcsize, (_STAMP, _ERROR_OF_SENT))
 #: ``struct sockaddr_in`` and ``sockaddr_in6``: where the address begins, and its size.
 _ADDRESSES = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}
 _FAMILY = struct.Struct("@H")
@@ -82,20 +85,6 @@ _MESSAGES = {
 
 #: The error of packets that are too large, with the largest size allowed.
 _TOO_BIG = ("fragmentation needed", "packet too big")
-
-
-class Stamp(NamedTuple):
-    """
-    The time of an event of a sent packet.
-
-    :param what: ``LEFT``, ``QUEUED`` or ``ACKNOWLEDGED``.
-    :param key: the number of the packet, as the kernel counts.
-    :param at: nanoseconds of ``CLOCK_REALTIME``.
-    """
-
-    what: int
-    key: int
-    at: int
 
 
 class Report(NamedTuple):
@@ -171,33 +160,40 @@ def countsAnyway(error: OSError) -> bool:
     return error.errno in _COUNTED
 
 
-def receivedAt(room: Receiver, number: int) -> int:
+def receivedAt(room: Receiver, count: int) -> list[int]:
     """
-    Tell when a packet came in, of which the first control message tells; 0 if it does not.
+    Tell when packets came in, of which their first control messages tell; 0 if they do not.
     """
-    if room.told[number] < _STAMP.size:
-        return 0
-    _, level, kind, seconds, rest = _STAMP.unpack_from(room.memory, room.controls[number])
-    isStamp = kind == _TIMESTAMPING and level == socket.SOL_SOCKET
-    return int(seconds * 10**9 + rest) if isStamp else 0
+    found = zip(room.told, room.controls(_CAME, count), strict=False)
+    return [
+        seconds * 10**9 + rest
+        if kind == _TIMESTAMPING and level == socket.SOL_SOCKET and told >= _CAME_SIZE
+        else 0
+        for told, (level, kind, seconds, rest) in found
+    ]
 
 
-#: A notice of the kernel about a sent packet.
-Notice = Stamp | Report | Limit
+#: The time of an event of a sent packet: ``LEFT``, ``QUEUED`` or ``ACKNOWLEDGED``; the
+#: number of the packet, as the kernel counts; and nanoseconds of ``CLOCK_REALTIME``.
+Stamp = tuple[int, int, int]
+
+#: Any other notice of the kernel about a sent packet.
+Notice = Report | Limit
 
 
-def notices(one: socket.socket) -> list[Notice]:
+def notices(one: socket.socket) -> tuple[list[Stamp], list[Notice]]:
     """
     Read all notices of the kernel about sent packets.
     """
-    found: list[Notice] = []
+    stamps: list[Stamp] = []
+    others: list[Notice] = []
     count = _AT_ONCE if _ERRORS else 0
     with suppress(OSError):  # There are no more.
         while count == _AT_ONCE:
             room = receiver(_AT_ONCE, _RETURNED, _ERRORS)
             count = room.receive(one.fileno())
-            found += filter(None, [_notice(room, number) for number in range(count)])
-    return found
+            _sort(room, count, stamps, others)
+    return stamps, others
 
 
 def nextNotice(one: socket.socket) -> Notice | None:
@@ -205,22 +201,27 @@ def nextNotice(one: socket.socket) -> Notice | None:
     Read one notice of the kernel about a sent packet.
 
     :raise BlockingIOError: there is no notice.
-    :return: ``None`` for a notice that is neither a stamp, nor an ICMP error, nor a limit of
-        this host.
+    :return: ``None`` for a notice that is neither an ICMP error, nor a limit of this host.
     """
     if not _ERRORS:
         raise BlockingIOError
     room = receiver(1, _RETURNED, _ERRORS)
     room.receive(one.fileno())
-    return _notice(room, 0)
+    return _other(room, 0)
 
 
-def _notice(room: Receiver, number: int) -> Notice | None:
-    if room.told[number] >= _SENT.size:
-        found = _SENT.unpack_from(room.memory, room.controls[number])
-        _, level, kind, seconds, rest, *_, origin, _, _, what, key = found
-        if (level, kind, origin) == (socket.SOL_SOCKET, _TIMESTAMPING, _FROM_STAMPS):
-            return Stamp(what, key, seconds * 10**9 + rest)
+def _sort(room: Receiver, count: int, stamps: list[Stamp], others: list[Notice]) -> None:
+    # Stamps are many, so they have no objects and no calls of their own.
+    found = zip(room.told, room.controls(_SENT, count), strict=False)
+    for number, (told, (level, kind, seconds, rest, origin, what, key)) in enumerate(found):
+        isStamp = kind == _TIMESTAMPING and level == socket.SOL_SOCKET and origin == _FROM_STAMPS
+        if isStamp and told >= _SENT_SIZE:
+            stamps.append((what, key, seconds * 10**9 + rest))
+        elif (other := _other(room, number)) is not None:
+            others.append(other)
+
+
+def _other(room: Receiver, number: int) -> Report | Limit | None:
     for level, kind, told in controlsIn(room.control(number)):
         if (level, kind) in _REPORTS:
             return _error(room, number, told)

@@ -264,7 +264,7 @@ def check(settings: ContentSettings, target: Target, place: Place) -> None:
     """
     if target.isDatagram and settings.bytes > (most := largestOf(target, place)):
         raise ProbeError(
-            f"{target}: size {settings.bytes}: a datagram there has {most} at the most"
+            f"{target}: --size {settings.bytes}: a datagram there has {most} at the most"
         )
     if not target.isDatagram and not settings.bytes:
         raise ProbeError(f"{target}: a stream knows no probes of 0 bytes")

@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 
 from echotwist.probe import kernel
-from echotwist.probe.kernel import Stamp
 from echotwist.probe.receiver import receiver
 from echotwist.probe.socketevents import SocketEvents
 from echotwist.probe.streams import Stream
@@ -119,23 +118,24 @@ class PlainStream(Stream):
             return self._socket.recv(_AT_ONCE), 0
         room = receiver(1, _AT_ONCE)
         room.receive(self._socket.fileno())
-        return room.packet(0), kernel.receivedAt(room, 0)
+        return room.packet(0), kernel.receivedAt(room, 1)[0]
 
     def _readNotices(self) -> None:
         if not self.isStamped:
             return
-        for notice in kernel.notices(self._socket):
-            if isinstance(notice, Stamp) and self._isOfLast(notice):
-                self._stamped(notice)
+        stamps, _ = kernel.notices(self._socket)
+        for what, key, at in stamps:
+            if self._isLast(key):
+                self._stamped(what, at)
 
-    def _isOfLast(self, notice: Stamp) -> bool:
+    def _isLast(self, key: int) -> bool:
         # The kernel counts bytes in 32 bits, and names the last byte.
-        return bool(self._alone) and notice.key == (self._written - 1) & 0xFFFFFFFF
+        return bool(self._alone) and key == (self._written - 1) & 0xFFFFFFFF
 
-    def _stamped(self, notice: Stamp) -> None:
-        if notice.what == kernel.LEFT:
-            self._left = self._left or notice.at
-        elif notice.what == kernel.QUEUED:
-            self._queued = self._queued or notice.at
+    def _stamped(self, what: int, at: int) -> None:
+        if what == kernel.LEFT:
+            self._left = self._left or at
+        elif what == kernel.QUEUED:
+            self._queued = self._queued or at
         elif self._left:
-            self._session.host.ack.add(max(0, notice.at - self._left))
+            self._session.host.ack.add(max(0, at - self._left))

@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,13 @@ _CONTROL, _NAME = 256, 112
 _INTERNET = [struct.pack("@H", family) for family in (socket.AF_INET, socket.AF_INET6)]
 
 
+def padded(layout: str) -> struct.Struct:
+    """
+    Make a layout of control messages as large as the buffer for those of one packet.
+    """
+    return struct.Struct(f"{layout}{_CONTROL - struct.calcsize(layout)}x")
+
+
 class Receiver:
     """
     Buffers for some packets, and the call that fills them.
@@ -38,8 +46,6 @@ class Receiver:
     :param count: packets of a call.
     :param size: bytes of a packet; the rest of a larger packet is lost.
     :param flags: the flags of the call.
-    :ivar memory: all buffers.
-    :ivar controls: where the control messages of each packet are in it.
     :ivar told: how many bytes of control messages each packet has.
     """
 
@@ -52,20 +58,20 @@ class Receiver:
         controls = names + count * _NAME
         packets = controls + count * _CONTROL
         self._names = range(names, controls, _NAME)
-        self.controls = range(controls, packets, _CONTROL)
+        self._controls = range(controls, packets, _CONTROL)
         self._packets = range(packets, packets + count * size, size)
         # Pages of it that are never written to take no memory.
-        self.memory = mmap.mmap(-1, self._packets.stop, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        start = ctypes.c_char.from_buffer(self.memory)
+        self._memory = mmap.mmap(-1, self._packets.stop, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        start = ctypes.c_char.from_buffer(self._memory)
         self._headers, begin = ctypes.byref(start), ctypes.addressof(start)
         for number in range(count):
             piece = pieces + number * _PIECE.size
-            _PIECE.pack_into(self.memory, piece, begin + self._packets[number], size)
-            name, control = begin + self._names[number], begin + self.controls[number]
+            _PIECE.pack_into(self._memory, piece, begin + self._packets[number], size)
+            name, control = begin + self._names[number], begin + self._controls[number]
             words = (name, _NAME, begin + piece, 1, control, _CONTROL, 0, 0)
-            _HEADER.pack_into(self.memory, number * _HEADER.size, *words)
-        self._fresh = self.memory[:pieces]
-        headers = memoryview(self.memory)[:pieces]
+            _HEADER.pack_into(self._memory, number * _HEADER.size, *words)
+        self._fresh = self._memory[:pieces]
+        headers = memoryview(self._memory)[:pieces]
         told, sizes = headers.cast("L"), headers.cast("I")
         step = _HEADER.size // sizes.itemsize
         self.told = told[_TOLD // told.itemsize :: _HEADER.size // told.itemsize]
@@ -79,7 +85,7 @@ class Receiver:
         :raise OSError: no packet has come in, or the call failed.
         """
         # The previous call has overwritten these fields.
-        self.memory[: len(self._fresh)] = self._fresh
+        self._memory[: len(self._fresh)] = self._fresh
         count: int = self._call(fd, self._headers, self._count, self._flags, None)
         if count < 0:
             number = ctypes.get_errno()
@@ -91,22 +97,31 @@ class Receiver:
         Return the bytes of a packet.
         """
         start = self._packets[number]
-        return self.memory[start : start + self._sizes[number]]
+        return self._memory[start : start + self._sizes[number]]
 
     def sender(self, number: int) -> Any:
         """
         Return the source address of a packet, if it is an IPv4 or IPv6 address.
         """
         start = self._names[number]
-        name = self.memory[start : start + self._named[number]]
+        name = self._memory[start : start + self._named[number]]
         return nameFrom(name) if name[:2] in _INTERNET else None
 
     def control(self, number: int) -> bytes:
         """
         Return the control messages of a packet.
         """
-        start = self.controls[number]
-        return self.memory[start : start + self.told[number]]
+        start = self._controls[number]
+        return self._memory[start : start + self.told[number]]
+
+    def controls(self, layout: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
+        """
+        Unpack the control messages of some packets, as if each had those of the layout.
+
+        :param layout: a result of :func:`padded`.
+        """
+        start = self._controls[0]
+        return layout.iter_unpack(self._memory[start : start + count * _CONTROL])
 
 
 @cache

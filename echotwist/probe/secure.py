@@ -271,11 +271,11 @@ def _authorities(ca: str) -> Any:
         with open(ca, "rb") as file:
             trusted = [Certificate.loadPEM(one) for one in _certificates(file.read())]
     except OSError as error:
-        raise ProbeError(f"ca {ca}: {inWords(error)}") from None
+        raise ProbeError(f"--ca {ca}: {inWords(error)}") from None
     except SSL.Error:
         trusted = []
     if not trusted:
-        raise ProbeError(f"ca {ca}: no certificates (PEM)")
+        raise ProbeError(f"--ca {ca}: no certificates (PEM)")
     return trustRootFromCertificates(trusted)
 
 

@@ -97,14 +97,11 @@ class Session(Exchange):
         Do what is due.
         """
         until = self._now() + _STRETCH
-        self._doDue()
-        while self._waitHere(until):
-            self._doDue()
-        self._arrange()
-
-    def _doDue(self) -> None:
         self._sendDue()
+        while self._waitHere(until):
+            self._sendDue()
         self._expire()
+        self._arrange()
 
     def _waitHere(self, until: int) -> bool:
         """
@@ -123,7 +120,6 @@ class Session(Exchange):
             if due is None:
                 break
             self._send(now, due)
-        self.transport.sentAll()
         at = self.schedule.at
         self._dueAt = inf if at is None else at
 
@@ -141,6 +137,7 @@ class Session(Exchange):
         """
         Set the alarm for the next thing to do.
         """
+        self.transport.sentAll()
         times = (self.schedule.at, self.books.expiry)
         due = [time for time in times if time is not None]
         if due:
@@ -189,7 +186,7 @@ class Session(Exchange):
         Note a reply.  Even if many come at once, probes are sent on time.
         """
         super().replied(number, data, arrival, expected)
-        if arrival.now >= self._dueAt:
+        if self._now() >= self._dueAt:
             self._sendDue()
 
     def _timed(self, number: int, user: int, kernel: int | None) -> None:

@@ -94,7 +94,7 @@ class PingSettings(ContentSettings):
         """
         super().__attrs_post_init__()
         if self.interval is not None and self.interval * MOST_A_SECOND < 1:
-            raise ValueError(f"interval {self.interval}: below {1 / MOST_A_SECOND:f} seconds")
+            raise ValueError(f"interval {self.interval:f}: below {1 / MOST_A_SECOND:f} seconds")
         if self.duration == 0:
             raise ValueError("duration 0: no probe would be sent")
         if self.timeout * SECOND / self.period > UNDER_WAY:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from attrs import frozen
@@ -34,6 +35,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+
+#: The largest value of each kind. The smallest is 0, except for differences of two clocks.
+_LARGEST = {"share": 1.0, "count": inf, "time": inf}
+_OF_TWO_CLOCKS = ("thereNs", "backNs")
 
 #: The kind of each metric, and its place in a result.
 Metrics = dict[str, tuple[str, tuple[str, ...]]]
@@ -135,7 +140,23 @@ def verdictOf(text: str, metrics: Metrics = METRICS) -> Verdict:
         raise ValueError(f"{text!r}: a limit of {metric} {wanted}, as in {metric}{sign}{example}")
     # A share is the quotient of two whole numbers: compute the limit in the same way.
     limit = float(figures) / 100 if kind == "share" else float(figures) * _UNITS[kind][unit]
-    return Verdict(text, path, kind, _OPERATORS[sign], limit)
+    verdict = Verdict(text, path, kind, _OPERATORS[sign], limit)
+    if how := _foregone(verdict):
+        bounds = "is from 0 to 100 %" if kind == "share" else "is never below 0"
+        raise ValueError(f"{text!r}: {how} true, as {metric} {bounds}")
+    return verdict
+
+
+def _foregone(verdict: Verdict) -> str:
+    """
+    Tell whether a condition is always or never true, whatever the result.
+    """
+    least, most = (-inf if verdict.path[0] in _OF_TWO_CLOCKS else 0), _LARGEST[verdict.kind]
+    limit = verdict.limit
+    fails = [verdict.fails(one, limit) for one in (least, min(most, max(least, limit)), most)]
+    if not any(fails):
+        return "never"
+    return "always" if all(fails) else ""
 
 
 def _possible(metrics: Metrics) -> str:

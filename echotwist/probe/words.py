@@ -91,7 +91,9 @@ class TargetOptions(DeclaredOptions):
         try:
             self.settings = self.made(**dict(self.chosen()))
         except ValueError as error:
-            raise usage.UsageError(str(error)) from None
+            # Settings, which a file may have too, name an option without its dashes.
+            words = str(error)
+            raise usage.UsageError(words if words.startswith("--") else f"--{words}") from None
 
     def measurement(self, reactor: Any) -> Any:
         """

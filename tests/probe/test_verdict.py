@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.probe.explain.result import METRICS as EXPLAINED
 from echotwist.probe.verdict import METRICS, verdictOf
 
 RESULT: dict[str, Any] = {
@@ -73,8 +74,32 @@ class VerdictTests(SynchronousTestCase):
             "p99<5%": "has one of the units ns, us, µs, ms, s, as in p99<5ms",
             "damaged>1%": "a limit of damaged is a number without a unit",
             "p99>5ms!": "a limit of p99 has one of the units",
+            "loss>101%": "'loss>101%': never true, as loss is from 0 to 100 %",
+            "loss>100%": "never true",
+            "loss>=100.1%": "never true",
+            "loss==100.1%": "never true",
+            "loss!=100.1%": "always true",
+            "loss<0%": "never true",
+            "loss<=100%": "always true",
+            "loss>=0%": "always true",
+            "damaged<0": "'damaged<0': never true, as damaged is never below 0",
+            "damaged>=0": "always true",
+            "p99<0ms": "never true",
+            "p99>=0s": "always true",
         }.items():
             self.assertIn(words, str(self.assertRaises(ValueError, verdictOf, text)), text)
+
+    def test_possible(self) -> None:
+        """
+        A condition that can be true or not is one, even if that is unlikely.
+        """
+        for text in (
+            *("loss>=100%", "loss<100%", "loss==100%", "loss!=100%", "loss<=0%", "loss==0%"),
+            *("damaged<=0", "damaged==5", "damaged!=5", "damaged>1000000000", "p99<=0ms"),
+        ):
+            self.assertEqual(verdictOf(text).text, text)
+        # What the clocks of two hosts tell may be negative.
+        self.assertEqual(verdictOf("there-min<0ms", EXPLAINED).limit, 0)
 
     def test_all(self) -> None:
         """

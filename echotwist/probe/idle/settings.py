@@ -115,7 +115,9 @@ class IdleSettings(CommonSettings):
         if self.precision < FINEST:
             raise ValueError(f"precision {self.precision:g}: below {FINEST} seconds")
         if not FINEST <= self.first <= self.longest:
-            raise ValueError(f"first {self.first:g}: not from {FINEST} to longest {self.longest:g}")
+            raise ValueError(
+                f"first {self.first:g}: not from {FINEST} to --longest {self.longest:g}"
+            )
         if self.longest > DAY:
             raise ValueError(f"longest {self.longest:g}: more than a day ({DAY} seconds)")
         if self.only == ("keepalive",) and self.keepalive is None:

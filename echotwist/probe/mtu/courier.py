@@ -218,10 +218,10 @@ class Courier:
         :return: how many ICMP errors were among them.
         """
         reports = 0
-        for notice in kernel.notices(self._socket):
+        for notice in kernel.notices(self._socket)[1]:
             if isinstance(notice, Limit):
                 self.trials[-1].mtu = notice.mtu
-            elif isinstance(notice, Report):
+            else:
                 reports += 1
                 self._reported(notice)
         return reports

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic_ns
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from echotwist.probe.datagrams import Datagrams
-from echotwist.probe.events import arrivalNow
-from echotwist.probe.kernel import LEFT, Report
+from echotwist.probe.events import Arrival
+from echotwist.probe.kernel import LEFT, Report, Stamp
 from echotwist.probe.schedule import SECOND
 from echotwist.probe.session import Session
 from echotwist.probe.watch.wheel import Wheel
@@ -53,6 +53,7 @@ class SharedDatagrams(Datagrams):
     """
 
     asksForQueue = False  # It costs a system call for each datagram.
+    asksForSender = True
 
     def __init__(self, reactor: IReactor, one: socket.socket, wheel: Wheel) -> None:
         super().__init__(reactor, one, stamped=1)
@@ -114,11 +115,12 @@ class SharedDatagrams(Datagrams):
             self._sent.clear()
         self._sent[self._key & _COUNTED] = lane, number
 
-    def _stamped(self, what: int, key: int, at: int) -> None:
-        found = self._sent.pop(key, None) if what == LEFT else None
-        if found is not None:
-            lane, number = found
-            lane.left[number % lane.kept] = at
+    def _stamped(self, stamps: Iterable[Stamp]) -> None:
+        for what, key, at in stamps:
+            found = self._sent.pop(key, None) if what == LEFT else None
+            if found is not None:
+                lane, number = found
+                lane.left[number % lane.kept] = at
 
     def readStamps(self) -> None:
         """
@@ -126,12 +128,12 @@ class SharedDatagrams(Datagrams):
         """
         self._readNotices()
 
-    def _arrived(self, data: bytes, stamped: int, sender: Any) -> None:
+    def _arrived(self, data: bytes, arrival: Arrival, sender: Any) -> None:
         lane = self._lanes.get(sender) or self._lanes.get(keyOf(sender))
         if lane is None:
             self.strangers += 1
             return
-        lane.session.arrived(data, arrivalNow(stamped))
+        lane.session.arrived(data, arrival)
         if lane.session.schedule.at is None:  # It may have been the last.
             self._touched.add(lane)
 

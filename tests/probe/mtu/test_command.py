@@ -129,7 +129,7 @@ def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
         ("unix:/nonesuch",): "unix:/nonesuch: mtu measures UDP and TCP only",
         ("tls:127.0.0.1",): "tls:127.0.0.1:7: mtu measures UDP and TCP only",
         (): "no target, such as udp:192.0.2.1; echoprobe --help says more",
-        ("udp:127.0.0.1", "--timeout=0"): "timeout 0: every reply would be late",
+        ("udp:127.0.0.1", "--timeout=0"): "--timeout 0: every reply would be late",
         ("udp:127.0.0.1", "--tries=0"): "--tries 0: not a whole number from 1 to 10",
         ("udp:127.0.0.1", "--plot=a.gif"): "--plot a.gif: it ends neither in .svg nor in .png",
         ("udp:127.0.0.1", "-4", "-6"): "--ipv4 and --ipv6 do not go together",

@@ -211,12 +211,12 @@ def test_bad(capsys: pytest.CaptureFixture[str]) -> None:
         (
             local,
             "--first-port=65500",
-        ): "first-port 65500: the last port would be 65563",
+        ): "--first-port 65500: the last port would be 65563",
         (
             local,
             "--ports=4000",
             "--count=1000",
-        ): "count 1000 from each of 4000 ports: more than 2,000,000 in all",
+        ): "--count 1000 from each of 4000 ports: more than 2,000,000 in all",
         (local, "--rate=0"): "--rate 0: not a number from 0.000001 to 100,000",
         ("udp:11.0.0.1", "--rate=1001"): "udp:11.0.0.1:7: more than 1,000 probes a second to an "
         "address that is neither loopback nor private; --flood says that its owner knows",
