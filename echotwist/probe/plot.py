@@ -19,10 +19,6 @@ from echotwist.probe.events import Event
 #: many parts to divide the time if there are more.
 _KEPT, _DRAWN, _PARTS = 2**15, 1000, 300
 
-#: How many targets to draw at most: a picture has at most 65,536 pixels (matplotlib's Agg),
-#: and takes some 0.1 seconds for each target.
-_ROWS = 100
-
 #: Colours of round trips, of late replies, and of losses.
 _RTT, _LATE, _LOST = "#1f5fa8", "#e08a00", "#c8102e"
 
@@ -101,18 +97,14 @@ class Plot:
         :param results: the results of a report.
         :raise WriteError: the file cannot be written.
         """
-        shown = results[:_ROWS]
+        self._drawing.save(results, self._draw)
 
-        def draw(figure: Any) -> None:
-            if len(results) > len(shown):
-                figure.suptitle(f"the first {len(shown)} of {len(results)} targets")
-            axes = figure.subplots(len(shown), 2, squeeze=False, width_ratios=(2.6, 1))
-            for row, result in zip(axes, shown, strict=True):
-                series = self._series.get(_nameOf(result), Series())
-                _drawTime(row[0], series, result)
-                _drawSpread(row[1], series.spread)
-
-        self._drawing.save(len(shown), draw)
+    def _draw(self, results: Sequence[Mapping[str, Any]], figure: Any) -> None:
+        axes = figure.subplots(len(results), 2, squeeze=False, width_ratios=(2.6, 1))
+        for row, result in zip(axes, results, strict=True):
+            series = self._series.get(_nameOf(result), Series())
+            _drawTime(row[0], series, result)
+            _drawSpread(row[1], series.spread)
 
 
 def _nameOf(result: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ A measurement, drawn into a file.
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from echotwist.probe import drawing
 from echotwist.probe import plot as module
 from echotwist.probe.command import run
 from echotwist.probe.events import Event
@@ -26,6 +28,19 @@ from tests.support.watching import fileOf
 WITHOUT = """
 import runpy, sys
 sys.modules["matplotlib"] = None
+runpy.run_module("echotwist.probe", run_name="__main__")
+"""
+
+
+#: Draws without end, and says when it begins.
+DRAWING = """
+import runpy, sys
+from echotwist.probe import drawing
+def draw(*words):
+    print("drawing", file=sys.stderr, flush=True)
+    while True:
+        pass
+drawing.Drawing._drawn = draw
 runpy.run_module("echotwist.probe", run_name="__main__")
 """
 
@@ -97,7 +112,7 @@ def test_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Of many targets the first ones are drawn, and the picture says so.
     """
-    monkeypatch.setattr(module, "_ROWS", 2)
+    monkeypatch.setattr(drawing, "ROWS", 2)
     place = tmp_path / "found.svg"
     lost = {"count": 0}
     results = [
@@ -106,7 +121,7 @@ def test_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     Plot(str(place)).write(results)
     texts = {one.text for one in ET.parse(place).iter() if one.tag.endswith("text")}
-    assert {"the first 2 of 3 targets", "udp:1: 0 sent, 0 lost"} <= texts
+    assert {"the first 2 of 3", "udp:1: 0 sent, 0 lost"} <= texts
     assert "udp:2: 0 sent, 0 lost" not in texts
 
 
@@ -179,3 +194,31 @@ def test_full() -> None:
     assert "2 sent, 2 back" in done.stdout
     said = f"echoprobe: cannot write: --plot {link}: No space left on device (errno 28)\n"
     assert done.stderr == said
+
+
+@pytest.mark.parametrize("command", ["ping", "idle", "watch"])
+def test_interrupted(tmp_path: Path, command: str) -> None:
+    """
+    ^C while a plot is drawn ends the process at once, with one line; what was found is
+    told before, and a file that was there before is as it was.
+    """
+    place = tmp_path / "found.svg"
+    place.write_text("before")
+    with Misbehaving(lambda did, number, data: [(0, data)]) as service:
+        few = {
+            "ping": [service.target, "--count=2"],
+            "idle": [service.target, "--longest=0.1", "--first=0.1", "--only=once"],
+            "watch": [str(fileOf(tmp_path, service.target)), "--count=2"],
+        }
+        words = [sys.executable, "-c", DRAWING, command, *few[command], f"--plot={place}"]
+        with subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            told = next(line for line in process.stderr if line == "drawing\n")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, told) == (128 + signal.SIGINT, "drawing\n")
+    assert err == f"echoprobe: --plot {place}: interrupted, not drawn\n"
+    assert "127.0.0.1" in out
+    assert place.read_text() == "before"

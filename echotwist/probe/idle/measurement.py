@@ -209,7 +209,7 @@ class Idle:
         report = self.report()
         self._writer.end(report)
         if self._drawing is not None:
-            draw(self._drawing, report["results"])
+            self._drawing.save(report["results"], draw)
         return int(report["status"])
 
     def report(self) -> dict[str, Any]:

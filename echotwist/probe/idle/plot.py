@@ -7,26 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from echotwist.probe.drawing import Drawing
 from echotwist.probe.schedule import SECOND
 
 #: Colours of flows that survived, and of flows that ended.
 _SURVIVED, _ENDED = "#1f5fa8", "#c8102e"
 
 
-def draw(drawing: Drawing, results: Sequence[Mapping[str, Any]]) -> None:
+def draw(results: Sequence[Mapping[str, Any]], figure: Any) -> None:
     """
-    Draw all searches.
-
-    :raise WriteError: the file cannot be written.
+    Draw all searches, one above the other.
     """
-
-    def fill(figure: Any) -> None:
-        rows = figure.subplots(len(results), 1, squeeze=False)
-        for [axes], result in zip(rows, results, strict=True):
-            _drawSearch(axes, result)
-
-    drawing.save(len(results), fill)
+    rows = figure.subplots(len(results), 1, squeeze=False)
+    for [axes], result in zip(rows, results, strict=True):
+        _drawSearch(axes, result)
 
 
 def _drawSearch(axes: Any, result: Mapping[str, Any]) -> None:

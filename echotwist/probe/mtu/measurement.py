@@ -91,7 +91,7 @@ class PathMtu(Stoppable):
         self._writer.end(report)
         if self._drawing is not None:
             results = report["results"]
-            self._drawing.save(len(results), partial(draw, results))
+            self._drawing.save(results, draw)
         return int(report["status"])
 
     async def _measure(self, case: Case) -> None:

@@ -122,7 +122,7 @@ class Paths(Measurement[Bundle]):
         status = super()._end()
         if self._drawing is not None:
             results = self.report()["results"]
-            self._drawing.save(len(results), partial(draw, results))
+            self._drawing.save(results, draw)
         return status
 
     def _result(self, number: int) -> dict[str, Any]:
