@@ -113,7 +113,7 @@ def _checkKind(kind: str) -> None:
         raise ValueError("haproxy is given twice")
     if kind == "stdio":
         raise ValueError("stdio is no place to listen")
-    if not re.fullmatch(r"[^:=\\\s]+", kind):
+    if not re.fullmatch(r"[^\W\d][^:=\\\s]*", kind):
         kinds = ", ".join(_KINDS)
         raise ValueError(
             f"it begins with no kind of endpoint; there are {kinds}; haproxy may come first"
