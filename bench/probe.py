@@ -108,6 +108,14 @@ def told(data: Mapping[str, Any]) -> Report:
         for name, found in tools.items()
         if "own99" in found
     }
+    own |= {
+        f"{name} processor time, {FAST:,} a second, {path}": (
+            f"{number(found['ownCpu'] / 1000)} µs a probe"
+        )
+        for path, tools in data["paths"].items()
+        for name, found in tools.items()
+        if "ownCpu" in found
+    }
     return Report(tables, lines({**data["about"], **own}), data, list(data["faults"]))
 
 
