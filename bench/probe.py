@@ -11,6 +11,7 @@ import argparse
 import json
 import re
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ RESULT, PAGE = "docs/measure.json", "docs/measure.rst"
 #: Probes a second that are tried one after the other.
 RATES = (1000, 5000, 10_000, 20_000, 50_000)
 
+#: Seconds for which the evenness of the machine is measured.
+_EVEN = 3.0
+
 #: The paths: how a table names each.
 PATHS = {"loopback": "Loopback", "veth": "A veth pair between two network namespaces"}
 
@@ -45,6 +49,8 @@ def compared(
     """
     about = {name: text for name, text in parts().items() if name in _ABOUT}
     about |= {"other work": otherWork(), "each run": f"{seconds:g} s"}
+    if rates:
+        about["the same work"] = evenness()
     found: dict[str, dict[str, Figures]] = {path: {} for path in paths}
     faults = []
     for name in names:
@@ -64,6 +70,25 @@ def compared(
                 faults.append(f"{path}, {name}: {error}")
     data = {"about": about, "paths": found, "faults": faults}
     return told(data)
+
+
+def evenness() -> str:
+    """
+    Measure how much longer the same short work takes at times: a machine that others use,
+    too, may be slow for some milliseconds without having anything else to do.
+    """
+    texts = {place: str(place) for place in range(20_000)}
+    took = []
+    until = time.monotonic() + _EVEN
+    while time.monotonic() < until:
+        start = time.perf_counter_ns()
+        for place in range(150):
+            len(texts[place * 7919 % len(texts)])
+        took.append(time.perf_counter_ns() - start)
+        time.sleep(60e-6)
+    took.sort()
+    slow = took[len(took) * 99 // 100] / took[len(took) // 2]
+    return f"1 of 100 times it takes {number(slow)} times as long as usual, or longer"
 
 
 def _version(one: Tool) -> str:
