@@ -129,6 +129,21 @@ class OutlierTests(SynchronousTestCase):
             accused += any(one.sign for one in lossy([Loss(50, one) for one in lost]))
         self.assertLessEqual(accused, 2)
 
+    def test_gilbert(self) -> None:
+        """
+        Nor do bursts that are longer or shorter than a round, and hit whatever is sent.
+        """
+        random, accused = Random(3), 0
+        for number in range(60):
+            lost, isBad = [0] * 16, False
+            for _ in range(50):
+                for one in random.sample(range(16), 16):  # In another order in each round.
+                    # E. N. Gilbert's model, with bursts of 10 probes, or of 50.
+                    isBad = random.random() < (0.02 if not isBad else (0.9, 0.98)[number % 2])
+                    lost[one] += isBad
+            accused += any(one.sign for one in lossy([Loss(50, one) for one in lost]))
+        self.assertLessEqual(accused, 2)
+
     @bounded
     @given(st.integers(1, 32), st.sampled_from([0.4, 0.7, 1.0]), st.integers(0, 10**6))
     def test_bad(self, count: int, chance: float, seed: int) -> None:
@@ -147,12 +162,15 @@ class OutlierTests(SynchronousTestCase):
     def test_bundle(self, count: int, seed: int) -> None:
         """
         A path that loses a third is found if few of the ports take it, half or nearly all.
+        In one of 100 measurements another port is named, too, by chance.
         """
         random = Random(seed)
         bad = set(random.sample(range(64), count))
         chances = [1 / 3 if one in bad else 0.001 for one in range(64)]
         found = lossy(losses(random, chances, 60))
-        assert {number for number, one in enumerate(found) if one.sign} == bad
+        named = {number for number, one in enumerate(found) if one.sign}
+        assert bad <= named
+        assert len(named - bad) <= 1
 
     def test_mixed(self) -> None:
         """
