@@ -242,6 +242,7 @@ class Watched(Session):
             self._renew(self._now())
 
     def _arrange(self) -> None:
+        self.transport.sentAll()
         at, expiry = self.schedule.at, self.books.expiry
         if expiry is not None:  # Losses of many targets are noted together.
             expiry = (expiry // GRAIN + 1) * GRAIN

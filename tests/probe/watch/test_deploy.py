@@ -13,8 +13,10 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -116,6 +118,21 @@ def test_board() -> None:
     assert len(json.loads(text)["panels"]) == 10
     assert len(asked(text)) > 8
     assert asked(text) <= told()
+
+
+def boardQueries() -> list[str]:
+    """
+    Give what the board asks for, with all variables as Grafana has them at first.
+    """
+    board = json.loads((DEPLOY / "echoprobe-grafana.json").read_text())
+    names = [one["name"] for one in board["templating"]["list"] if one["type"] == "query"]
+    found = [one["expr"] for panel in board["panels"] for one in panel.get("targets", [])]
+    assert len(found) > 10
+    for name in names:
+        found = [one.replace(f"${name}", ".*") for one in found]
+    found = [one.replace("$__rate_interval", "4s") for one in found]
+    assert not any("$" in one for one in found)
+    return found
 
 
 #: Which alerts fire.
@@ -245,7 +262,7 @@ def queried(port: int, what: str) -> Any:
 def test_prometheus(tmp_path: Path) -> None:
     """
     A real Prometheus scrapes a watch, and has an alert of the target that is silent, and
-    none of the other.
+    none of the other; it has an answer to each query of the board for Grafana.
     """
     with ours(tmp_path) as service:
         path = fileOf(tmp_path, f"good=udp:127.0.0.1:{service.port}", f"bad={NOBODY}")
@@ -271,3 +288,13 @@ def test_prometheus(tmp_path: Path) -> None:
             values = {one["metric"]["name"]: float(one["value"][1]) for one in found}
             assert values["good"] > 0
             assert values["bad"] == 0
+
+            def isAnswered(expression: str) -> bool:
+                found = queried(port, f"query?query={quote(expression)}").get("result", [])
+                return any(one["value"][1] != "NaN" for one in found)
+
+            quantiles = re.findall(r"histogram_quantile\(.*\)", RULES.read_text())
+            assert len(quantiles) == 4
+            either = [" or ".join(pair) for pair in (quantiles[:2], quantiles[2:])]
+            for expression in (*boardQueries(), *(one.replace("5m", "4s") for one in either)):
+                waitUntil(partial(isAnswered, expression), f"there is {expression}")
