@@ -163,7 +163,8 @@ class BareConnections:
         self.names[fd] = name
         self._words[_WATCHED] = self._factory.isWatching()
         self._counters.connections += 1
-        limits.openedBare(host)
+        if limits.byPeer:
+            limits.openedBare(host)
         return True
 
     def _echo(self, fd: int) -> tuple[bytes | None, Any] | None:
@@ -209,7 +210,8 @@ class BareConnections:
         """
         self._words[_ENDED] += messages.taken(fd)
         name = self.names.pop(fd)
-        self._limits.closedBare(self._hostOf(name))
+        if self._limits.byPeer:
+            self._limits.closedBare(self._hostOf(name))
         return name
 
     def clientOf(self, name: bytes) -> tuple[Any, ...]:

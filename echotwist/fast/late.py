@@ -41,8 +41,11 @@ class LateReaders:
         """
         Make the reader of a descriptor; ``None`` if no source has it.
         """
-        found = (source.reader(fd) for source in self._sources)
-        return next((reader for reader in found if reader is not None), None)
+        for source in self._sources:
+            reader = source.reader(fd)
+            if reader is not None:
+                return reader
+        return None
 
     def all(self) -> list[Any]:
         """
