@@ -31,7 +31,7 @@ from echotwist.probe.options import (
     PingOptions,
     WatchOptions,
 )
-from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort
+from tests.support.live import BIN, PATIENCE, ROOT, Server, freePort, waitUntil
 from tests.support.peers import identity
 from tests.support.rules import answers
 from tests.support.systemd import SYSTEMD, Host, booted
@@ -449,6 +449,78 @@ def host(installed: Path) -> Iterator[Host]:
     (units / "echotwist.socket.d" / "test.conf").write_text("[Unit]\nDefaultDependencies=no\n")
     with booted(installed.parent) as host:
         yield host
+
+
+#: What a watch is started with, there.
+WATCHED = """
+[Unit]
+DefaultDependencies=no
+[Service]
+BindReadOnlyPaths={installed}
+ExecStart=
+ExecStart={command}
+StandardOutput=file:/run/shared/watch.log
+StandardError=file:/run/shared/watch.log
+"""
+
+#: Tells what the metrics of the watch are.
+SCRAPE = """
+from urllib.request import urlopen
+print(urlopen("http://127.0.0.1:9465/metrics", timeout=20).read().decode())
+"""
+
+
+@pytest.mark.slow
+def test_watch(host: Host, installed: Path) -> None:
+    """
+    The unit of a watch starts it without privileges, reads its file again, and stops well;
+    after a mistake in the file it is not started again.
+    """
+    name, folder = "echoprobe.service", installed.parent
+    folder.chmod(0o755)  # The watch is another user.
+    unit = (DEPLOY / name).read_text("utf-8").replace(INSTALLED, f"{installed}/bin")
+    [command] = re.findall("^ExecStart=(.*)$", unit, re.MULTILINE)
+    command = command.replace("/etc/echoprobe", "/run/shared")
+    for path, text in {
+        name: unit,
+        f"{name}.d/test.conf": WATCHED.format(installed=installed, command=command),
+    }.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+        (folder / path).chmod(0o644)
+        host.enter("-a", "install", "-D", "-m644", f"/run/shared/{path}", f"{UNITS}/{path}")
+    targets = folder / "targets.toml"
+    targets.write_text("interval = 0.1\n[[target]]\nname = 'one'\nto = 'udp:127.0.0.2'\n")
+    targets.chmod(0o644)
+    host.control("daemon-reload")
+    host.control("start", name)
+
+    def value(metric: str) -> float:
+        try:
+            page = host.python(SCRAPE)
+        except AssertionError:
+            return 0
+        found = re.search(rf"^{re.escape(metric)}.* (\S+)$", page, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    waitUntil(lambda: value('echoprobe_received_total{name="one"') > 2, f"it runs: {host.log}")
+    process = host.show("MainPID", name)
+    status = host.enter("-a", "cat", f"/proc/{process}/status")
+    assert not re.search(r"^Uid:.*\t0\b", status, re.MULTILINE)
+    assert set(re.findall(r"^Cap\w+:\t(\w+)$", status, re.MULTILINE)) == {"0" * 16}
+    assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+    with targets.open("a") as file:
+        file.write("[[target]]\nname = 'two'\nto = 'tcp:127.0.0.1'\n")
+    host.control("reload", name)
+    waitUntil(lambda: value('echoprobe_received_total{name="two"') > 2, f"it reads: {host.log}")
+    assert host.show("MainPID", name) == process
+    host.control("stop", name)
+    assert [host.show(key, name) for key in ("ActiveState", "Result")] == ["inactive", "success"]
+    targets.write_text("to = 1\n")
+    host.control("start", name)
+    host.waitFor("ActiveState", "failed", name)
+    told = [host.show(key, name) for key in ("ExecMainStatus", "NRestarts")]
+    assert told == ["2", "0"], host.log
 
 
 @pytest.mark.slow

@@ -135,17 +135,17 @@ class Host:
         self.control("daemon-reload")
         self.control("restart", f"echotwist.{kind}")
 
-    def show(self, key: str) -> str:
+    def show(self, key: str, unit: str = "echotwist.service") -> str:
         """
         Tell something about the service.
         """
-        return self.control("show", "--value", "-p", key, "echotwist.service").strip()
+        return self.control("show", "--value", "-p", key, unit).strip()
 
-    def waitFor(self, key: str, value: str) -> None:
+    def waitFor(self, key: str, value: str, unit: str = "echotwist.service") -> None:
         """
         Wait until something is so.
         """
-        waitUntil(lambda: self.show(key) == value, f"{key} is {value}: {self.log}")
+        waitUntil(lambda: self.show(key, unit) == value, f"{key} is {value}: {self.log}")
 
     @property
     def log(self) -> str:
