@@ -113,7 +113,7 @@ def certificate(tmp_path: Path) -> Path:
     A key and its certificate, in the folder that this is, as the documentation makes them.
     """
     page = (ROOT / "docs" / "howto" / "tls.rst").read_text("utf-8")
-    [command] = re.findall(r"\$ (openssl req .*)", page)
+    [command] = re.findall(r"\$ (openssl req .*)", page.replace("\\\n", ""))
     subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
     return tmp_path
 
