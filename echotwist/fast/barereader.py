@@ -60,6 +60,7 @@ class BareConnection:
         """
         The reactor stopped watching it, after an error or because the reactor stops.
         """
-        self.doRead()
+        if self.fileno() != -1:
+            self.doRead()
         if self.fileno() != -1:
             self.owner.make(self._fd).transport.connectionLost(reason)

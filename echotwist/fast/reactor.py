@@ -73,8 +73,9 @@ class LeanReactor(EPollReactor):
         Let the reader itself handle each event again.
         """
         fd = reader.fileno()
-        if self._usual.pop(fd, None) is None and fd == -1:  # The descriptor is closed already.
+        if fd == -1:  # The descriptor is closed already.
             fd = next((fd for fd in self._usual if self._selectables.get(fd) is reader), fd)
+        if self._selectables.get(fd) is reader:  # One made late keeps it, to the end.
             self._usual.pop(fd, None)
 
     def addUsualReader(self, fd: int, function: Callable[[int], Any]) -> None:
@@ -241,7 +242,8 @@ class LeanReactor(EPollReactor):
         def handle(fd: int, event: int, rest: Any = None) -> None:
             selectable = find(fd)
             if selectable is None:
-                selectable = late(fd)
+                # The kernel may tell of an error alone, of which a read tells more.
+                selectable, event = late(fd), EPOLLIN
             if selectable is None:
                 return
             current.owner = selectable

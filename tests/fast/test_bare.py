@@ -8,6 +8,7 @@ import contextlib
 import errno
 import gc
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -207,6 +208,41 @@ class BareTests(SynchronousTestCase):
                 self.reactor.doIteration(0.01)
                 self.reactor.runUntilCurrent()
 
+    def test_errorAlone(self) -> None:
+        """
+        The kernel may tell of a reset before it tells that there is something to read: the
+        connection ends as after any other event, and so does one that is still open.
+        """
+        for limits in (Limits(), Limits(mostPerPeer=1)):
+            self.listen(limits=limits)
+            for end in (self.reset, lambda peer: peer.send(b"hello"), lambda peer: None):
+                peer = self.connect()
+                [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+                end(peer)
+                handle = self.reactor._handler()
+                handle(fd, select.EPOLLERR | select.EPOLLHUP)
+                if end != self.reset:
+                    self.assertEqual(self.kinds(), [BareConnection])
+                    self.reset(peer)
+                    self.turn()
+                self.assertRaises(OSError, os.fstat, fd)
+                self.assertNotIn(fd, self.reactor._usual)
+                self.assertEqual((self.kinds(), self.counters.active), ([], 0))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_readFails(self) -> None:
+        """
+        When the service fails to handle an event, it says so, and the connection is closed.
+        """
+        self.listen()
+        self.connect()
+        [fd] = [one.fileno() for one in self.reactor.getReaders() if self.isBare(one)]
+        self.patch(BareConnection, "doUnusual", lambda *arguments: 1 // 0)
+        self.reactor._handler()(fd, select.EPOLLIN, (None, errno.EIO))
+        self.assertRaises(OSError, os.fstat, fd)
+        self.assertEqual((self.kinds(), self.counters.active), ([], 0))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
     def test_freed(self) -> None:
         """
         No connection leaves garbage, however it ends.
@@ -215,13 +251,14 @@ class BareTests(SynchronousTestCase):
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
+        logged = list(filter(self.isBare, gc.get_objects()))  # with the errors of other tests
         for _ in range(3):
             peer = self.connect()
             self.echoed(peer, b"hello")
             self.reset(peer)
             self.turn()
             self.assertEqual(self.counters.active, 0)
-        self.assertEqual([one for one in gc.get_objects() if self.isBare(one)], [])
+        self.assertEqual(list(filter(self.isBare, gc.get_objects())), logged)
 
     def alone(self, isAlone: bool) -> None:
         """
