@@ -4,6 +4,7 @@ The program ``echoprobe``: run the command of a command line.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -108,13 +109,32 @@ def _hearSignals(reactor: IReactor, reload: Callable[[], None] | None) -> None:
     """
     Let signals end the measurement; signals that are ignored, as under nohup(1), stay so.
 
-    :param reload: called for SIGHUP instead.
+    :param reload: called for a SIGHUP that does not come from a terminal that closes.
     """
+    hadTerminal = _hasTerminal()
+
+    def hangUp() -> None:
+        if reload is None or (hadTerminal and not _hasTerminal()):
+            _stop(reactor)
+        else:
+            reload()
+
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            heard = reload if reload and name == "SIGHUP" else partial(_stop, reactor)
+            heard = hangUp if name == "SIGHUP" else partial(_stop, reactor)
             signal.signal(number, lambda *_, heard=heard: reactor.callFromThread(heard))
+
+
+def _hasTerminal() -> bool:
+    """
+    Tell whether this process has a controlling terminal (tty(4)).
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _stop(reactor: IReactor) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,14 +77,21 @@ class Watching:
 
 
 @contextmanager
-def watching(path: Path, *words: str) -> Iterator[Watching]:
+def watching(
+    path: Path, *words: str, before: Sequence[str] = (), stdin: int | None = None
+) -> Iterator[Watching]:
     """
     Have a watch run.
+
+    :param before: the words of a command that starts it.
+    :param stdin: its standard input, if not that of this process.
     """
     port = freePort()
+    endpoint = f"tcp:{port}:interface=127.0.0.1"
     process = subprocess.Popen(
-        [*PROGRAM, "watch", str(path), f"--metrics=tcp:{port}:interface=127.0.0.1", *words],
+        [*before, *PROGRAM, "watch", str(path), f"--metrics={endpoint}", *words],
         cwd=ROOT,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,6 +5,7 @@ A watch as a program.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -157,6 +158,22 @@ def test_reload(tmp_path: Path, server: Server) -> None:
     assert bad.startswith(f"echoprobe: not reloaded: {path}: nothing: unknown key; the keys are ")
     assert bad.endswith("; all targets stay as they were")
     assert reloaded == f"echoprobe: reloaded: {path}: targets: 1 unchanged, 1 new, 1 gone"
+
+
+def test_terminal(tmp_path: Path, server: Server) -> None:
+    """
+    A terminal that closes ends the watch that it was for; before, SIGHUP is a reload.
+    """
+    path = fileOf(tmp_path, f"here=udp:127.0.0.1:{server.port}")
+    near, far = os.openpty()
+    with watching(path, before=("setsid", "--ctty"), stdin=far) as running:
+        os.close(far)
+        running.process.send_signal(signal.SIGHUP)
+        running.waitFor(lambda: running.values("reloads_total")["done"] == 1)
+        running.waitFor(lambda: running.values("received_total")["here"] > 0)
+        os.close(near)
+        status = running.process.wait(PATIENCE)
+    assert status in WELL
 
 
 def test_metrics(tmp_path: Path) -> None:
