@@ -133,6 +133,8 @@ PARTS = [
     Part(base.ReactorBase, "_justStopped", (base.ReactorBase.stop,)),
     Part(base.ReactorBase, "_newTimedCalls", (base.ReactorBase.callLater,)),
     Part(base.ReactorBase, "_pendingTimedCalls", (base.ReactorBase.timeout,)),
+    Part(base.ReactorBase, "_insertNewDelayedCalls", (base.ReactorBase.timeout,)),
+    Part(base.ReactorBase, "_cancellations", (base.ReactorBase.runUntilCurrent,)),
     Part(ProcessMonitor, "_reactor", (ProcessMonitor.startProcess,)),
     Part(ProcessMonitor, "_clock", (ProcessMonitor.startProcess, ProcessMonitor.stopProcess)),
     Part(ProcessMonitor, "_monitoredProcessExited", (), "self name reason"),
