@@ -106,7 +106,13 @@ def states(report: dict[str, Any], state: str) -> dict[str, str]:
 # Services that are right
 
 
-@pytest.mark.parametrize("way", [(), ("--portable",)], ids=["fast", "portable"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param((), id="fast"),
+        pytest.param(("--portable",), id="portable", marks=pytest.mark.slow),
+    ],
+)
 @pytest_twisted.ensureDeferred
 async def test_ours(tmp_path: Path, way: tuple[str, ...]) -> None:
     """

@@ -63,6 +63,7 @@ def test_cheap() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_fixtures(tmp_path: Path) -> None:
     """
     A test has a service with what settings it wants, and the probe against it; connections
