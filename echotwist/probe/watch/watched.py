@@ -31,7 +31,7 @@ _SOME = Memory(exact=0, bits=8)
 
 #: Nanoseconds between the times at which targets may have their turns: when many have theirs
 #: together, the process wakes up less often.
-GRAIN = SECOND // 50
+GRAIN = SECOND // 20
 
 #: Nanoseconds: targets with such an interval, or a longer one, have turns at no other times.
 _SLOW = 10 * GRAIN
