@@ -111,19 +111,19 @@ def _hearSignals(reactor: IReactor, reload: Callable[[], None] | None) -> None:
 
     :param reload: called for a SIGHUP that does not come from a terminal that closes.
     """
-    hadTerminal = _hasTerminal()
-
-    def hangUp() -> None:
-        if reload is None or (hadTerminal and not _hasTerminal()):
-            _stop(reactor)
-        else:
-            reload()
-
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+    stop: Callable[[], None] = partial(_stop, reactor)
+    heard = dict.fromkeys(("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"), stop)
+    if reload is not None:
+        heard["SIGHUP"] = _unlessHungUp(reload, stop)
+    for name, call in heard.items():
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            heard = hangUp if name == "SIGHUP" else partial(_stop, reactor)
-            signal.signal(number, lambda *_, heard=heard: reactor.callFromThread(heard))
+            signal.signal(number, lambda *_, call=call: reactor.callFromThread(call))
+
+
+def _unlessHungUp(reload: Callable[[], None], stop: Callable[[], None]) -> Callable[[], None]:
+    hadTerminal = _hasTerminal()
+    return lambda: stop() if hadTerminal and not _hasTerminal() else reload()
 
 
 def _hasTerminal() -> bool:
